@@ -1,0 +1,64 @@
+"""The transformer and what surrounds it.
+
+The public boundary, ``api`` and ``open_engine``, imports no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from midfill.engine.api import (
+    CompletionChunk,
+    CompletionRequest,
+    CompletionStats,
+    CompletionStream,
+    ContextPiece,
+    Engine,
+    EngineConfig,
+    EngineInfo,
+    FinishReason,
+    GeneratedToken,
+    Order,
+    Priority,
+    Sampling,
+    Scope,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "CompletionChunk",
+    "CompletionRequest",
+    "CompletionStats",
+    "CompletionStream",
+    "ContextPiece",
+    "Engine",
+    "EngineConfig",
+    "EngineInfo",
+    "FinishReason",
+    "GeneratedToken",
+    "Order",
+    "Priority",
+    "Sampling",
+    "Scope",
+    "open_engine",
+]
+
+
+def open_engine(
+    config: EngineConfig, on_progress: Callable[[str, float], None] | None = None
+) -> Engine:
+    """Load a model and start its worker thread; imports torch, and so takes seconds.
+
+    Args:
+        config: What to open.
+        on_progress: Called with a phase ("reading weights") and the share done, 0 to 1.
+
+    Raises:
+        ModelNotAvailableError: it cannot be used here; the subclass and message say why.
+        InfillingNotSupportedError: the dialect asked for needs tokens that the model lacks.
+    """
+    from midfill.engine.runtime import open_runtime
+
+    return open_runtime(config, on_progress)

@@ -1,0 +1,1 @@
+"""The language server: collects context, asks the engine, streams; never imports torch."""
