@@ -1,0 +1,69 @@
+# Every target sets up what it needs; setting up again costs nothing.
+.DEFAULT_GOAL := help
+.PHONY: help setup model demo test check e2e bench wheel clean
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+MODEL := smollm2-135m
+DEMO := docs/examples/intervals.py --marker '\# <hole>'
+BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALLED := .venv/installed
+TYPES := build/types/midfill
+
+help:  ## show this
+	@grep -hE '^[a-z0-9]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*  ## /\1\t/' \
+		| while IFS="$$(printf '\t')" read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
+
+setup: $(INSTALLED) $(TYPES)  ## make .venv with the pinned packages and midfill, editable
+
+demo: model  ## watch a real model fill a hole in a real Python file
+	@$(BIN)/midfill infill $(DEMO) --stream
+	@$(BIN)/midfill infill $(DEMO) --format diff
+
+test: model  ## run the tests on the real model, with branch coverage of at least 90 %
+	@path="$$($(BIN)/midfill models path $(MODEL))" && \
+		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+check: setup  ## format, lint, types, import contracts, project rules
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pytest --quiet tests/project
+
+e2e: model  ## run the protocol tests against a real server and the real model
+	@test -d tests/e2e || { echo "there are no tests in tests/e2e yet"; exit 2; }
+	@path="$$($(BIN)/midfill models path $(MODEL))" && \
+		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest tests/e2e $(ARGS)
+
+bench:  ## measure speed (comes with the speed issue)
+	@echo "there are no benchmarks yet: they come with the issue about speed"; exit 2
+
+wheel: setup  ## build the wheel, install it into a fresh environment, try it in a hostile folder
+	@rm -rf build/lib build/bdist.* build/wheel-env dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+	@$(PYTHON) -m venv build/wheel-env
+	build/wheel-env/bin/python $(PIP_INSTALL) dist/*.whl
+	build/wheel-env/bin/python -P tests/project/wheel_smoke.py
+
+clean:  ## remove everything that the other targets made, .venv too (but no pulled model)
+	rm -rf .venv build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache
+	find engine lsp_server weights tests -name __pycache__ -prune -exec rm -r {} +
+
+model: setup
+	@$(BIN)/midfill models pull $(MODEL)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
+		"midfill needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % v[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python $(PIP_INSTALL) setuptools
+	$(BIN)/python $(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+# mypy finds packages by folders, and ours get their names from the mapping in pyproject.toml.
+$(TYPES):
+	@mkdir -p $@
+	@for name in engine lsp_server weights; do ln -sfn ../../../$$name $@/$$name; done

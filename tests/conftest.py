@@ -1,0 +1,46 @@
+"""What every test gets: a home of its own, no network for model hubs, the real model's path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOME_VARIABLES = ("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA")
+XDG_VARIABLES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+
+# Read by huggingface_hub when it is imported, which is before any fixture runs.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_user_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test sees the files of the user who runs it, not even through a process it starts."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (*HOME_VARIABLES, *XDG_VARIABLES):
+            patch.setenv(name, str(home))
+        patch.setenv("MIDFILL_HOME", str(home / "midfill"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def midfill_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The (not yet existing) model store of this test."""
+    home = tmp_path / "midfill-home"
+    monkeypatch.setenv("MIDFILL_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def real_model_path() -> Path:
+    """The base model's file, which ``make test`` has pulled."""
+    path = os.environ.get("MIDFILL_TEST_MODEL")
+    if not path:
+        pytest.fail("MIDFILL_TEST_MODEL is not set: run make test, or deselect real_model")
+    return Path(path)

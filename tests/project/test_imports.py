@@ -1,0 +1,107 @@
+"""What an import may bring in, and that the contracts on imports really bite."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import midfill.engine
+
+ROOT = Path(__file__).parents[2]
+
+FORBIDDEN = {
+    "The engine's boundary imports no heavy library": ("weights/errors.py", "import numpy"),
+    "The server reaches models only through": ("lsp_server/bad.py", "def f():\n    import torch"),
+    "Nobody imports the command line": ("lsp_server/bad.py", "from midfill.lsp_server import cli"),
+    "Nobody but the command line imports a recipe": (
+        "weights/formats/bad.py",
+        "from midfill.weights.recipes import tune",
+    ),
+    "The engine knows no protocol": ("engine/bad.py", "import pygls"),
+    "Weights are a leaf": ("weights/bad.py", "import midfill.engine.api"),
+}
+
+
+def modules_after(statement: str, folder: Path) -> set[str]:
+    """The modules that a fresh interpreter has loaded after the statement."""
+    script = f"{statement}\nimport sys\nprint(*sys.modules)"
+    command = [sys.executable, "-P", "-c", script]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module", ["midfill.engine", "midfill.engine.api", "midfill.engine.errors"]
+)
+def test_the_boundary_leaves_out_torch_and_numpy(module: str, tmp_path: Path) -> None:
+    """What the server imports at its start must cost nothing."""
+    loaded = modules_after(f"import {module}", tmp_path)
+    assert module in loaded
+    assert loaded.isdisjoint({"torch", "numpy", "tokenizers", "gguf", "pygls"})
+
+
+def test_the_server_is_up_before_torch(tmp_path: Path) -> None:
+    """Initialize is answered while torch still loads."""
+    loaded = modules_after("import midfill.lsp_server.server", tmp_path)
+    assert loaded.isdisjoint({"torch", "numpy", "tokenizers", "gguf", "rich"})
+
+
+def test_the_command_line_imports_nothing_heavy(tmp_path: Path) -> None:
+    """Midfill --help answers at once."""
+    loaded = modules_after("import midfill.lsp_server.cli as c; c.build_parser()", tmp_path)
+    assert loaded.isdisjoint(
+        {"torch", "numpy", "tokenizers", "gguf", "rich", "pygls", "lsprotocol"}
+    )
+
+
+def test_the_engine_shows_exactly_its_boundary() -> None:
+    """A new name here is a decision, not an accident."""
+    assert sorted(midfill.engine.__all__) == [
+        "CompletionChunk",
+        "CompletionRequest",
+        "CompletionStats",
+        "CompletionStream",
+        "ContextPiece",
+        "Engine",
+        "EngineConfig",
+        "EngineInfo",
+        "FinishReason",
+        "GeneratedToken",
+        "Order",
+        "Priority",
+        "Sampling",
+        "Scope",
+        "open_engine",
+    ]
+    for name in midfill.engine.__all__:
+        assert getattr(midfill.engine, name).__module__.startswith("midfill.engine")
+
+
+@pytest.mark.parametrize("contract", FORBIDDEN)
+def test_a_forbidden_import_breaks_its_contract(contract: str, tmp_path: Path) -> None:
+    """Contracts that cannot fail would look the same as contracts that hold."""
+    for package in ("engine", "lsp_server", "weights"):
+        shutil.copytree(ROOT / package, tmp_path / "midfill" / package)
+    shutil.copy(ROOT / ".importlinter", tmp_path)
+    recipes = tmp_path / "midfill/weights/recipes"
+    recipes.mkdir(exist_ok=True)
+    for name in ("__init__.py", "tune.py"):
+        (recipes / name).write_text('"""A recipe."""\n', encoding="utf-8")
+    path, statement = FORBIDDEN[contract]
+    with (tmp_path / "midfill" / path).open("a", encoding="utf-8") as file:
+        file.write(f"\n{statement}\n")
+    linter = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        "from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", linter], cwd=tmp_path, capture_output=True, text=True
+    )
+    broken = [line for line in done.stdout.split("\n") if " BROKEN" in line]
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert len(broken) == 1
+    assert broken[0].startswith(contract)
