@@ -2,11 +2,17 @@
 
 Invariant: for text without special tokens, ``b"".join(token_bytes(i) for i in encode(text))`` is
 the text in UTF-8 (for SentencePiece with ``leading_space=False``; with it, one space is in front).
+The one exception: bytes that a byte-level BPE vocabulary has no token for are dropped.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from midfill.weights.architecture import BytePairVocabulary, SentencePieceModel
+
+if TYPE_CHECKING:
+    from midfill.weights.architecture import TokenizerData
 
 
 class Tokenizer(Protocol):
@@ -37,9 +43,8 @@ class Tokenizer(Protocol):
 
         Args:
             text: Any string; lone surrogates are encoded as U+FFFD.
-            leading_space: Whether SentencePiece may put its dummy space in front (as it does for a
-                text's start);
-                byte-level BPE has none and ignores it.
+            leading_space: Whether SentencePiece may put its dummy space in front, as it does for a
+                text's start; byte-level BPE has none and ignores it.
         """
         ...
 
@@ -57,3 +62,23 @@ class Tokenizer(Protocol):
         Whatever is appended to ``text``, its encoding starts with these ids.
         """
         ...
+
+
+def open_tokenizer(data: TokenizerData) -> Tokenizer:
+    """The tokenizer that a checkpoint describes.
+
+    Raises:
+        UnsupportedModelError: a kind or setting that is not implemented, or not exact on bytes.
+        CorruptModelError: a file that cannot be read.
+    """
+    if isinstance(data, SentencePieceModel):
+        from midfill.engine.tokenizer_sentencepiece import SentencePieceTokenizer
+
+        return SentencePieceTokenizer(data)
+    from midfill.engine.tokenizer_bpe import ByteLevelBpe
+
+    if isinstance(data, BytePairVocabulary):
+        return ByteLevelBpe(data)
+    from midfill.engine.tokenizer_json import read_tokenizer_json
+
+    return ByteLevelBpe(read_tokenizer_json(data))
