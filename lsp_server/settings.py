@@ -1,0 +1,178 @@
+"""The settings: nested, fully defaulted, frozen; ``parse`` never raises.
+
+The dataclasses below are the one place where an option's name, default, range and meaning stand;
+the table in the docs and the extension's ``package.json`` are compared with ``table()`` by tests.
+Clients write the options under the section ``midfill``, in camel case: ``max_tokens`` of
+``completion`` is ``midfill.completion.maxTokens`` (the Python spelling is understood too).
+
+::
+
+    parse(raw) -> (Settings, [Problem, ...])       raw: any JSON value; None gives the defaults
+    table() -> (Row(name, allowed, default, meaning), ...)
+    Settings().engine_config() -> EngineConfig
+    Settings().completion.sampling() -> Sampling
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from midfill.engine.api import CompletionRequest, EngineConfig, Sampling, Scope
+from midfill.lsp_server.options import Problem, Range, Row, describe, read
+
+__all__ = [
+    "SECTION",
+    "CompletionSettings",
+    "ContextSettings",
+    "Problem",
+    "PromptSettings",
+    "Row",
+    "Settings",
+    "parse",
+    "table",
+]
+
+SECTION = "midfill"
+"""Of the client's configuration."""
+
+_ENGINE = EngineConfig(model="smollm2-135m")
+_REQUEST = CompletionRequest(prefix="")
+_SAMPLING = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionSettings:
+    """What a completion may be."""
+
+    max_tokens: Annotated[int, Range(1, 65536)] = _REQUEST.max_tokens
+    """Tokens, at most."""
+    time_limit_ms: Annotated[int, Range(1, 600_000)] | None = _REQUEST.time_limit_ms
+    """Milliseconds of work, at most, though the first line is never cut; null: no limit."""
+    scope: Scope = _REQUEST.scope
+    """How far it may reach: line, block (by indentation), model (until it stops), or auto."""
+    multiline: Literal["auto", "always", "never"] = "auto"
+    """Whether it may have several lines; auto: where no text follows the cursor on its line."""
+    debounce_ms: Annotated[int, Range(0, 10_000)] = 0
+    """Milliseconds without a newer request before work starts; a request in work is cancelled."""
+    heal: bool = _REQUEST.heal
+    """Token healing: let the model write the last, unfinished token again."""
+    temperature: Annotated[float, Range(0, 10)] = _SAMPLING.temperature
+    """0 is greedy: the likeliest token, always."""
+    top_k: Annotated[int, Range(0, 1_000_000)] = _SAMPLING.top_k
+    """Choose among this many tokens; 0: all."""
+    top_p: Annotated[float, Range(0.01, 1)] = _SAMPLING.top_p
+    """Choose among the likeliest tokens with this probability together; 1: all."""
+    min_p: Annotated[float, Range(0, 0.99)] = _SAMPLING.min_p
+    """Drop tokens less likely than this share of the likeliest; 0: none."""
+    repetition_penalty: Annotated[float, Range(0.01, 100)] = _SAMPLING.repetition_penalty
+    """Over 1 discourages what the completion said already; 1: off."""
+    seed: Annotated[int, Range(0, 2**53)] | None = _SAMPLING.seed
+    """Of the random numbers when the temperature is not 0; null: another one each time."""
+
+    def sampling(self) -> Sampling:
+        """The part that chooses tokens, as the engine takes it."""
+        return Sampling(
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSettings:
+    """What the model reads."""
+
+    max_tokens: Annotated[int, Range(16, 1 << 20)] = _REQUEST.max_prompt_tokens
+    """Tokens of the whole prompt, at most; the model's context may allow fewer."""
+    context_share: Annotated[float, Range(0, 0.9)] = 0.3
+    """Of the prompt, for parts of other files."""
+    prefix_share: Annotated[float, Range(0.1, 0.95)] = 0.75
+    """Of what is left for the current file, for the text before the cursor."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSettings:
+    """Which parts of other files the model reads."""
+
+    enabled: bool = True
+    """Whether it reads any."""
+    recent_edits: bool = True
+    """The surroundings of recent edits in other open documents."""
+    open_documents: bool = True
+    """Documents that are open in the editor."""
+    imports: bool = True
+    """Files of the workspace that the current one imports: signatures and imported names."""
+    neighbours: bool = True
+    """Files of the same folder and language."""
+    max_pieces: Annotated[int, Range(0, 100)] = 8
+    """Parts, at most."""
+    max_piece_lines: Annotated[int, Range(1, 1000)] = 60
+    """Lines of a part, at most; larger files are cut to what matters."""
+    max_files: Annotated[int, Range(0, 1000)] = 32
+    """Files looked at on disk for one context, at most."""
+    max_file_bytes: Annotated[int, Range(1, 1 << 26)] = 1 << 18
+    """Bytes; larger files are left out."""
+    time_limit_ms: Annotated[int, Range(1, 10_000)] = 150
+    """Milliseconds of reading files, at most; what was read by then is used."""
+    exclude: tuple[str, ...] = ()
+    """Patterns as in .gitignore, after the built-in ones (secrets, builds); "!" takes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All options."""
+
+    enabled: bool = True
+    """Whether completions are offered at all."""
+    disabled_languages: tuple[str, ...] = ()
+    """Language ids without completions, such as plaintext or markdown."""
+    model: str = _ENGINE.model
+    """A name from `midfill models list`, a GGUF file or a Hugging Face folder."""
+    dialect: str | None = _ENGINE.dialect
+    """How infilling prompts are built; null: by the model."""
+    dtype: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of the model's arithmetic."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the model runs."""
+    threads: Annotated[int, Range(0, 1024)] = _ENGINE.threads
+    """Of the model's arithmetic; 0: one for each physical core."""
+    cache_slots: Annotated[int, Range(1, 64)] = _ENGINE.cache_slots
+    """Prompts kept in memory to be continued."""
+    context_length: Annotated[int, Range(0, 1 << 20)] = _ENGINE.context_length
+    """Tokens of prompt and completion a slot may hold; 0: what the model was made for."""
+    log_level: Literal["error", "warning", "info", "debug"] = "info"
+    """The least important messages that are logged."""
+    completion: CompletionSettings = CompletionSettings()
+    prompt: PromptSettings = PromptSettings()
+    context: ContextSettings = ContextSettings()
+
+    def engine_config(self) -> EngineConfig:
+        """What to open; when it differs after a change of settings, the model loads anew."""
+        return EngineConfig(
+            model=self.model,
+            dialect=self.dialect,
+            dtype=self.dtype,
+            device=self.device,
+            threads=self.threads,
+            cache_slots=self.cache_slots,
+            context_length=self.context_length,
+        )
+
+
+def parse(raw: object) -> tuple[Settings, list[Problem]]:
+    """The settings in a client's JSON value, with defaults for what is bad, and what is bad.
+
+    Clients send either the options or an object that has them under ``midfill``.
+    """
+    if isinstance(raw, dict) and SECTION in raw:
+        raw = raw[SECTION]
+    return read(Settings, raw, SECTION)
+
+
+def table() -> tuple[Row, ...]:
+    """Every option, in order."""
+    return describe(Settings, SECTION)
