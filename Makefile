@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 MODEL := smollm2-135m
-DEMO := docs/examples/intervals.py --marker '\# <hole>'
+DEMO := docs/examples/word_counts.py --marker "\# <hole>"
 BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALLED := .venv/installed

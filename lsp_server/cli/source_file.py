@@ -1,0 +1,217 @@
+"""The file that the command line edits: its text as it is on disk, places in it, writing it back.
+
+Invariant: what is written is ``bytes before the hole + middle + bytes after the hole``; only the
+middle is ever encoded anew or gets other line ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midfill.engine.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from midfill.lsp_server.snapshot import Snapshot
+
+BOM = "\ufeff"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A place between two characters, as people and compilers count: both from 1."""
+
+    line: int
+    column: int
+    """In characters (code points); one past the line's last character is its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """What the middle replaces: offsets into the text, equal where there is nothing to replace."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A text file as it was read."""
+
+    path: Path | None
+    """None: it came from standard input."""
+    snapshot: Snapshot
+    """With the file's own line ends, without a byte-order mark."""
+    encoding: str
+    bom: str = ""
+    """U+FEFF if the file starts with one."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return "standard input" if self.path is None else str(self.path)
+
+    @property
+    def text(self) -> str:
+        """Of the snapshot."""
+        return self.snapshot.text
+
+    @property
+    def line_end(self) -> str:
+        r"""The one most lines have; of equals ``\n`` wins, then ``\r\n``."""
+        crlf = self.text.count("\r\n")
+        counts = {"\n": self.text.count("\n") - crlf, "\r\n": crlf}
+        counts["\r"] = self.text.count("\r") - crlf
+        return max(counts, key=counts.__getitem__)
+
+    def offset(self, place: Place) -> int:
+        """Where a place is in the text.
+
+        Raises:
+            InvalidRequestError: there is no such line or column; the message says which there are.
+        """
+        lines = self.snapshot.line_count
+        if not 1 <= place.line <= lines:
+            raise InvalidRequestError(
+                f"line {place.line} is not in {self.name}: it has the lines 1 to {lines}"
+            )
+        start = self.snapshot.line_start(place.line - 1)
+        last = self.snapshot.line_end(place.line - 1) - start + 1
+        if not 1 <= place.column <= last:
+            raise InvalidRequestError(
+                f"column {place.column} is not in line {place.line} of {self.name}: "
+                f"it has the columns 1 to {last} ({last} is the end of the line)"
+            )
+        return start + place.column - 1
+
+    def place(self, offset: int) -> Place:
+        """The place of an offset, 0 to the text's length; within a line end it is the line's."""
+        line = self.snapshot.line_of(offset)
+        end = min(offset, self.snapshot.line_end(line))
+        return Place(line + 1, end - self.snapshot.line_start(line) + 1)
+
+    def at(self, place: Place) -> Hole:
+        """The empty hole at a place; raises InvalidRequestError as ``offset`` does."""
+        offset = self.offset(place)
+        return Hole(offset, offset)
+
+    def between(self, start: Place, end: Place) -> Hole:
+        """The hole from one place to another.
+
+        Raises:
+            InvalidRequestError: a place is not there, or they are the wrong way round.
+        """
+        if end < start:
+            raise InvalidRequestError(
+                f"the range ends at {end.line}:{end.column}, before it starts at "
+                f"{start.line}:{start.column}: give L1:C1-L2:C2 in the order of the text"
+            )
+        return Hole(self.offset(start), self.offset(end))
+
+    def marked(self, marker: str) -> Hole:
+        """The hole that a marker text fills.
+
+        Raises:
+            InvalidRequestError: the marker is empty, absent, or there more than once.
+        """
+        start = self.text.find(marker)
+        if not marker or start < 0:
+            raise InvalidRequestError(f"the marker {marker!r} is not in {self.name}")
+        again = self.text.find(marker, start + 1)
+        if again >= 0:
+            raise InvalidRequestError(
+                f"the marker {marker!r} is in {self.name} more than once, in line "
+                f"{self.place(start).line} and in line {self.place(again).line}: "
+                "give one that is there once, or use --at or --range"
+            )
+        return Hole(start, start + len(marker))
+
+    def filled(self, hole: Hole, middle: str) -> str:
+        r"""The text with the middle (lines end in ``\n``) in the hole, in the file's line ends."""
+        middle = middle.replace("\n", self.line_end)
+        return self.text[: hole.start] + middle + self.text[hole.end :]
+
+    def require_rewritable(self) -> None:
+        """Return if ``write`` would keep every byte outside of the hole.
+
+        Raises:
+            InvalidRequestError: it came from standard input, is no longer what was read, or its
+                encoding does not give the same bytes back.
+            OSError: the file cannot be read any more.
+        """
+        if self.path is None:
+            raise InvalidRequestError("standard input cannot be written: leave out --write")
+        if self.path.read_bytes() != self._encode(self.text):
+            raise InvalidRequestError(
+                f"{self.name} was left as it is: it changed meanwhile, or is not plain "
+                f"{self.encoding}, so that writing it would change more than the hole"
+            )
+
+    def write(self, text: str) -> None:
+        """Put a new text in the file's place, all or nothing; mode and symbolic links stay.
+
+        Raises:
+            InvalidRequestError: as ``require_rewritable``, or the encoding lacks a character.
+            OSError: the folder or the file cannot be written.
+        """
+        self.require_rewritable()
+        assert self.path is not None, "require_rewritable lets only files through"
+        _replace(self.path.resolve(), self._encode(text))
+
+    def _encode(self, text: str) -> bytes:
+        try:
+            return (self.bom + text).encode(self.encoding)
+        except UnicodeError as error:
+            raise InvalidRequestError(
+                f"{self.name} is {self.encoding}, which lacks a character ({error}): "
+                "nothing was written"
+            ) from error
+
+
+def read_source(path: str, encoding: str = "utf-8") -> SourceFile:
+    """The text file at a path, or standard input for ``-``.
+
+    Raises:
+        InvalidRequestError: there is no such encoding, or the bytes are not text in it.
+        OSError: the file cannot be read.
+    """
+    from midfill.lsp_server.snapshot import Snapshot
+
+    place = None if path == "-" else Path(path)
+    data = sys.stdin.buffer.read() if place is None else place.read_bytes()
+    text = _decode(data, encoding, "standard input" if place is None else path)
+    bom = BOM if text.startswith(BOM) else ""
+    return SourceFile(place, Snapshot.of(text.removeprefix(BOM)), encoding, bom)
+
+
+def _decode(data: bytes, encoding: str, name: str) -> str:
+    try:
+        return data.decode(encoding)
+    except UnicodeError as error:
+        raise InvalidRequestError(
+            f"{name} is not {encoding} ({error}): give its encoding with --encoding"
+        ) from error
+    except LookupError as error:
+        raise InvalidRequestError(
+            f"{encoding!r} is no text encoding: use a name that Python knows, like utf-8 or latin-1"
+        ) from error
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Write to a new file beside the target, then rename it: readers see the old or the new."""
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.copymode(target, new)
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)

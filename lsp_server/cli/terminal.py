@@ -1,0 +1,111 @@
+"""Where a completion is shown: a pipe gets plain text, a terminal colours and a bar while loading.
+
+Invariant: text from files and models is shown, never obeyed. On a terminal, control characters
+other than tab and newline appear as Unicode's pictures of them. Rich is imported for one only.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+LINES_BEFORE = 20
+LINES_AFTER = 3
+
+_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
+_PICTURES |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+
+_DIFF_STYLES = {"---": "bold", "+++": "bold", "@@": "cyan", "+": "green", "-": "red"}
+
+
+class TextPrinter(Protocol):
+    """Shows a middle while it grows."""
+
+    def add(self, text: str) -> None:
+        """Show more of it."""
+        ...
+
+    def close(self) -> None:
+        """Show that it is complete."""
+        ...
+
+
+class Pipe:
+    """The middle alone, exactly."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        self._at_once = at_once
+
+    def add(self, text: str) -> None:
+        """Write it, and let go of it if it is wanted at once."""
+        sys.stdout.write(text)
+        if self._at_once:
+            sys.stdout.flush()
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class Canvas:
+    """The middle in its surroundings: green between dim lines."""
+
+    def __init__(self, prefix: str, suffix: str) -> None:
+        from rich.console import Console
+
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._after = "\n".join(suffix.split("\n")[: LINES_AFTER + 1]).rstrip("\n") + "\n"
+        _show(self._console, "\n".join(prefix.split("\n")[-LINES_BEFORE:]), "dim")
+
+    def add(self, text: str) -> None:
+        """Show it in green."""
+        _show(self._console, text, "green")
+
+    def close(self) -> None:
+        """Show what follows the hole."""
+        _show(self._console, self._after, "dim")
+
+
+def text_printer(prefix: str, suffix: str, *, at_once: bool) -> TextPrinter:
+    """For standard output as it is; ``at_once`` is for pipes, which may buffer otherwise."""
+    return Canvas(prefix, suffix) if sys.stdout.isatty() else Pipe(at_once=at_once)
+
+
+def show_diff(diff: str) -> None:
+    """Print a unified diff, in colour on a terminal."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(diff)
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    for line in diff.split("\n")[:-1]:
+        style = next((s for start, s in _DIFF_STYLES.items() if line.startswith(start)), "dim")
+        _show(console, line.removesuffix("\r") + "\n", style)
+
+
+@contextmanager
+def loading() -> Iterator[Callable[[str, float], None] | None]:
+    """A bar on standard error, and what moves it: a phase and the share done, 0 to 1.
+
+    None where standard error is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("opening the model", total=1.0)
+        yield lambda phase, share: progress.update(task, description=phase, completed=share)
+
+
+def _show(console: Console, text: str, style: str) -> None:
+    console.print(text.translate(_PICTURES), style=style, end="", markup=False, emoji=False)
