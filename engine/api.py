@@ -135,6 +135,7 @@ class CompletionRequest:
     """Token healing, see engine.healing."""
     scope: Scope = Scope.AUTO
     max_tokens: int = 256
+    """Generated at most; 0 only fills the cache with the prompt."""
     max_prompt_tokens: int = 2048
     """The prompt is cut to this, and to what the model's context leaves."""
     time_limit_ms: int | None = None
@@ -143,7 +144,7 @@ class CompletionRequest:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        _require(1 <= self.max_tokens <= 65536, "max_tokens", self.max_tokens, "1 to 65536")
+        _require(0 <= self.max_tokens <= 65536, "max_tokens", self.max_tokens, "0 to 65536")
         _require(
             16 <= self.max_prompt_tokens <= 1 << 20,
             "max_prompt_tokens",
@@ -156,26 +157,26 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True)
 class CompletionStats:
-    """What a finished completion cost and how sure the model was."""
+    """What a finished completion cost and how sure the model was; all 0 if work never began."""
 
     finish_reason: FinishReason
-    order: Order
+    order: Order = Order.AUTO
     """The one used: PSM or SPM; PSM for a model that only sees the prefix."""
-    prompt_tokens: int
-    cached_tokens: int
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
     """Of the prompt, taken from the cache."""
-    prefilled_tokens: int
+    prefilled_tokens: int = 0
     """Of the prompt, computed for this request."""
-    healed_tokens: int
+    healed_tokens: int = 0
     """Cut off the prompt's end by healing, and generated again."""
-    generated_tokens: int
-    context_pieces: int
+    generated_tokens: int = 0
+    context_pieces: int = 0
     """Of the request's, that fitted."""
-    mean_logprob: float
-    """Of the generated tokens, natural logarithm; 0.0 if there are none."""
-    queue_ms: float
-    prefill_ms: float
-    decode_ms: float
+    mean_logprob: float = 0.0
+    """Of the generated tokens, natural logarithm."""
+    queue_ms: float = 0.0
+    prefill_ms: float = 0.0
+    decode_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,3 +269,12 @@ class EngineConfig:
     cache_slots: int = 3
     context_length: int = 0
     """Tokens a slot may hold; 0 takes the model's, at most 16384."""
+    prefill_chunk: int = 0
+    """Tokens a forward pass of the prompt takes at most; 0 follows the measured rate."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range; names of models, dialects and devices are checked later."""
+        _require(0 <= self.threads <= 1024, "threads", self.threads, "0 (automatic) to 1024")
+        _require(1 <= self.cache_slots <= 64, "cache_slots", self.cache_slots, "1 to 64")
+        _require(self.context_length >= 0, "context_length", self.context_length, "0 or more")
+        _require(self.prefill_chunk >= 0, "prefill_chunk", self.prefill_chunk, "0 or more")

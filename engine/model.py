@@ -76,6 +76,19 @@ class LlamaModel:
         """Where everything lives."""
         return self.weights.embed_tokens.device
 
+    @property
+    def parameters(self) -> int:
+        """Weights in all matrices and norms, a tied head counted once."""
+        layers, head = self.weights.layers, self.weights.lm_head
+        linear = sum(
+            matrix.parameters
+            for layer in layers
+            for matrix in (layer.qkv_proj, layer.o_proj, layer.gate_up_proj, layer.down_proj)
+        )
+        norms = (2 * len(layers) + 1) * self.weights.norm.numel()
+        tied = self.architecture.tie_word_embeddings
+        return linear + norms + self.weights.embed_tokens.numel() + (not tied) * head.parameters
+
     @torch.inference_mode()
     def forward(self, ids: Sequence[int], slot: Slot) -> torch.Tensor:
         """Run T new tokens behind a slot's S cached ones, and cache them.

@@ -83,7 +83,7 @@ class ByteLevelBpe(Vocabulary):
         plain = {token: i for i, token in enumerate(data.tokens) if i not in data.special}
         super().__init__(
             [b"" if i in data.special else _bytes_of(t) for i, t in enumerate(data.tokens)],
-            {data.tokens[i]: i for i in data.special},
+            {i: data.tokens[i] for i in data.special},
             data.bos_id,
             data.eos_ids,
         )

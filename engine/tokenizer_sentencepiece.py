@@ -48,7 +48,7 @@ class SentencePieceTokenizer(Vocabulary):
         special = {i: piece.text for i, piece in enumerate(model.pieces) if _is_special(piece)}
         super().__init__(
             [b"" if i in special else _bytes_of(piece) for i, piece in enumerate(model.pieces)],
-            {text: i for i, text in special.items()},
+            special,
             data.bos_id,
             data.eos_ids,
         )

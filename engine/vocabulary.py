@@ -21,7 +21,7 @@ class Vocabulary:
 
     Args:
         token_bytes: By id; empty for special tokens.
-        special: Ids of control tokens and infilling markers by their exact piece.
+        special: The pieces of control tokens and infilling markers, by id.
         bos_id: As in the Tokenizer protocol.
         eos_ids: As in the Tokenizer protocol.
     """
@@ -29,13 +29,13 @@ class Vocabulary:
     def __init__(
         self,
         token_bytes: Sequence[bytes],
-        special: Mapping[str, int],
+        special: Mapping[int, str],
         bos_id: int | None,
         eos_ids: frozenset[int],
     ) -> None:
         self._token_bytes = tuple(token_bytes)
-        self._special = dict(special)
-        self._special_ids = frozenset(special.values())
+        self._special_ids = frozenset(special)
+        self._special_by_name = {name: token_id for token_id, name in special.items()}
         self._bos_id = bos_id
         self._eos_ids = eos_ids
 
@@ -61,7 +61,7 @@ class Vocabulary:
 
     def special_id(self, name: str) -> int | None:
         """The id of a special token by its exact piece, or None."""
-        return self._special.get(name)
+        return self._special_by_name.get(name)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The exact bytes that this token adds to a text; empty for special tokens."""

@@ -1,0 +1,143 @@
+"""One completion from request to last chunk: prompt, prefill, healing, decode, stop."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from midfill.engine.api import CompletionChunk, CompletionStats, FinishReason
+from midfill.engine.detokenizer import StreamingDetokenizer
+from midfill.engine.healing import HealingState
+from midfill.engine.sampler import Sampler
+from midfill.engine.stopping import Stopper
+
+if TYPE_CHECKING:
+    import torch
+
+    from midfill.engine.api import GeneratedToken
+    from midfill.engine.byte_index import ByteIndex
+    from midfill.engine.infilling import Prompter
+    from midfill.engine.kv_cache import KVCache
+    from midfill.engine.model import LlamaModel
+    from midfill.engine.prefill import Prefiller
+    from midfill.engine.scheduler import Job
+    from midfill.engine.tokenizer import Tokenizer
+
+_MARGIN = 16
+"""Tokens of a slot kept free, for what healing generates again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What every completion of a model shares."""
+
+    model: LlamaModel
+    tokenizer: Tokenizer
+    index: ByteIndex
+    prompter: Prompter
+    cache: KVCache
+    prefiller: Prefiller
+    context_length: int
+    """Tokens a slot may hold."""
+
+    @property
+    def stops(self) -> frozenset[int]:
+        """Tokens that end a middle: no control token has a place in one."""
+        return self.tokenizer.special_ids | self.tokenizer.eos_ids
+
+
+class Generation:
+    """One job on a machine; ``run`` answers it completely."""
+
+    def __init__(self, machine: Machine, job: Job) -> None:
+        request = job.request
+        self._machine, self._request, self._stream = machine, request, job.stream
+        self._started = time.perf_counter()
+        self._queue_ms = 1e3 * (self._started - job.queued_at)
+        self._max_new = min(request.max_tokens, machine.context_length // 2)
+        room = machine.context_length - self._max_new - _MARGIN
+        self._prompt = machine.prompter.build(
+            request, min(request.max_prompt_tokens, room), machine.cache.match
+        )
+        self._detokenizer = StreamingDetokenizer(machine.tokenizer, len(self._prompt.held))
+        self._healing = HealingState(machine.index, self._prompt.held)
+        self._sampler = Sampler(request.sampling, machine.tokenizer.vocab_size)
+        scope = machine.prompter.scope(request.scope)
+        self._stopper = Stopper(request.prefix, request.suffix, scope)
+        self._tokens: list[GeneratedToken] = []
+        self._sent = 0
+
+    def run(self) -> None:
+        """Compute, and put every chunk on the job's stream, the last one with stats."""
+        model, ids = self._machine.model, self._prompt.ids
+        slot = self._machine.cache.take(ids)
+        cached = slot.length
+        hidden = self._machine.prefiller.run(ids[cached:], slot, lambda: self._stream.interrupted)
+        prefilled, prefilled_at = slot.length - cached, time.perf_counter()
+        reason = self._limit()
+        while reason is None:
+            assert hidden is not None, "a prefill without interruption has a last token"
+            reason = self._step(model.logits(hidden)[0])
+            if reason is None:
+                hidden = model.forward([self._tokens[-1].id], slot)
+        text = self._last_text(reason)
+        self._send(
+            text,
+            CompletionStats(
+                self._stopper.reason or reason,
+                order=self._prompt.order,
+                prompt_tokens=len(ids),
+                cached_tokens=cached,
+                prefilled_tokens=prefilled,
+                healed_tokens=self._prompt.healed_tokens,
+                generated_tokens=len(self._tokens),
+                context_pieces=self._prompt.context_pieces,
+                mean_logprob=self._mean_logprob(),
+                queue_ms=self._queue_ms,
+                prefill_ms=1e3 * (prefilled_at - self._started),
+                decode_ms=1e3 * (time.perf_counter() - prefilled_at),
+            ),
+        )
+
+    def _step(self, logits: torch.Tensor) -> FinishReason | None:
+        """Choose a token by its logits, (V,), and send what settles; why to end, if so."""
+        token = self._sampler.choose(
+            logits, [token.id for token in self._tokens], self._healing.allowed()
+        )
+        self._tokens.append(token)
+        if token.id in self._machine.stops:
+            return FinishReason.END_OF_MIDDLE
+        self._healing.advance(token.id)
+        text = self._stopper.feed(self._detokenizer.feed(token.id))
+        if text:
+            self._send(text)
+        return self._limit()
+
+    def _limit(self) -> FinishReason | None:
+        """What ends the text besides the model, the strongest first."""
+        if self._stream.interrupted:
+            return self._stream.interrupted
+        if self._stopper.reason:
+            return self._stopper.reason
+        if len(self._tokens) >= self._max_new + (self._max_new and self._prompt.healed_tokens):
+            return FinishReason.MAX_TOKENS
+        limit_ms = self._request.time_limit_ms
+        elapsed_ms = 1e3 * (time.perf_counter() - self._started)
+        if limit_ms and elapsed_ms > limit_ms and self._stopper.first_line_done:
+            return FinishReason.TIME_LIMIT
+        return None
+
+    def _last_text(self, reason: FinishReason) -> str:
+        """What was held back and may now go out; nothing if nobody waits for it."""
+        if self._stream.interrupted or self._stopper.reason:
+            return ""
+        return self._stopper.finish(reason, self._detokenizer.flush())
+
+    def _send(self, text: str, stats: CompletionStats | None = None) -> None:
+        tokens = tuple(self._tokens[self._sent :])
+        self._sent = len(self._tokens)
+        self._stream.put(CompletionChunk(text, tokens, stats))
+
+    def _mean_logprob(self) -> float:
+        return sum(token.logprob for token in self._tokens) / max(1, len(self._tokens))

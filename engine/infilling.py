@@ -1,0 +1,267 @@
+r"""Prompts: the text around a hole laid out as a model was trained to see it.
+
+Each model family is a row of ``DIALECTS``. Markers are ids put in here; user text never becomes
+one. The layouts, where [X] is a marker's id and the rest is encoded text::
+
+    PSM   [bos] files [prefix] comments prefix [suffix] suffix [middle]
+    SPM   [bos] files [prefix][suffix] suffix [middle] comments prefix
+    left-to-right   [bos] comments prefix
+
+Other files stand in ``comments`` (``# Path: a.py``, then the file's lines as comments) or, for
+dialects that have the markers, in ``files``, with the path of the hole's own file at the end::
+
+    [repo_name]name\n [file_sep]path\ntext\n [file_sep]path\ntext\n [file_sep]path\n
+
+Sources: Bavarian et al. 2022, section 3 and appendix D (SPM with joined markers); Code Llama's
+``llama/generation.py``, ``infilling_prompt_tokens``; StarCoder 2 (Lozhkov et al. 2024, section 5.1)
+for the file separators.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from midfill.engine import healing
+from midfill.engine.api import Order, Scope
+from midfill.engine.encoding import IncrementalEncoder
+from midfill.engine.errors import InfillingNotSupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from midfill.engine.api import CompletionRequest, ContextPiece
+    from midfill.engine.tokenizer import Tokenizer
+
+SUFFIX_SHARE = 0.25
+"""Of the token budget, for the suffix at most."""
+CONTEXT_SHARE = 0.5
+"""Of the token budget, for other files at most."""
+CUT_STEPS = 8
+"""A prefix that is too long is cut in steps of this fraction of its share, and at line starts, so
+that the cut stays where it is while a user types."""
+_MARKER_ROOM = 8
+"""Tokens set aside for markers and for what encoding a cut text may add."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one family of models wants its prompt."""
+
+    name: str
+    markers: tuple[str, str, str] | None = None
+    """The pieces for prefix, suffix and middle; None if the family cannot infill."""
+    orders: tuple[Order, ...] = ()
+    """It was trained on, the better one first; empty for left-to-right."""
+    file_markers: tuple[str, str] | None = None
+    """The pieces for repository name and file separator; None puts other files in comments."""
+
+
+DIALECTS = {
+    dialect.name: dialect
+    for dialect in (
+        Dialect("codellama", ("▁<PRE>", "▁<SUF>", "▁<MID>"), (Order.PSM, Order.SPM)),
+        Dialect(
+            "midfill",
+            ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+            (Order.SPM, Order.PSM),
+            ("<repo_name>", "<file_sep>"),
+        ),
+        Dialect("left-to-right"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is given, and what it must spell first."""
+
+    order: Order
+    ids: list[int]
+    held: bytes
+    """Of the healed tail of the prefix."""
+    healed_tokens: int
+    context_pieces: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """Other files, in front of the markers or as comments, whichever the dialect has."""
+
+    files: list[int]
+    comments: str
+    tokens: int
+    pieces: int
+
+
+class Prompter:
+    """Builds the prompts of one model.
+
+    Args:
+        dialect: The model's.
+        tokenizer: The model's.
+        model: Its name, for messages.
+
+    Raises:
+        InfillingNotSupportedError: the vocabulary lacks a marker of the dialect.
+    """
+
+    def __init__(self, dialect: Dialect, tokenizer: Tokenizer, model: str) -> None:
+        self.dialect = dialect
+        self._tokenizer = tokenizer
+        self._encode = IncrementalEncoder(tokenizer).encode
+        self._model = model
+        self._bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+        self._markers = [self._marker(piece) for piece in dialect.markers or ()]
+        self._file_markers = [self._marker(piece) for piece in dialect.file_markers or ()]
+
+    def orders(self, asked: Order) -> tuple[Order, ...]:
+        """The orders to choose from, the better one first; PSM if the model only continues.
+
+        Raises:
+            InfillingNotSupportedError: the model was not trained on the one asked for.
+        """
+        trained = self.dialect.orders
+        if asked is Order.AUTO:
+            return trained or (Order.PSM,)
+        if asked in trained:
+            return (asked,)
+        raise InfillingNotSupportedError(
+            f"model {self._model!r} speaks the dialect {self.dialect.name!r}, which has no order"
+            f" {asked.value!r}; use order 'auto', or a model trained to infill, such as Code Llama"
+            " 7B, 13B or 70B (base) or 7B and 13B Instruct"
+        )
+
+    def scope(self, asked: Scope) -> Scope:
+        """``AUTO`` resolved: a model that cannot infill does not know where to stop."""
+        if asked is not Scope.AUTO:
+            return asked
+        return Scope.MODEL if self.dialect.orders else Scope.BLOCK
+
+    def build(
+        self, request: CompletionRequest, budget: int, cached: Callable[[list[int]], int]
+    ) -> Prompt:
+        """The prompt that costs least.
+
+        Args:
+            request: The hole.
+            budget: Tokens at most.
+            cached: Tells how many leading tokens of a prompt need no work.
+
+        Raises:
+            InfillingNotSupportedError: the model was not trained on the order asked for.
+        """
+        orders = self.orders(request.order)
+        suffix = self._suffix(request.suffix, int(budget * SUFFIX_SHARE))
+        context = self._context(request, int(budget * CONTEXT_SHARE))
+        room = budget - len(suffix) - context.tokens - _MARKER_ROOM
+        text = context.comments + self._window(request.prefix, room)
+        prefix = self._encode(text)
+        held = b""
+        kept = prefix
+        if request.heal:
+            healed = healing.split(self._tokenizer, text, prefix)
+            kept, held = healed.ids, healed.held
+        prompts = [(order, self._lay_out(order, context.files, kept, suffix)) for order in orders]
+        order, ids = min(prompts, key=lambda prompt: len(prompt[1]) - cached(prompt[1]))
+        return Prompt(order, ids, held, len(prefix) - len(kept), context.pieces)
+
+    def _lay_out(
+        self, order: Order, files: list[int], prefix: list[int], suffix: list[int]
+    ) -> list[int]:
+        """One of the layouts in this module's docstring."""
+        front = self._bos + files
+        if not self._markers:
+            return front + prefix
+        before, behind, middle = self._markers
+        if order is Order.PSM:
+            return [*front, before, *prefix, behind, *suffix, middle]
+        return [*front, before, behind, *suffix, middle, *prefix]
+
+    def _marker(self, piece: str) -> int:
+        marker = self._tokenizer.special_id(piece)
+        if marker is not None:
+            return marker
+        raise InfillingNotSupportedError(
+            f"model {self._model!r} has no token {piece!r}, so it cannot infill in the dialect"
+            f" {self.dialect.name!r} (Code Llama 34B and the Python variants have none either); use"
+            " the dialect 'left-to-right', or a model that has it, such as CodeLlama-7b-hf"
+        )
+
+    def _suffix(self, text: str, room: int) -> list[int]:
+        """As many whole lines after the hole as fit, without SentencePiece's dummy space."""
+        if not self._markers:
+            return []
+        ids = self._tokenizer.encode(text[: 8 * room], leading_space=False)
+        if len(ids) <= room:
+            return ids
+        shown = self._text(ids[:room])
+        whole_lines = shown[: shown.rfind("\n") + 1] or shown
+        return self._tokenizer.encode(whole_lines, leading_space=False)
+
+    def _window(self, text: str, room: int) -> str:
+        """The end of the text before the hole, from a line start that moves in large steps."""
+        ids = self._encode(text)
+        over = len(ids) - room
+        if over <= 0:
+            return text
+        step = max(1, room // CUT_STEPS)
+        dropped = min(-(-over // step) * step, len(ids) - 1)
+        start = len(self._text(ids[:dropped]))
+        return text[text.find("\n", start) + 1 or start :]
+
+    def _context(self, request: CompletionRequest, room: int) -> _Context:
+        """The last pieces that fit, in their order: what is most relevant stands last."""
+        layout = self._as_file if self._file_markers else self._as_comments
+        texts: list[str] = []
+        tokens = 0
+        for piece in reversed(request.context):
+            text = layout(piece, request.line_comment)
+            tokens += len(self._encode(text)) + 1
+            if tokens > room:
+                break
+            texts.insert(0, text)
+        if not texts:
+            return _Context([], "", 0, 0)
+        if not self._file_markers:
+            comments = "".join(texts)
+            return _Context([], comments, len(self._encode(comments)), len(texts))
+        files = self._files(request, texts)
+        return _Context(files, "", len(files), len(texts))
+
+    def _files(self, request: CompletionRequest, texts: Iterable[str]) -> list[int]:
+        repo_name, file_sep = self._file_markers
+        ids = [repo_name, *self._encode(f"{request.repo_name or ''}\n")]
+        for text in (*texts, f"{request.path or ''}\n"):
+            ids += [file_sep, *self._encode(text)]
+        return ids
+
+    def _as_file(self, piece: ContextPiece, _line_comment: str) -> str:
+        return f"{piece.path}\n{piece.text.rstrip()}\n"
+
+    def _as_comments(self, piece: ContextPiece, line_comment: str) -> str:
+        lines = [f"Path: {piece.path}", *piece.text.rstrip().split("\n")]
+        return "".join(f"{line_comment} {line}".rstrip() + "\n" for line in lines)
+
+    def _text(self, ids: list[int]) -> str:
+        return b"".join(map(self._tokenizer.token_bytes, ids)).decode("utf-8", "ignore")
+
+
+def choose_dialect(tokenizer: Tokenizer, asked: str | None) -> Dialect:
+    """The dialect asked for, else the first one whose markers the vocabulary has.
+
+    Raises:
+        InfillingNotSupportedError: there is no such dialect.
+    """
+    if asked is None:
+        return next(dialect for dialect in DIALECTS.values() if _speaks(tokenizer, dialect))
+    if asked not in DIALECTS:
+        raise InfillingNotSupportedError(
+            f"there is no dialect {asked!r}; it must be one of {', '.join(DIALECTS)}"
+        )
+    return DIALECTS[asked]
+
+
+def _speaks(tokenizer: Tokenizer, dialect: Dialect) -> bool:
+    pieces = (*(dialect.markers or ()), *(dialect.file_markers or ()))
+    return all(tokenizer.special_id(piece) is not None for piece in pieces)

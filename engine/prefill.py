@@ -1,0 +1,70 @@
+"""A prompt's way into the cache, in pieces small enough that a cancel is seen in time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+
+    from midfill.engine.kv_cache import Slot
+    from midfill.engine.model import LlamaModel
+
+CHUNK_MS = 50.0
+"""How long one forward pass of the prompt should take at most."""
+_SMALLEST, _LARGEST, _FIRST = 16, 512, 32
+_MEMORY = 0.7
+"""Weight of what was measured before against the newest chunk."""
+
+
+class Prefiller:
+    """Runs prompts through a model; the chunk size follows the measured rate.
+
+    Args:
+        model: The model.
+        chunk: Tokens at most in one forward pass; 0 lets the rate decide.
+    """
+
+    def __init__(self, model: LlamaModel, chunk: int = 0) -> None:
+        self._model = model
+        self._fixed = chunk
+        self._tokens_per_ms = 0.0
+
+    @property
+    def chunk(self) -> int:
+        """Tokens of the next forward pass at most."""
+        if self._fixed:
+            return self._fixed
+        if not self._tokens_per_ms:
+            return _FIRST
+        return int(min(max(self._tokens_per_ms * CHUNK_MS, _SMALLEST), _LARGEST))
+
+    def run(
+        self, ids: Sequence[int], slot: Slot, interrupted: Callable[[], object]
+    ) -> torch.Tensor | None:
+        """Put at least one token behind the slot's cached ones.
+
+        Returns:
+            The last token's final hidden state, (1, hidden), or None if interrupted: then the
+            slot holds the chunks that were finished.
+        """
+        hidden = None
+        while ids:
+            if interrupted():
+                return None
+            started = time.perf_counter()
+            chunk = ids[: self.chunk]
+            hidden = self._model.forward(chunk, slot)[-1:]
+            ids = ids[len(chunk) :]
+            self._learn(len(chunk), 1e3 * (time.perf_counter() - started))
+        return hidden
+
+    def _learn(self, tokens: int, elapsed_ms: float) -> None:
+        if tokens < _SMALLEST:
+            return  # too few to tell: most of their time is overhead
+        rate = tokens / elapsed_ms
+        old = self._tokens_per_ms or rate
+        self._tokens_per_ms = _MEMORY * old + (1 - _MEMORY) * rate

@@ -1,0 +1,139 @@
+"""A model opened and kept running: the engine's parts put together, behind one worker thread."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+
+from midfill.engine.api import EngineInfo
+from midfill.engine.byte_index import ByteIndex
+from midfill.engine.errors import CorruptModelError, InfillingNotSupportedError
+from midfill.engine.generation import Generation, Machine
+from midfill.engine.infilling import DIALECTS, Prompter, choose_dialect
+from midfill.engine.kv_cache import KVCache, Slot
+from midfill.engine.loader import choose_placement, load_model
+from midfill.engine.prefill import Prefiller
+from midfill.engine.scheduler import Scheduler
+from midfill.engine.tokenizer import open_tokenizer
+from midfill.weights.architecture import SentencePieceModel
+from midfill.weights.checkpoint import open_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from midfill.engine.api import CompletionRequest, EngineConfig
+    from midfill.engine.infilling import Dialect
+    from midfill.engine.stream import Stream
+    from midfill.engine.tokenizer import Tokenizer
+    from midfill.weights.architecture import Checkpoint
+
+LONGEST_CONTEXT = 16384
+"""Tokens of a slot where neither user nor model says less: Code Llama's fine-tuning length."""
+
+
+class Runtime:
+    """The Engine of ``engine.api`` on torch."""
+
+    def __init__(self, machine: Machine, info: EngineInfo, threads: int) -> None:
+        self._machine = machine
+        self._info = info
+        self._scheduler = Scheduler(
+            lambda job: Generation(machine, job).run(),
+            prepare=lambda: _use_threads(threads),
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """What was opened."""
+        return self._info
+
+    @property
+    def machine(self) -> Machine:
+        """The parts, for measurements; use them only while no request runs."""
+        return self._machine
+
+    def infill(self, request: CompletionRequest) -> Stream:
+        """Queue a request and return its stream at once.
+
+        Raises:
+            InfillingNotSupportedError: the model was not trained on the order asked for.
+            EngineClosedError: after close().
+        """
+        self._machine.prompter.orders(request.order)
+        return self._scheduler.submit(request)
+
+    def close(self) -> None:
+        """End running requests (cancelled) and the worker thread."""
+        self._scheduler.close()
+
+
+def open_runtime(
+    config: EngineConfig, on_progress: Callable[[str, float], None] | None = None
+) -> Runtime:
+    """See ``midfill.engine.open_engine``."""
+    report = on_progress or (lambda _phase, _share: None)
+    report("opening", 0.0)
+    checkpoint = open_checkpoint(config.model)
+    tokenizer = open_tokenizer(checkpoint.tokenizer)
+    _check_vocabulary(checkpoint, tokenizer)
+    dialect = _dialect(checkpoint, tokenizer, config.dialect)
+    prompter = Prompter(dialect, tokenizer, checkpoint.name)
+    placement = choose_placement(config.device, config.dtype)
+    model = load_model(checkpoint, placement, lambda share: report("reading weights", share))
+    slots = [Slot(model.architecture, model.dtype, model.device) for _ in range(config.cache_slots)]
+    longest = model.architecture.max_position_embeddings
+    machine = Machine(
+        model=model,
+        tokenizer=tokenizer,
+        index=ByteIndex(tokenizer),
+        prompter=prompter,
+        cache=KVCache(slots),
+        prefiller=Prefiller(model, config.prefill_chunk),
+        context_length=config.context_length or min(longest, LONGEST_CONTEXT),
+    )
+    info = EngineInfo(
+        model=checkpoint.name,
+        dialect=dialect.name,
+        parameters=model.parameters,
+        context_length=machine.context_length,
+        dtype=placement.dtype_name,
+        device=str(placement.device),
+        device_reason=placement.reason,
+    )
+    return Runtime(machine, info, config.threads)
+
+
+def _dialect(checkpoint: Checkpoint, tokenizer: Tokenizer, asked: str | None) -> Dialect:
+    dialect = choose_dialect(tokenizer, asked or checkpoint.dialect)
+    if asked or checkpoint.dialect or dialect.markers or not _is_code_llama(checkpoint):
+        return dialect
+    raise InfillingNotSupportedError(
+        f"model {checkpoint.name!r} is a Code Llama without infilling tokens (34B or a Python"
+        " variant); use 7B, 13B or 70B (base) or 7B and 13B Instruct, or the dialect"
+        f" {DIALECTS['left-to-right'].name!r} to complete from the prefix alone"
+    )
+
+
+def _is_code_llama(checkpoint: Checkpoint) -> bool:
+    """By what sets it apart from Llama 2 in its own files: the RoPE base of its long context."""
+    return (
+        isinstance(checkpoint.tokenizer, SentencePieceModel)
+        and checkpoint.architecture.rope_theta == 1e6
+    )
+
+
+def _check_vocabulary(checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
+    rows = checkpoint.architecture.vocab_size
+    if tokenizer.vocab_size > rows:
+        raise CorruptModelError(
+            f"model {checkpoint.name!r}: its tokenizer has {tokenizer.vocab_size} tokens, its"
+            f" embedding only {rows} rows; the files do not belong together, fetch them anew"
+        )
+
+
+def _use_threads(threads: int) -> None:
+    """Set for the calling thread; 0 takes what torch found, but no more than we may run on."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(threads or min(torch.get_num_threads(), allowed or 1))
