@@ -52,7 +52,8 @@ class Scope(Enum):
     MODEL = "model"
     """Until the model ends it."""
     AUTO = "auto"
-    """MODEL for a model trained to infill, BLOCK for one that only continues."""
+    """MODEL for a model trained to infill; for one that only continues, LINE where text follows on
+    the cursor's line, else BLOCK."""
 
 
 class FinishReason(Enum):

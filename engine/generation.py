@@ -63,7 +63,7 @@ class Generation:
         self._detokenizer = StreamingDetokenizer(machine.tokenizer, len(self._prompt.held))
         self._healing = HealingState(machine.index, self._prompt.held)
         self._sampler = Sampler(request.sampling, machine.tokenizer.vocab_size)
-        scope = machine.prompter.scope(request.scope)
+        scope = machine.prompter.scope(request)
         self._stopper = Stopper(request.prefix, request.suffix, scope)
         self._tokens: list[GeneratedToken] = []
         self._sent = 0

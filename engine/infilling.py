@@ -132,11 +132,13 @@ class Prompter:
             " 7B, 13B or 70B (base) or 7B and 13B Instruct"
         )
 
-    def scope(self, asked: Scope) -> Scope:
+    def scope(self, request: CompletionRequest) -> Scope:
         """``AUTO`` resolved: a model that cannot infill does not know where to stop."""
-        if asked is not Scope.AUTO:
-            return asked
-        return Scope.MODEL if self.dialect.orders else Scope.BLOCK
+        if request.scope is not Scope.AUTO:
+            return request.scope
+        if self.dialect.orders:
+            return Scope.MODEL
+        return Scope.LINE if request.suffix.partition("\n")[0].strip() else Scope.BLOCK
 
     def build(
         self, request: CompletionRequest, budget: int, cached: Callable[[list[int]], int]

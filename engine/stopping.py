@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from midfill.engine.api import FinishReason, Scope
@@ -207,7 +208,7 @@ def _following_line(text: str, lines: list[Line], around: Surroundings) -> Verdi
     if not following or not (whole := _comparable(following[0], around)):
         return Verdict(len(text))
     filled = [line for line in lines[1:] if line.text.strip()]
-    for line, after in zip(filled, [*filled[1:], None], strict=True):
+    for line, after in zip_longest(filled, filled[1:]):
         if not _may_equal(line, whole):
             continue
         end = _before(text, line, around)
