@@ -1,0 +1,91 @@
+"""``midfill lsp``: the language server, on standard input and output or over TCP."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import midfill.engine
+
+if TYPE_CHECKING:
+    from midfill.lsp_server.engine_host import EngineHost, OpenEngine
+
+
+def add_arguments(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    open_engine: OpenEngine = midfill.engine.open_engine,
+) -> None:
+    """Add the command; ``run(args)`` serves until the client leaves and returns the exit code."""
+    parser = commands.add_parser(
+        "lsp",
+        help="start the language server",
+        description="Serve completions to an editor, which starts this command itself.",
+    )
+    parser.add_argument(
+        "--stdio", action="store_true", help="use standard input and output (the default)"
+    )
+    parser.add_argument(
+        "--tcp",
+        metavar="HOST:PORT",
+        type=_address,
+        help="listen there instead, for any number of clients; port 0 takes a free one. "
+        "There is no password: whoever can connect can use it",
+    )
+    parser.add_argument(
+        "--model", help="a registry name, a GGUF file or a folder; wins over the editor's setting"
+    )
+    parser.add_argument(
+        "--log-file", type=Path, help="where to log instead of the platform's folder for logs"
+    )
+    parser.set_defaults(run=partial(_run, open_engine))
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not HOST:PORT with a port of 0 to 65535; try 127.0.0.1:0"
+        )
+    return host.strip("[]"), int(port)
+
+
+def _run(open_engine: OpenEngine, args: argparse.Namespace) -> int:
+    from midfill.lsp_server import log
+    from midfill.lsp_server.engine_host import EngineHost
+
+    host = EngineHost(open_engine)
+    with log.to_file(args.log_file or log.default_path()):
+        code = asyncio.run(_serve(host, args.tcp, args.model))
+    _leave_if_opening(host, code)
+    return code
+
+
+async def _serve(host: EngineHost, address: tuple[str, int] | None, model: str | None) -> int:
+    from midfill.lsp_server.server import MidfillServer
+    from midfill.lsp_server.transport import serve_stdio, serve_tcp
+
+    make_server = partial(MidfillServer, host, model)
+    try:
+        if address is None:
+            return await serve_stdio(make_server())
+        await serve_tcp(make_server, *address, _announce)
+    finally:
+        host.close()
+    return 0
+
+
+def _announce(address: str) -> None:
+    print(f"midfill listens at {address}", file=sys.stderr, flush=True)
+
+
+def _leave_if_opening(host: EngineHost, code: int) -> None:
+    """End the process at once if a thread still imports torch: it cannot be interrupted."""
+    if host.is_opening:
+        logging.shutdown()
+        os._exit(code)

@@ -1,0 +1,81 @@
+r"""What of a model's text is worth showing; a text that grows only ever grows on the screen.
+
+Text has "\n" line ends here; ``with_line_ends`` gives it the document's at the very end.
+
+Invariant: unless ``finished(text)`` is empty, it starts with ``settled(text[:n])`` for every n, and
+``settled`` of a longer text starts with ``settled`` of a shorter one
+(test_what_was_shown_is_never_taken_back).
+"""
+
+from __future__ import annotations
+
+import re
+
+_BLANK_LINES_AT_END = re.compile(r"\s*\n\s*\Z")
+
+
+def with_line_ends(text: str, line_end: str) -> str:
+    r"""The text with the document's line ends for "\n"."""
+    return text.replace("\n", line_end)
+
+
+def with_newlines(text: str) -> str:
+    r"""The text with "\n" for each of the line ends that LSP knows: "\r\n", "\n" and "\r"."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def line_end_of(text: str) -> str:
+    r"""The line end that the text has most often; "\n" if none is."""
+    crlf = text.count("\r\n")
+    counts = {"\n": text.count("\n") - crlf, "\r\n": crlf, "\r": text.count("\r") - crlf}
+    return max(counts, key=lambda line_end: counts[line_end])
+
+
+def _lines(text: str) -> str:
+    """The lines that are not blank, without trailing blanks; grows as the text grows."""
+    return "\n".join(line.rstrip() for line in text.split("\n") if line.strip())
+
+
+class Display:
+    """Decides what to show of the completions at one place.
+
+    Args:
+        line_start: The cursor's line up to the cursor.
+        suffix: Everything after the cursor.
+    """
+
+    def __init__(self, line_start: str, suffix: str) -> None:
+        self._line_start = line_start
+        self._suffix = suffix
+        self._lines_below = _lines(suffix.partition("\n")[2])
+        self._ends_line = not suffix.partition("\n")[0].strip()
+
+    def finished(self, text: str) -> str:
+        """What to insert of a finished completion; empty if nothing is worth it.
+
+        Nothing is: blanks, what already follows the cursor, and whole lines that already follow.
+        Blank lines at the end go, except in front of code on the same line.
+        """
+        if not text.strip() or self._is_there(text):
+            return ""
+        return _BLANK_LINES_AT_END.sub("", text) if self._ends_line else text
+
+    def settled(self, text: str) -> str:
+        """What can be shown of an unfinished completion, however it goes on."""
+        if not text.strip() or self._may_be_there(text):
+            return ""
+        return text.rstrip() if self._ends_line else text
+
+    def _whole_lines(self, text: str) -> str:
+        starts_below = text.lstrip(" \t").startswith("\n")
+        return _lines(text if starts_below else self._line_start + text)
+
+    def _is_there(self, text: str) -> bool:
+        if self._suffix.startswith(text.rstrip()):
+            return True
+        return f"{self._lines_below}\n".startswith(f"{self._whole_lines(text)}\n")
+
+    def _may_be_there(self, text: str) -> bool:
+        if self._suffix.startswith(text.rstrip()):
+            return True
+        return self._lines_below.startswith(self._whole_lines(text))

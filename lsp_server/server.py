@@ -1,0 +1,245 @@
+"""The language server: which messages it takes, and who answers them. The only file with features.
+
+Handlers turn LSP's values into ours and back; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from midfill.lsp_server.completion import Ask
+from midfill.lsp_server.documents import Edit
+from midfill.lsp_server.errors import answered, reported
+from midfill.lsp_server.postprocess import with_newlines
+from midfill.lsp_server.protocol import (
+    RESTART,
+    STATS,
+    InlineCompletionParams,
+    Protocol,
+    converter,
+    partial_result,
+)
+from midfill.lsp_server.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from midfill.lsp_server.completion import Suggestion
+    from midfill.lsp_server.documents import Snapshot
+    from midfill.lsp_server.engine_host import EngineHost
+
+    Show = Callable[[list[Suggestion]], None]
+
+_LAST = "\uffff"
+"""Sorts after every label."""
+
+_WORD_AT_END = re.compile(r"\w+\Z")
+
+
+class MidfillServer(LanguageServer):
+    """One client's connection.
+
+    Args:
+        host: The engine, shared with other connections.
+        model: Overrides the client's setting.
+    """
+
+    protocol: Protocol
+
+    def __init__(self, host: EngineHost, model: str | None = None) -> None:
+        super().__init__(
+            "midfill", version("midfill"), protocol_cls=Protocol, converter_factory=converter
+        )
+        self.session = Session(self, host, model)
+        self.leaving = threading.Event()
+        """Set when the client has sent ``exit``."""
+        _add_lifecycle(self)
+        _add_documents(self)
+        _add_settings(self)
+        _add_inline_completion(self)
+
+    @property
+    def exit_code(self) -> int:
+        """Of the process (LSP 3.18, "Exit Notification"): 0 only if ``shutdown`` came first."""
+        return 0 if self.protocol.is_shut_down and self.leaving.is_set() else 1
+
+    def show_error(self, message: str) -> None:
+        """Show a message to the user."""
+        params = types.ShowMessageParams(types.MessageType.Error, message)
+        self.window_show_message(params)
+
+    def report_server_error(self, error: Exception, source: object) -> None:
+        """Say nothing: pygls logs what it reports here, and the user has not asked."""
+
+    def asked_document(self, uri: str) -> Snapshot:
+        """The document of the request being handled, as it was when the request arrived.
+
+        Raises:
+            DocumentError: there is no such document.
+        """
+        return Protocol.arrived.get() or self.session.documents.get(uri)
+
+
+def _add_lifecycle(server: MidfillServer) -> None:
+    session = server.session
+
+    @server.feature(types.INITIALIZE)
+    def initialize(params: types.InitializeParams) -> None:
+        session.initialize(params)
+        text = params.capabilities.text_document
+        if text is None or text.inline_completion is None:
+            _add_completion(server)
+
+    @server.feature(types.INITIALIZED)
+    async def initialized(_: types.InitializedParams) -> None:
+        with reported():
+            await session.start()
+
+    @server.feature(types.EXIT)
+    def leave(_: None) -> None:
+        server.leaving.set()
+
+    @server.feature(STATS)
+    def stats(_: None) -> dict[str, object]:
+        return session.completer.stats.as_json()
+
+
+def _add_documents(server: MidfillServer) -> None:
+    session = server.session
+
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def did_open(params: types.DidOpenTextDocumentParams) -> None:
+        session.completer.edited(session.documents.open(params.text_document))
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    def did_change(params: types.DidChangeTextDocumentParams) -> None:
+        document = params.text_document
+        with reported():
+            changes = params.content_changes
+            snapshot = session.documents.change(document.uri, document.version, changes)
+            session.completer.edited(snapshot)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def did_close(params: types.DidCloseTextDocumentParams) -> None:
+        with reported():
+            session.completer.closed(params.text_document.uri)
+            session.documents.close(params.text_document.uri)
+
+
+def _add_settings(server: MidfillServer) -> None:
+    session = server.session
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
+        with reported():
+            await session.reconfigure(params.settings)
+
+    @server.command(RESTART)
+    def restart() -> None:
+        session.restart()
+
+
+def _add_inline_completion(server: MidfillServer) -> None:
+    # Without options pygls does not announce the feature, and VS Code never asks.
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    async def inline_completion(
+        params: InlineCompletionParams,
+    ) -> types.InlineCompletionList | None:
+        kind = params.context.trigger_kind
+        is_invoked = kind is types.InlineCompletionTriggerKind.Invoked
+        reply = None
+        with answered(server.show_error if is_invoked else None):
+            snapshot = server.asked_document(params.text_document.uri)
+            ask = Ask(
+                snapshot,
+                snapshot.offset_at(params.position),
+                is_invoked,
+                _selected(snapshot, params.context.selected_completion_info),
+            )
+            show = _progress(server, snapshot, params.partial_result_token)
+            reply = await _complete(server, ask, show)
+        return None if reply is None else _inline_list(snapshot, reply)
+
+
+def _add_completion(server: MidfillServer) -> None:
+    """The fallback, for clients without inline completion."""
+
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
+    async def completion(params: types.CompletionParams) -> types.CompletionList | None:
+        reply = None
+        with answered():
+            snapshot = server.asked_document(params.text_document.uri)
+            ask = Ask(snapshot, snapshot.offset_at(params.position))
+            reply = await _complete(server, ask)
+        if reply is None:
+            return None
+        items = [_completion_item(snapshot, suggestion) for suggestion in reply]
+        return types.CompletionList(is_incomplete=True, items=items)
+
+
+async def _complete(
+    server: MidfillServer, ask: Ask, show: Show | None = None
+) -> list[Suggestion] | None:
+    if not server.session.serves(ask.snapshot):
+        return None
+    return await server.session.completer.complete(ask, show)
+
+
+def _selected(snapshot: Snapshot, info: types.SelectedCompletionInfo | None) -> Edit | None:
+    if info is None:
+        return None
+    start, end = snapshot.offset_at(info.range.start), snapshot.offset_at(info.range.end)
+    return Edit(start, end, info.text)
+
+
+def _progress(
+    server: MidfillServer, snapshot: Snapshot, token: types.ProgressToken | None
+) -> Show | None:
+    """Sends what is shown as partial results, if the client has given a token for them."""
+    if token is None:
+        return None
+    sequence = 0
+
+    def show(suggestions: list[Suggestion]) -> None:
+        nonlocal sequence
+        sequence += 1
+        items = [_inline_item(snapshot, suggestion) for suggestion in suggestions]
+        value = partial_result(items, sequence, snapshot.version)
+        server.protocol.notify(types.PROGRESS, types.ProgressParams(token, value))
+
+    return show
+
+
+def _inline_list(snapshot: Snapshot, suggestions: list[Suggestion]) -> types.InlineCompletionList:
+    return types.InlineCompletionList([_inline_item(snapshot, each) for each in suggestions])
+
+
+def _inline_item(snapshot: Snapshot, suggestion: Suggestion) -> types.InlineCompletionItem:
+    # Without a range VS Code replaces from the word's start to the end of the line.
+    place = snapshot.range_of(suggestion.start, suggestion.end)
+    return types.InlineCompletionItem(suggestion.text, range=place)
+
+
+def _completion_item(snapshot: Snapshot, suggestion: Suggestion) -> types.CompletionItem:
+    """An item for a list; it replaces the word before the cursor, by which editors filter."""
+    line_start = snapshot.line_start(snapshot.line_of(suggestion.start))
+    word = _WORD_AT_END.search(snapshot.text, line_start, suggestion.start)
+    start = word.start() if word else suggestion.start
+    text = snapshot.text[start : suggestion.start] + suggestion.text
+    first_line = with_newlines(text.strip()).partition("\n")[0]
+    return types.CompletionItem(
+        label=first_line,
+        detail="midfill",
+        documentation=text,
+        preselect=False,
+        sort_text=_LAST,
+        filter_text=first_line,
+        insert_text_format=types.InsertTextFormat.PlainText,
+        text_edit=types.TextEdit(snapshot.range_of(start, suggestion.end), text),
+    )

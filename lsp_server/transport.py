@@ -1,0 +1,136 @@
+"""How bytes come and go: one client on stdio, or many over TCP, each with a server of its own.
+
+pygls has loops for both, but its stdio loses the exit code and blocks in a read when the editor
+has died, and its TCP takes one client only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from pygls.io_ import StdoutWriter, run_async
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from midfill.lsp_server.server import MidfillServer
+
+    MakeServer = Callable[[], MidfillServer]
+
+_CHUNK_BYTES = 1 << 16
+_PARENT_SECONDS = 2.0
+"""Between two looks whether the editor is still alive."""
+
+_log = logging.getLogger(__name__)
+
+
+async def serve_client(
+    server: MidfillServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | StdoutWriter
+) -> int:
+    """Answer one client until it sends ``exit`` or is gone; the exit code that LSP prescribes."""
+    server.protocol.set_writer(writer)  # type: ignore[arg-type]  # a StreamWriter writes as well
+    try:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await run_async(server.leaving, reader, server.protocol)
+    finally:
+        await server.session.close()
+        with contextlib.suppress(ConnectionError):
+            writer.close()
+    return server.exit_code
+
+
+async def serve_stdio(server: MidfillServer) -> int:
+    """Answer the client on stdin and stdout, until it sends ``exit``, is gone, or its process is.
+
+    From here on stdout belongs to the protocol: what libraries print goes to stderr.
+    """
+    reader = asyncio.StreamReader()
+    source, sink = _take_stdio()
+    pump = (source, reader, asyncio.get_running_loop())
+    threading.Thread(target=_pump, args=pump, name="stdin", daemon=True).start()
+    watch = asyncio.create_task(_end_without_parent(server, reader))
+    try:
+        return await serve_client(server, reader, StdoutWriter(os.fdopen(sink, "wb")))
+    finally:
+        watch.cancel()
+
+
+async def serve_tcp(
+    make_server: MakeServer, host: str, port: int, announce: Callable[[str], None]
+) -> None:
+    """Answer clients at an address, each with its own server, until cancelled.
+
+    Args:
+        make_server: Called for each client.
+        host: A name or an address.
+        port: 0 takes a free one.
+        announce: Told where the server listens, once it does.
+    """
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve_client(make_server(), reader, writer)
+
+    listener = await asyncio.start_server(connected, host, port)
+    for socket in listener.sockets:
+        announce("{}:{}".format(*socket.getsockname()[:2]))
+    async with listener:
+        await listener.serve_forever()
+
+
+def _take_stdio() -> tuple[int, int]:
+    """Descriptors to read and to write; the usual ones then lead to nothing and to stderr."""
+    source, sink = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return source, sink
+
+
+def _pump(source: int, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
+    """In a thread: feed what is read. Not through sys.stdin, whose lock would block the exit."""
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
+        while chunk := _read(source):
+            loop.call_soon_threadsafe(reader.feed_data, chunk)
+        loop.call_soon_threadsafe(reader.feed_eof)
+
+
+def _read(source: int) -> bytes:
+    try:
+        return os.read(source, _CHUNK_BYTES)
+    except OSError:
+        return b""
+
+
+async def _end_without_parent(server: MidfillServer, reader: asyncio.StreamReader) -> None:
+    """End the input when the editor's process has died (LSP 3.18, ``processId``).
+
+    A process that was not there to begin with is in another container, and says nothing.
+    """
+    while server.process_id is None:
+        await asyncio.sleep(_PARENT_SECONDS)
+    if not _is_alive(server.process_id):
+        return
+    while _is_alive(server.process_id):
+        await asyncio.sleep(_PARENT_SECONDS)
+    _log.warning("the editor (process %d) is gone", server.process_id)
+    reader.feed_eof()
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":  # os.kill would end it there; the end of stdin has to do
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
