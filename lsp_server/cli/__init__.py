@@ -1,1 +1,90 @@
-"""The midfill command."""
+"""The ``midfill`` command: its frame, and what its exit codes mean.
+
+====  ===========================================
+code  meaning
+====  ===========================================
+0     done
+1     no completion: the model had nothing to add
+2     bad usage or input
+3     model not available
+130   interrupted
+141   whoever read the output went away
+====  ===========================================
+
+Invariant: building the parser imports nothing heavy; a command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import midfill.engine
+from midfill.engine.errors import MidfillError, ModelNotAvailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from midfill.lsp_server.cli.infill import EngineOpener
+
+DONE = 0
+BAD_INPUT = 2
+MODEL_NOT_AVAILABLE = 3
+INTERRUPTED = 130
+OUTPUT_CLOSED = 141
+
+
+class _ShowVersion(argparse.Action):
+    """Like ``action="version"``, but looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"midfill {version('midfill')}")
+        parser.exit()
+
+
+def build_parser(
+    open_engine: EngineOpener = midfill.engine.open_engine,
+) -> argparse.ArgumentParser:
+    """The parser of the whole command; a parsed command has ``run(args) -> exit code``."""
+    from midfill.lsp_server.cli import infill, lsp, models
+
+    parser = argparse.ArgumentParser(
+        prog="midfill", description="Complete code at the cursor, on your own machine."
+    )
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    infill.add_arguments(commands, open_engine)
+    lsp.add_arguments(commands, open_engine)
+    models.add_arguments(commands)
+    return parser
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    open_engine: EngineOpener = midfill.engine.open_engine,
+) -> int:
+    """Run the command and return its exit code; a wrong option raises ``SystemExit(2)``."""
+    args = build_parser(open_engine).parse_args(argv)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes standard output once more at its exit, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OUTPUT_CLOSED
+    except (MidfillError, OSError) as error:
+        print(f"midfill: {_message(error)}", file=sys.stderr)
+        return MODEL_NOT_AVAILABLE if isinstance(error, ModelNotAvailableError) else BAD_INPUT
+    return code
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

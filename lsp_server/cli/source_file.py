@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midfill.engine.errors import InvalidRequestError
+from midfill.lsp_server.postprocess import line_end_of, with_line_ends
 
 if TYPE_CHECKING:
     from midfill.lsp_server.snapshot import Snapshot
@@ -60,14 +61,6 @@ class SourceFile:
     def text(self) -> str:
         """Of the snapshot."""
         return self.snapshot.text
-
-    @property
-    def line_end(self) -> str:
-        r"""The one most lines have; of equals ``\n`` wins, then ``\r\n``."""
-        crlf = self.text.count("\r\n")
-        counts = {"\n": self.text.count("\n") - crlf, "\r\n": crlf}
-        counts["\r"] = self.text.count("\r") - crlf
-        return max(counts, key=counts.__getitem__)
 
     def offset(self, place: Place) -> int:
         """Where a place is in the text.
@@ -133,7 +126,7 @@ class SourceFile:
 
     def filled(self, hole: Hole, middle: str) -> str:
         r"""The text with the middle (lines end in ``\n``) in the hole, in the file's line ends."""
-        middle = middle.replace("\n", self.line_end)
+        middle = with_line_ends(middle, line_end_of(self.text))
         return self.text[: hole.start] + middle + self.text[hole.end :]
 
     def require_rewritable(self) -> None:

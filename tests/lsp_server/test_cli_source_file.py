@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from midfill.engine.errors import InvalidRequestError
 from midfill.lsp_server.cli import source_file
 from midfill.lsp_server.cli.source_file import Hole, Place, SourceFile, read_source
+from midfill.lsp_server.postprocess import line_end_of
 from midfill.lsp_server.snapshot import Snapshot
 
 TEXTS = st.text(
@@ -101,15 +102,6 @@ def test_a_marker_that_overlaps_itself_is_ambiguous() -> None:
         source_of("aaa").marked("aa")
 
 
-@pytest.mark.parametrize(
-    ("text", "line_end"),
-    [("", "\n"), ("a\nb\r\n", "\n"), ("a\r\nb\r\nc\n", "\r\n"), ("a\rb\r", "\r"), ("\r\n", "\r\n")],
-)
-def test_the_line_end_is_the_one_that_most_lines_have(text: str, line_end: str) -> None:
-    """In a file with several, the middle goes with the majority."""
-    assert source_of(text).line_end == line_end
-
-
 @given(
     texts_with_offsets().filter(lambda drawn: not drawn[0].startswith("\ufeff")),
     TEXTS.filter(lambda middle: "\r" not in middle),
@@ -126,7 +118,7 @@ def test_writing_keeps_every_byte_before_and_after_the_hole(
     path.write_bytes(bom + text.encode())
     source = read_source(str(path))
     source.write(source.filled(Hole(start, end), middle))
-    written = middle.replace("\n", source.line_end).encode()
+    written = middle.replace("\n", line_end_of(text)).encode()
     assert path.read_bytes() == bom + text[:start].encode() + written + text[end:].encode()
 
 
