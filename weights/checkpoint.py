@@ -1,0 +1,64 @@
+"""The one way to open a model, whatever it is stored in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midfill.weights import registry, store
+from midfill.weights.errors import (
+    ModelNotAvailableError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
+
+if TYPE_CHECKING:
+    from midfill.weights.architecture import Checkpoint
+
+
+def open_checkpoint(model: str) -> Checkpoint:
+    """The model's metadata, checked, and its tensors, still on disk.
+
+    Args:
+        model: A name of the registry, else the path of a GGUF file or of a Hugging Face folder. A
+            name wins over a path, so that no folder of a workspace can take its place.
+
+    Raises:
+        ModelNotFoundError: neither a known name nor a path.
+        ModelNotPulledError: a known name, but not on this machine yet.
+        ModelNotAvailableError: the files cannot be read, by permission for example.
+        UnsupportedModelError: a format, architecture or key that is not implemented.
+        CorruptModelError: the files are broken, or do not fit together.
+    """
+    if model in {entry.name for entry in registry.entries()}:
+        entry = registry.entry(model)
+        checkpoint = _read(store.require(entry), entry.name)
+        return replace(checkpoint, dialect=entry.dialect)
+    path = Path(model).expanduser().absolute()
+    if not model or not path.exists():
+        raise ModelNotFoundError(
+            f"{model!r} is neither a known model ({registry.known_names()}) nor a path"
+        )
+    return _read(path, path.stem if path.is_file() else path.name)
+
+
+def _read(path: Path, name: str) -> Checkpoint:
+    try:
+        return _read_format(path, name)
+    except OSError as error:
+        raise ModelNotAvailableError(f"{path} cannot be read: {error}") from error
+
+
+def _read_format(path: Path, name: str) -> Checkpoint:
+    if path.is_dir():
+        from midfill.weights.formats import huggingface
+
+        return huggingface.read_checkpoint(path, name)
+    if path.suffix == ".gguf":
+        from midfill.weights.formats import gguf
+
+        return gguf.read_checkpoint(path, name)
+    raise UnsupportedModelError(
+        f"{path} is neither a .gguf file nor a folder with a config.json and safetensors"
+    )

@@ -1,0 +1,205 @@
+"""The metadata of a GGUF file of the Llama architecture: its keys as tables, read strictly.
+
+Key names: ``gguf.constants.Keys``; defaults where a key is absent: llama.cpp's.
+"""
+
+from __future__ import annotations
+
+from midfill.weights.architecture import BytePairVocabulary, LlamaArchitecture, RopeScaling
+from midfill.weights.errors import CorruptModelError, UnsupportedModelError
+from midfill.weights.formats.strict import Metadata, check_heads
+
+KNOWN_KEYS = frozenset(
+    {
+        # read below
+        "llama.attention.head_count",
+        "llama.attention.head_count_kv",
+        "llama.attention.key_length",
+        "llama.attention.layer_norm_rms_epsilon",
+        "llama.block_count",
+        "llama.context_length",
+        "llama.embedding_length",
+        "llama.feed_forward_length",
+        "llama.rope.freq_base",
+        "llama.rope.scaling.factor",
+        "llama.rope.scaling.type",
+        "llama.vocab_size",
+        "tokenizer.ggml.add_bos_token",
+        "tokenizer.ggml.bos_token_id",
+        "tokenizer.ggml.eom_token_id",
+        "tokenizer.ggml.eos_token_id",
+        "tokenizer.ggml.eot_token_id",
+        "tokenizer.ggml.merges",
+        "tokenizer.ggml.model",
+        "tokenizer.ggml.pre",
+        "tokenizer.ggml.token_type",
+        "tokenizer.ggml.tokens",
+        # without effect on a byte-level BPE Llama
+        "llama.rope.scaling.finetuned",
+        "llama.rope.scaling.original_context_length",
+        "llama.tensor_data_layout",
+        "tokenizer.ggml.cls_token_id",
+        "tokenizer.ggml.fim_mid_token_id",
+        "tokenizer.ggml.fim_pad_token_id",
+        "tokenizer.ggml.fim_pre_token_id",
+        "tokenizer.ggml.fim_rep_token_id",
+        "tokenizer.ggml.fim_sep_token_id",
+        "tokenizer.ggml.fim_suf_token_id",
+        "tokenizer.ggml.mask_token_id",
+        "tokenizer.ggml.middle_token_id",
+        "tokenizer.ggml.padding_token_id",
+        "tokenizer.ggml.prefix_token_id",
+        "tokenizer.ggml.scores",
+        "tokenizer.ggml.seperator_token_id",
+        "tokenizer.ggml.suffix_token_id",
+        "tokenizer.ggml.unknown_token_id",
+    }
+)
+
+FIXED_KEYS: dict[str, object] = {
+    "llama.attention.causal": True,
+    "llama.expert_count": 0,
+    "llama.expert_used_count": 0,
+    "llama.rope.scaling.attn_factor": 1.0,
+    "tokenizer.ggml.add_eos_token": False,
+    "tokenizer.ggml.add_sep_token": False,
+    "tokenizer.ggml.add_space_prefix": False,
+    "tokenizer.ggml.remove_extra_whitespaces": False,
+}
+"""Keys that are understood at one value only: the one that changes nothing."""
+
+PRE_TOKENIZERS = frozenset({"smollm", "gpt-2"})
+
+END_OF_TEXT_NAMES = frozenset({"<|endoftext|>", "<|im_end|>"})
+"""Control tokens that end a text, whatever the file declares as its end."""
+
+NORMAL, UNKNOWN, CONTROL, UNUSED = 1, 2, 3, 5
+"""Token types (``gguf.TokenType``); the others, user-defined 4 and byte 6, are refused."""
+
+
+def check_kind(metadata: Metadata) -> None:
+    """Refuse what is not one whole Llama model with a byte-level BPE tokenizer.
+
+    Raises:
+        UnsupportedModelError: naming the key, its value and what is implemented.
+    """
+    architecture = metadata.text("general.architecture")
+    metadata.check_choice("general.architecture", architecture, {"llama"})
+    metadata.check_choice("general.type", metadata.text("general.type", "model"), {"model"})
+    metadata.check_choice("split.count", metadata.integer("split.count", 1, minimum=0), {0, 1})
+    version = metadata.integer("general.quantization_version", 2)
+    metadata.check_choice("general.quantization_version", version, {2})
+    model = metadata.text("tokenizer.ggml.model")
+    advice = " (byte-level BPE); for SentencePiece use the model's Hugging Face folder"
+    metadata.check_choice("tokenizer.ggml.model", model, {"gpt2"}, advice)
+    rule = metadata.text("tokenizer.ggml.pre", "default")
+    metadata.check_choice("tokenizer.ggml.pre", rule, PRE_TOKENIZERS)
+
+
+def read_architecture(metadata: Metadata, *, tied: bool) -> LlamaArchitecture:
+    """The shape of the decoder, after a look at every key that could change its result.
+
+    Raises:
+        CorruptModelError: a key is missing, or of a value that no model has.
+        UnsupportedModelError: a key is not implemented.
+    """
+    hidden_size = metadata.integer("llama.embedding_length")
+    heads = metadata.integer("llama.attention.head_count")
+    tokens = len(metadata.texts("tokenizer.ggml.tokens"))
+    architecture = LlamaArchitecture(
+        num_hidden_layers=metadata.integer("llama.block_count"),
+        hidden_size=hidden_size,
+        intermediate_size=metadata.integer("llama.feed_forward_length"),
+        num_attention_heads=heads,
+        num_key_value_heads=metadata.integer("llama.attention.head_count_kv", heads),
+        head_dim=metadata.integer("llama.attention.key_length", hidden_size // heads),
+        vocab_size=metadata.integer("llama.vocab_size", tokens),
+        rope_theta=metadata.number("llama.rope.freq_base", 10000.0),
+        rms_norm_eps=metadata.number("llama.attention.layer_norm_rms_epsilon"),
+        max_position_embeddings=metadata.integer("llama.context_length"),
+        tie_word_embeddings=tied,
+        rope_scaling=_rope_scaling(metadata),
+    )
+    check_heads(metadata.origin, architecture)
+    head_dim = architecture.head_dim
+    widths = {"llama.rope.dimension_count": head_dim, "llama.attention.value_length": head_dim}
+    prefixes = ("llama.", "tokenizer.ggml.")
+    metadata.check_known(KNOWN_KEYS, FIXED_KEYS | widths, prefixes=prefixes)
+    return architecture
+
+
+def _rope_scaling(metadata: Metadata) -> RopeScaling | None:
+    """As llama.cpp reads it: the type is linear where only a factor is given."""
+    kind = metadata.text("llama.rope.scaling.type", "linear")
+    metadata.check_choice("llama.rope.scaling.type", kind, {"none", "linear"})
+    factor = metadata.number("llama.rope.scaling.factor", 1.0)
+    return None if kind == "none" or factor == 1.0 else RopeScaling("linear", factor)
+
+
+def read_vocabulary(metadata: Metadata, vocab_size: int) -> BytePairVocabulary:
+    """The tokenizer of a file that passed ``check_kind``, as data.
+
+    Args:
+        metadata: The file's.
+        vocab_size: The rows of the embedding; there may be more of them than tokens.
+
+    Raises:
+        CorruptModelError: the tokenizer's lists do not fit together or with the embedding.
+        UnsupportedModelError: a token is of a type that is not implemented.
+    """
+    tokens = metadata.texts("tokenizer.ggml.tokens")
+    types = metadata.integers("tokenizer.ggml.token_type")
+    if not len(types) == len(tokens) <= vocab_size:
+        raise CorruptModelError(
+            f"{metadata.origin}: {len(tokens)} tokens, {len(types)} token types and an embedding "
+            f"of {vocab_size} rows do not fit together"
+        )
+    special = _special(metadata, types)
+    return BytePairVocabulary(
+        tokens=tuple(tokens),
+        merges=_merges(metadata),
+        special=special,
+        pre_tokenizer=metadata.text("tokenizer.ggml.pre"),
+        bos_id=_bos_id(metadata, len(tokens)),
+        eos_ids=_eos_ids(metadata, tokens, special),
+    )
+
+
+def _special(metadata: Metadata, types: list[int]) -> frozenset[int]:
+    unknown = set(types) - {NORMAL, UNKNOWN, CONTROL, UNUSED}
+    if unknown:
+        raise UnsupportedModelError(
+            f"{metadata.origin}: tokenizer.ggml.token_type has the types {sorted(unknown)}, which "
+            "midfill does not implement; use the model's Hugging Face folder"
+        )
+    return frozenset(index for index, kind in enumerate(types) if kind != NORMAL)
+
+
+def _merges(metadata: Metadata) -> tuple[tuple[str, str], ...]:
+    merges = []
+    for merge in metadata.texts("tokenizer.ggml.merges"):
+        left, space, right = merge.partition(" ")
+        if not (left and space and right) or " " in right:
+            raise CorruptModelError(f"{metadata.origin}: the merge {merge!r} is not two tokens")
+        merges.append((left, right))
+    return tuple(merges)
+
+
+def _token_id(metadata: Metadata, key: str, tokens: int) -> int:
+    value = metadata.integer(key, minimum=0)
+    if value >= tokens:
+        raise CorruptModelError(f"{metadata.origin}: {key} is {value}; ids end at {tokens - 1}")
+    return value
+
+
+def _bos_id(metadata: Metadata, tokens: int) -> int | None:
+    """None unless the file asks for it: byte-level BPE has none by default, as in llama.cpp."""
+    if not metadata.flag("tokenizer.ggml.add_bos_token", default=False):
+        return None
+    return _token_id(metadata, "tokenizer.ggml.bos_token_id", tokens)
+
+
+def _eos_ids(metadata: Metadata, tokens: list[str], special: frozenset[int]) -> frozenset[int]:
+    keys = [f"tokenizer.ggml.{end}_token_id" for end in ("eos", "eot", "eom")]
+    declared = {_token_id(metadata, key, len(tokens)) for key in keys if key in metadata}
+    return frozenset(declared | {i for i in special if tokens[i] in END_OF_TEXT_NAMES})

@@ -1,0 +1,215 @@
+"""Refuse, don't guess: what every format shares.
+
+A key that could change the result and is not understood is an ``UnsupportedModelError``; a key or
+tensor that is missing, left over or of the wrong kind is a ``CorruptModelError``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from midfill.weights.architecture import expected_shapes
+from midfill.weights.errors import CorruptModelError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+    from pathlib import Path
+
+    from midfill.weights.architecture import LlamaArchitecture
+
+T = TypeVar("T")
+
+NAMES_SHOWN = 5
+
+
+class Metadata:
+    """The keys and values of one file, typed on the way out.
+
+    Each getter returns ``default`` where the key is absent or null, and raises CorruptModelError
+    where it is absent without a default, or of another kind.
+    """
+
+    def __init__(self, origin: Path, values: Mapping[str, object]) -> None:
+        self.origin = origin
+        self._values = {key: value for key, value in values.items() if value is not None}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def integer(self, key: str, default: int | None = None, *, minimum: int = 1) -> int:
+        """A whole number of at least ``minimum``."""
+        value = self._get(key, default)
+        ok = isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+        return cast("int", self._checked(key, value, f"an integer of at least {minimum}", ok=ok))
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """A finite number over 0."""
+        value = self._get(key, default)
+        ok = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+        return float(cast("float", self._checked(key, value, "a finite number over 0", ok=ok)))
+
+    def flag(self, key: str, default: bool | None = None) -> bool:  # noqa: FBT001
+        """True or False."""
+        value = self._get(key, default)
+        return cast("bool", self._checked(key, value, "a boolean", ok=isinstance(value, bool)))
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A string."""
+        value = self._get(key, default)
+        return cast("str", self._checked(key, value, "a string", ok=isinstance(value, str)))
+
+    def texts(self, key: str) -> list[str]:
+        """A list of strings."""
+        return self._list(key, str, "a list of strings")
+
+    def integers(self, key: str) -> list[int]:
+        """A list of integers."""
+        return self._list(key, int, "a list of integers")
+
+    def integer_or_integers(self, key: str, default: int) -> list[int]:
+        """A list of integers, where one may stand without brackets."""
+        if isinstance(self._values.get(key), list):
+            return self.integers(key)
+        return [self.integer(key, default, minimum=0)]
+
+    def mapping(self, key: str) -> Mapping[str, object]:
+        """A table of its own; empty where the key is absent."""
+        value = self._get(key, {})
+        checked = self._checked(key, value, "an object", ok=isinstance(value, dict))
+        return cast("Mapping[str, object]", checked)
+
+    def check_known(
+        self,
+        known: AbstractSet[str],
+        fixed: Mapping[str, object],
+        *,
+        prefixes: tuple[str, ...] = ("",),
+    ) -> None:
+        """Refuse each key that begins with a prefix and is neither known nor as fixed.
+
+        Raises:
+            UnsupportedModelError: naming the key and its value.
+        """
+        for key, value in self._values.items():
+            if not key.startswith(prefixes) or key in known:
+                continue
+            if key not in fixed:
+                raise self._unsupported(key, value, "midfill does not implement this key")
+            if value != fixed[key]:
+                raise self._unsupported(key, value, f"midfill implements {fixed[key]!r} only")
+
+    def check_choice(
+        self,
+        key: str,
+        value: str | int,
+        choices: AbstractSet[str] | AbstractSet[int],
+        advice: str = "",
+    ) -> None:
+        """Refuse a value that is not one of the implemented ones.
+
+        Raises:
+            UnsupportedModelError: naming the key, its value and the choices.
+        """
+        if value not in choices:
+            known = ", ".join(sorted(map(str, choices)))
+            raise self._unsupported(key, value, f"midfill implements {known}{advice}")
+
+    def _unsupported(self, key: str, value: object, why: str) -> UnsupportedModelError:
+        return UnsupportedModelError(f"{self.origin}: {key} is {reprlib.repr(value)}; {why}")
+
+    def _get(self, key: str, default: object) -> object:
+        value = self._values.get(key, default)
+        if value is None:
+            raise CorruptModelError(f"{self.origin}: {key} is missing")
+        return value
+
+    def _checked(self, key: str, value: object, allowed: str, *, ok: bool) -> object:
+        if not ok:
+            raise CorruptModelError(
+                f"{self.origin}: {key} is {reprlib.repr(value)}; it must be {allowed}"
+            )
+        return value
+
+    def _list(self, key: str, kind: type[T], allowed: str) -> list[T]:
+        value = self._get(key, None)
+        ok = isinstance(value, list) and all(isinstance(item, kind) for item in value)
+        return cast("list[T]", self._checked(key, value, allowed, ok=ok))
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        CorruptModelError: there is no such file, or something else in it.
+    """
+    try:
+        value = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise CorruptModelError(f"{file} is missing") from error
+    except ValueError as error:
+        raise CorruptModelError(f"{file} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CorruptModelError(f"{file} holds {reprlib.repr(value)}; it must be an object")
+    return value
+
+
+def check_heads(origin: Path, architecture: LlamaArchitecture) -> None:
+    """Refuse head counts that grouped-query attention and rotary pairs cannot have.
+
+    Raises:
+        CorruptModelError: naming the numbers.
+    """
+    a = architecture
+    if a.num_attention_heads % a.num_key_value_heads:
+        raise CorruptModelError(
+            f"{origin}: {a.num_attention_heads} query heads cannot share "
+            f"{a.num_key_value_heads} key/value heads; the one must be a multiple of the other"
+        )
+    if a.head_dim < 2 or a.head_dim % 2:
+        raise CorruptModelError(
+            f"{origin}: heads are {a.head_dim} wide; rotary embedding needs an even width"
+        )
+
+
+def check_tensors(
+    origin: Path, architecture: LlamaArchitecture, found: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Refuse a file that holds other tensors than its architecture has.
+
+    Args:
+        origin: The file, for messages.
+        architecture: What the tensors must fit.
+        found: The shape of each tensor by name.
+
+    Raises:
+        CorruptModelError: tensors are missing, left over or misshapen.
+    """
+    expected = expected_shapes(architecture)
+    _refuse_names(origin, "lacks the tensors", expected.keys() - found.keys())
+    refuse_left_over(origin, found.keys() - expected.keys())
+    for name, shape in expected.items():
+        if found[name] != shape:
+            raise CorruptModelError(f"{origin}: {name} has the shape {found[name]}, not {shape}")
+
+
+def refuse_left_over(origin: Path, names: AbstractSet[str]) -> None:
+    """Refuse tensors that the architecture does not have, if there are any.
+
+    Raises:
+        CorruptModelError: naming them.
+    """
+    _refuse_names(origin, "has tensors beyond its architecture", names)
+
+
+def _refuse_names(origin: Path, what: str, names: AbstractSet[str]) -> None:
+    if names:
+        shown = ", ".join(sorted(names)[:NAMES_SHOWN])
+        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        raise CorruptModelError(f"{origin} {what}: {shown}{more}")
