@@ -79,6 +79,6 @@ def open_tokenizer(data: TokenizerData) -> Tokenizer:
 
     if isinstance(data, BytePairVocabulary):
         return ByteLevelBpe(data)
-    from midfill.engine.tokenizer_json import read_tokenizer_json
+    from midfill.engine.tokenizer_huggingface import read_tokenizer_json
 
     return ByteLevelBpe(read_tokenizer_json(data))

@@ -9,7 +9,7 @@ import pytest
 from tiny_tokenizers import FIM_MARKERS, tiny_byte_level_vocabulary, tiny_tokenizer_json
 
 from midfill.engine.tokenizer import open_tokenizer
-from midfill.engine.tokenizer_json import read_tokenizer_json
+from midfill.engine.tokenizer_huggingface import read_tokenizer_json
 from midfill.weights.architecture import HuggingFaceTokenizer
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 
