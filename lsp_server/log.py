@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
@@ -18,12 +18,11 @@ from platformdirs import user_log_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 _BYTES = 1_000_000
 _OLD_FILES = 2
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
-
-_log = logging.getLogger(__name__)
 
 
 def default_path() -> Path:
@@ -55,9 +54,8 @@ def _handler(path: Path) -> logging.Handler:
         path.parent.mkdir(parents=True, exist_ok=True)
         return RotatingFileHandler(path, "a", _BYTES, _OLD_FILES, encoding="utf-8")
     except OSError as error:
-        handler = logging.StreamHandler()
-        _log.warning("no log file: %s; logging to stderr", error)
-        return handler
+        print(f"midfill has no log file ({error}) and logs to stderr", file=sys.stderr)  # noqa: T201
+        return logging.StreamHandler()
 
 
 class ClientLog(logging.Handler):
@@ -68,7 +66,7 @@ class ClientLog(logging.Handler):
     """
 
     def __init__(self, send: Callable[[types.LogMessageParams], None]) -> None:
-        super().__init__(logging.INFO)
+        super().__init__()
         self._send = send
         self._loop = asyncio.get_running_loop()
 
@@ -85,4 +83,4 @@ def message_type(level: int) -> types.MessageType:
         return types.MessageType.Error
     if level >= logging.WARNING:
         return types.MessageType.Warning
-    return types.MessageType.Info
+    return types.MessageType.Info if level >= logging.INFO else types.MessageType.Log

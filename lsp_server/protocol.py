@@ -68,7 +68,7 @@ class InlineCompletionParams(types.InlineCompletionParams):
 @cache
 def converter() -> Converter:
     """Turns JSON into LSP's types and back; one for all servers, because it learns types slowly."""
-    made = default_converter()
+    made: Converter = default_converter()  # type: ignore[no-untyped-call]
     plain = made.get_structure_hook(types.InlineCompletionParams)
 
     def with_token(value: dict[str, Any], _: type) -> InlineCompletionParams:

@@ -20,7 +20,7 @@ from midfill.engine.api import FinishReason
 from midfill.lsp_server.postprocess import with_newlines
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from midfill.engine.api import CompletionStats, CompletionStream
 
@@ -103,7 +103,7 @@ class Generation:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def growth(self) -> AsyncIterator[str]:
+    async def growth(self) -> AsyncGenerator[str, None]:
         """The text so far: now, after each change or ``wake``, and at the end.
 
         Raises:

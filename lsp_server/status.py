@@ -110,12 +110,12 @@ class _Bar:
         progress = self._server.work_done_progress
         with contextlib.suppress(JsonRpcException):  # the client may refuse
             await progress.create_async(self._token)
-            progress.begin(self._token, types.WorkDoneProgressBegin(title, percentage=0))
+            progress.begin(self._token, types.WorkDoneProgressBegin(title=title, percentage=0))
             while (status := await self._updates.get()).state is State.LOADING:
                 percentage = round(100 * (status.progress or 0))
-                report = types.WorkDoneProgressReport(None, status.message, percentage)
+                report = types.WorkDoneProgressReport(message=status.message, percentage=percentage)
                 progress.report(self._token, report)
-            progress.end(self._token, types.WorkDoneProgressEnd(status.message or None))
+            progress.end(self._token, types.WorkDoneProgressEnd(message=status.message or None))
 
 
 def _as_json(status: Status) -> dict[str, object]:

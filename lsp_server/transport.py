@@ -34,7 +34,7 @@ async def serve_client(
     server: MidfillServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | StdoutWriter
 ) -> int:
     """Answer one client until it sends ``exit`` or is gone; the exit code that LSP prescribes."""
-    server.protocol.set_writer(writer)  # type: ignore[arg-type]  # a StreamWriter writes as well
+    server.protocol.set_writer(writer)
     try:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await run_async(server.leaving, reader, server.protocol)
