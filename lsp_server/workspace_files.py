@@ -1,0 +1,256 @@
+"""What may be read as context, and its text.
+
+A file may be read if it is inside a workspace folder, symbolic links resolved; if neither git
+(nested ``.gitignore`` files up to the repository's top, ``.git/info/exclude``) nor our patterns
+leave it out; and if it is a UTF-8 text of moderate size. The patterns also hold for what a link
+points to.
+
+::
+
+    WorkspaceFiles(roots, exclude=, max_file_bytes=, max_cache_bytes=)
+        .root_of(path) -> Path | None       .name(path) -> "src/a.py"
+        .allows(path) -> bool               .read(path) -> str | None
+        .siblings(path, suffixes) -> [Path, ...]
+        .refresh()                          look at the ignore files again
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pathspec import GitIgnoreSpec
+from pathspec.pattern import RegexPattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+EXCLUDED = (
+    # secrets
+    ".env*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.gpg",
+    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", "_netrc", ".pgpass", ".npmrc",
+    ".pypirc", ".htpasswd", ".git-credentials", ".dockercfg", "credentials", "credentials.json",
+    "secrets.json", "secrets.toml", "secrets.yaml", "secrets.yml", "*.tfstate*", "*.tfvars",
+    ".ssh/", ".aws/", ".gnupg/", ".kube/",
+    # version control, dependencies and what builds leave behind
+    ".git/", ".hg/", ".svn/", "node_modules/", "bower_components/", ".venv/", "venv/",
+    "site-packages/", "__pycache__/", ".tox/", ".nox/", ".mypy_cache/", ".pytest_cache/",
+    ".ruff_cache/", "*.egg-info/", "build/", "dist/", "target/", ".next/", ".nuxt/", ".gradle/",
+    # written by tools
+    "*.lock", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "go.sum",
+    "*.min.js", "*.min.css", "*.map", "*.ipynb",
+)  # fmt: skip
+"""Patterns as in .gitignore that hold in every workspace."""
+
+_SNIFFED_BYTES = 8192
+_MAX_VERDICTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """What a file must still have for what we know of it to hold."""
+
+    mtime_ns: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What a file held; None: it is not a text."""
+
+    stamp: _Stamp
+    text: str | None
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Of a regular file; None if it is none, or cannot be seen."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return _Stamp(status.st_mtime_ns, status.st_size)
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters two names start with in common."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _decoded(data: bytes) -> str | None:
+    """The text of a UTF-8 file, without a byte-order mark; None for binary data."""
+    if b"\0" in data[:_SNIFFED_BYTES]:
+        return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+
+
+_Patterns = list[tuple[re.Pattern[str], bool]]
+"""Regular expressions, and whether what they match is ignored or taken back; the last one wins."""
+
+
+def _patterns(lines: Iterable[str]) -> _Patterns:
+    parsed = [p for p in GitIgnoreSpec.from_lines(lines).patterns if isinstance(p, RegexPattern)]
+    return [(p.regex, p.include) for p in parsed if p.regex is not None and p.include is not None]
+
+
+def _verdict(patterns: _Patterns, name: str) -> bool | None:
+    """What the last pattern says that matches the path itself; None if none does."""
+    for regex, ignored in reversed(patterns):
+        if any(_is_of_path_itself(match, name) for match in regex.finditer(name)):
+            return ignored
+    return None
+
+
+def _is_of_path_itself(match: re.Match[str], name: str) -> bool:
+    """Not of a folder that it is in, whose slash pathspec marks with the group ``ps_d``.
+
+    Nor, by ``x/**``, of the folder whose inside is meant.
+    """
+    reaches_end = match.end() == len(name)
+    marked = match.groupdict().get("ps_d")
+    return reaches_end if marked else not (reaches_end and name.endswith("/"))
+
+
+class WorkspaceFiles:
+    """The readable files of some workspace folders; for one thread at a time.
+
+    Args:
+        roots: The folders, absolute.
+        exclude: Patterns as in .gitignore, relative to the root, after the built-in ones.
+        max_file_bytes: Larger files are not read.
+        max_cache_bytes: Of texts kept in memory, so that unchanged files are not read again.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        exclude: Sequence[str] = (),
+        max_file_bytes: int = 1 << 18,
+        max_cache_bytes: int = 1 << 25,
+    ) -> None:
+        self._roots = sorted(roots, key=lambda root: len(root.parts), reverse=True)
+        self._exclude = GitIgnoreSpec.from_lines([*EXCLUDED, *exclude])
+        self._max_file_bytes = max_file_bytes
+        self._max_cache_bytes = max_cache_bytes
+        self._texts: OrderedDict[Path, _Text] = OrderedDict()
+        self._cached_bytes = 0
+        self._ignore_files: dict[Path, tuple[_Stamp | None, _Patterns]] = {}
+        self._verdicts: dict[Path, bool] = {}
+
+    def root_of(self, path: Path) -> Path | None:
+        """The innermost workspace folder that the path is in."""
+        return next((root for root in self._roots if path.is_relative_to(root)), None)
+
+    def name(self, path: Path) -> str:
+        """The path relative to its workspace folder, with slashes; its last part outside of all."""
+        root = self.root_of(path)
+        return path.relative_to(root).as_posix() if root else path.name
+
+    def allows(self, path: Path) -> bool:
+        """Whether the file, which need not exist, may be shown to the model."""
+        if path not in self._verdicts:
+            if len(self._verdicts) >= _MAX_VERDICTS:
+                self._verdicts.clear()
+            self._verdicts[path] = self._judge(path)
+        return self._verdicts[path]
+
+    def read(self, path: Path) -> str | None:
+        """The text of the file, or None if it may not, cannot or should not be read."""
+        if not self.allows(path):
+            return None
+        stamp = _stamp(path)
+        if stamp is None or stamp.size > self._max_file_bytes:
+            return None
+        known = self._texts.get(path)
+        if known is not None and known.stamp == stamp:
+            self._texts.move_to_end(path)
+            return known.text
+        return self._load(path, stamp)
+
+    def siblings(self, path: Path, suffixes: Iterable[str]) -> list[Path]:
+        """Files beside this one that end so: those with the most similar name first."""
+        wanted = tuple(suffixes)
+        try:
+            with os.scandir(path.parent) as entries:
+                names = [entry.name for entry in entries if entry.name.endswith(wanted)]
+        except OSError:
+            return []
+        names.sort(key=lambda name: (-_shared(name, path.name), name))
+        return [path.with_name(name) for name in names if name != path.name]
+
+    def refresh(self) -> None:
+        """Forget what no longer holds if an ignore file has changed on disk."""
+        if any(_stamp(path) != stamp for path, (stamp, _) in self._ignore_files.items()):
+            self._ignore_files.clear()
+            self._verdicts.clear()
+
+    def _load(self, path: Path, stamp: _Stamp) -> str | None:
+        try:
+            text = _decoded(path.read_bytes())
+        except OSError:
+            return None
+        self._forget(path)
+        self._texts[path] = _Text(stamp, text)
+        self._cached_bytes += stamp.size
+        while self._cached_bytes > self._max_cache_bytes:
+            self._forget(next(iter(self._texts)))
+        return text
+
+    def _forget(self, path: Path) -> None:
+        known = self._texts.pop(path, None)
+        if known is not None:
+            self._cached_bytes -= known.stamp.size
+
+    def _judge(self, path: Path) -> bool:
+        root = self.root_of(path)
+        if root is None:
+            return False
+        real_root, real_path = root.resolve(), path.resolve()
+        if not real_path.is_relative_to(real_root):
+            return False
+        places = {(root, path), (real_root, real_path)}
+        return not any(self._leaves_out(folder, file) for folder, file in places)
+
+    def _leaves_out(self, root: Path, path: Path) -> bool:
+        relative = path.relative_to(root).as_posix()
+        return self._exclude.match_file(relative) or self._git_ignores(root, path)
+
+    def _git_ignores(self, root: Path, path: Path) -> bool:
+        """Whether git would: the file, or any folder it is in (gitignore(5))."""
+        top = next((f for f in (root, *root.parents) if (f / ".git").exists()), root)
+        inside = path.relative_to(top).parts
+        steps = [top.joinpath(*inside[:count]) for count in range(1, len(inside) + 1)]
+        return any(self._git_matches(top, step, folder=step != path) for step in steps)
+
+    def _git_matches(self, top: Path, path: Path, *, folder: bool) -> bool:
+        """What the ignore file that decides says: the innermost one with a matching pattern."""
+        holders = [
+            (above, above / ".gitignore") for above in path.parents if above.is_relative_to(top)
+        ]
+        holders.append((top, top / ".git" / "info" / "exclude"))
+        for holder, ignore_file in holders:
+            name = path.relative_to(holder).as_posix() + ("/" if folder else "")
+            verdict = _verdict(self._patterns(ignore_file), name)
+            if verdict is not None:
+                return verdict
+        return False
+
+    def _patterns(self, ignore_file: Path) -> _Patterns:
+        if ignore_file not in self._ignore_files:
+            stamp = _stamp(ignore_file)
+            try:
+                lines = ignore_file.read_text("utf-8", "replace").split("\n") if stamp else []
+            except OSError:
+                lines = []
+            self._ignore_files[ignore_file] = stamp, _patterns(lines)
+        return self._ignore_files[ignore_file][1]
