@@ -5,7 +5,7 @@ one. The layouts, where [X] is a marker's id and the rest is encoded text::
 
     PSM   [bos] files [prefix] comments prefix [suffix] suffix [middle]
     SPM   [bos] files [prefix][suffix] suffix [middle] comments prefix
-    left-to-right   [bos] comments prefix
+    left-to-right   [bos] comments prefix; if all is empty, the token that ends a text
 
 Other files stand in ``comments`` (``# Path: a.py``, then the file's lines as comments) or, for
 dialects that have the markers, in ``files``, with the path of the hole's own file at the end::
@@ -112,6 +112,7 @@ class Prompter:
         self._encode = IncrementalEncoder(tokenizer).encode
         self._model = model
         self._bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+        self._start = self._bos or [min(tokenizer.eos_ids)]
         self._markers = [self._marker(piece) for piece in dialect.markers or ()]
         self._file_markers = [self._marker(piece) for piece in dialect.file_markers or ()]
 
@@ -174,7 +175,7 @@ class Prompter:
         """One of the layouts in this module's docstring."""
         front = self._bos + files
         if not self._markers:
-            return front + prefix
+            return front + prefix or self._start
         before, behind, middle = self._markers
         if order is Order.PSM:
             return [*front, before, *prefix, behind, *suffix, middle]

@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING
 
 from sentencepiece import SentencePieceProcessor
 
-from midfill.engine.sentencepiece_model import Piece, PieceType, read_model
+from midfill.engine.sentencepiece_model import PieceType, is_bpe, read_model, serialize
 from midfill.engine.vocabulary import Vocabulary, replace_surrogates
 from midfill.weights.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from midfill.engine.sentencepiece_model import ModelFile
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto
+
     from midfill.weights.architecture import SentencePieceModel
 
 _SPACE = "\u2581"
@@ -45,18 +46,18 @@ class SentencePieceTokenizer(Vocabulary):
     def __init__(self, data: SentencePieceModel) -> None:
         model = read_model(data.serialized)
         _require_exact(model)
-        special = {i: piece.text for i, piece in enumerate(model.pieces) if _is_special(piece)}
+        special = {i: piece.piece for i, piece in enumerate(model.pieces) if _is_special(piece)}
         super().__init__(
             [b"" if i in special else _bytes_of(piece) for i, piece in enumerate(model.pieces)],
             special,
             data.bos_id,
             data.eos_ids,
         )
-        self._dummy_space = " " if model.adds_dummy_space else ""
+        self._dummy_space = " " if model.normalizer_spec.add_dummy_prefix else ""
         self._typed_escape = [_byte_ids(model)[byte] for byte in _SPACE.encode()]
         self._joined = _joined_pairs(model, special.keys())
         self._extended = {pair[0] for pair in self._joined}
-        self._processor = SentencePieceProcessor(model_proto=model.serialize(frozenset(special)))
+        self._processor = SentencePieceProcessor(model_proto=serialize(model, special))
 
     def encode(self, text: str, *, leading_space: bool = True) -> list[int]:
         """The ids of user text; see the Tokenizer protocol."""
@@ -87,17 +88,19 @@ class SentencePieceTokenizer(Vocabulary):
         return len(ids) - len(self.encode(text[seam:], leading_space=False))
 
 
-def _require_exact(model: ModelFile) -> None:
+def _require_exact(model: ModelProto) -> None:
     """Refuse what would change the user's text, or what no rule here covers."""
     odd_types = {PieceType.USER_DEFINED, PieceType.UNUSED}
-    odd = [p.text for p in model.pieces if p.type in odd_types and not _is_special(p)]
+    trainer, normalizer = model.trainer_spec, model.normalizer_spec
+    odd = [p.piece for p in model.pieces if p.type in odd_types and not _is_special(p)]
     problems = {
-        "is not of type BPE": not model.is_bpe,
-        "has no byte fallback": not model.byte_fallback or len(_byte_ids(model)) != 256,
-        "maps characters (its normalization is not identity)": model.maps_characters,
-        "removes extra whitespace": model.removes_whitespace,
-        "does not escape whitespace": not model.escapes_whitespace,
-        "treats whitespace as a suffix": model.whitespace_is_suffix,
+        "is not of type BPE": not is_bpe(model),
+        "has no byte fallback": not trainer.byte_fallback or len(_byte_ids(model)) != 256,
+        "maps characters (its normalization is not identity)": normalizer.precompiled_charsmap
+        != b"",
+        "removes extra whitespace": normalizer.remove_extra_whitespaces,
+        "does not escape whitespace": not normalizer.escape_whitespaces,
+        "treats whitespace as a suffix": trainer.treat_whitespace_as_suffix,
         f"has user-defined or unused pieces such as {odd[:3]}": bool(odd),
     }
     for problem, found in problems.items():
@@ -108,28 +111,29 @@ def _require_exact(model: ModelFile) -> None:
             )
 
 
-def _is_special(piece: Piece) -> bool:
+def _is_special(piece: ModelProto.SentencePiece) -> bool:
     """Whether no text may be encoded to it; Code Llama also has chains such as ▁<EOT><EOT>."""
     by_type = piece.type in (PieceType.CONTROL, PieceType.UNKNOWN)
-    return by_type or piece.text.startswith(_MARKERS)
+    return by_type or piece.piece.startswith(_MARKERS)
 
 
-def _byte_ids(model: ModelFile) -> dict[int, int]:
+def _byte_ids(model: ModelProto) -> dict[int, int]:
     """Ids of the byte-fallback pieces, which read ``<0x0A>``, by byte."""
     pieces = enumerate(model.pieces)
     return {_bytes_of(piece)[0]: i for i, piece in pieces if piece.type == PieceType.BYTE}
 
 
-def _bytes_of(piece: Piece) -> bytes:
+def _bytes_of(piece: ModelProto.SentencePiece) -> bytes:
     if piece.type == PieceType.BYTE:
-        return bytes([int(piece.text[3:-1], 16)])
-    return piece.text.replace(_SPACE, " ").encode()
+        return bytes([int(piece.piece[3:-1], 16)])
+    text: str = piece.piece
+    return text.replace(_SPACE, " ").encode()
 
 
-def _joined_pairs(model: ModelFile, special: Container[int]) -> frozenset[str]:
+def _joined_pairs(model: ModelProto, special: Container[int]) -> frozenset[str]:
     """All pairs of characters that stand side by side in some piece of text."""
     texts = (
-        piece.text.replace(_SPACE, " ")
+        piece.piece.replace(_SPACE, " ")
         for i, piece in enumerate(model.pieces)
         if piece.type == PieceType.NORMAL and i not in special
     )
