@@ -4,8 +4,7 @@
 
     Documents(encoding)
         .open(item) -> Snapshot  .change(uri, version, changes) -> Snapshot  .close(uri)
-        .get(uri) -> Snapshot    .snapshots() in order of opening  .by_last_edit()
-        .edited_lines(uri) -> LineRange, ...
+        .get(uri) -> Snapshot    .others(uri) -> (OpenDocument, ...)       frozen, for any thread
 
     DocumentError (a MidfillError)
     ├── PositionError         a position or offset that the text does not have
@@ -37,6 +36,7 @@ __all__ = [
     "Documents",
     "Edit",
     "LineRange",
+    "OpenDocument",
     "OutOfSyncError",
     "PositionEncoding",
     "PositionError",
@@ -62,6 +62,17 @@ class LineRange:
 
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDocument:
+    """What is known of an open document, at one moment."""
+
+    snapshot: Snapshot
+    edited: tuple[LineRange, ...] = ()
+    """Where it was edited lately, in its lines now; the last edit last."""
+    edit_age: int | None = None
+    """0: it is the last edited one of all, 1: one other was edited since...; None: never was."""
 
 
 def _with_edit(
@@ -158,22 +169,14 @@ class Documents:
         self._require_in_sync(document)
         return document.snapshot
 
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        """All that are in sync, in order of opening."""
-        return tuple(d.snapshot for d in self._open.values() if d.problem is None)
-
-    def by_last_edit(self) -> tuple[Snapshot, ...]:
-        """Those edited since they were opened and in sync, the last edited one last."""
-        edited = (self._open[uri] for uri in self._edits)
-        return tuple(d.snapshot for d in edited if d.problem is None)
-
-    def edited_lines(self, uri: str) -> tuple[LineRange, ...]:
-        """Where the document was edited lately, in its current lines, the last edit last.
-
-        Raises:
-            UnknownDocumentError: it is not open.
-        """
-        return self._find(uri).edited
+    def others(self, uri: str) -> tuple[OpenDocument, ...]:
+        """All that are in sync but this one, in order of opening."""
+        ages = {edited: age for age, edited in enumerate(reversed(self._edits))}
+        return tuple(
+            OpenDocument(document.snapshot, document.edited, ages.get(other))
+            for other, document in self._open.items()
+            if other != uri and document.problem is None
+        )
 
     def _find(self, uri: str) -> _Open:
         if uri not in self._open:

@@ -88,10 +88,6 @@ class PromptSettings:
 
     max_tokens: Annotated[int, Range(16, 1 << 20)] = _REQUEST.max_prompt_tokens
     """Tokens of the whole prompt, at most; the model's context may allow fewer."""
-    context_share: Annotated[float, Range(0, 0.9)] = 0.3
-    """Of the prompt, for parts of other files."""
-    prefix_share: Annotated[float, Range(0.1, 0.95)] = 0.75
-    """Of what is left for the current file, for the text before the cursor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +104,8 @@ class ContextSettings:
     """Files of the workspace that the current one imports: signatures and imported names."""
     neighbours: bool = True
     """Files of the same folder and language."""
+    max_tokens: Annotated[int, Range(0, 1 << 20)] = _REQUEST.max_prompt_tokens // 2
+    """Tokens of all parts together, at 4 characters each; the prompt's limit cuts further."""
     max_pieces: Annotated[int, Range(0, 100)] = 8
     """Parts, at most."""
     max_piece_lines: Annotated[int, Range(1, 1000)] = 60

@@ -7,8 +7,8 @@ points to.
 
 ::
 
+    path_of(uri) -> Path | None             root_of(path, roots) -> Path | None
     WorkspaceFiles(roots, exclude=, max_file_bytes=, max_cache_bytes=)
-        .root_of(path) -> Path | None       .name(path) -> "src/a.py"
         .allows(path) -> bool               .read(path) -> str | None
         .siblings(path, suffixes) -> [Path, ...]
         .refresh()                          look at the ignore files again
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from pathspec import GitIgnoreSpec
 from pathspec.pattern import RegexPattern
+from pygls.uris import to_fs_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,10 +45,11 @@ EXCLUDED = (
     ".ruff_cache/", "*.egg-info/", "build/", "dist/", "target/", ".next/", ".nuxt/", ".gradle/",
     # written by tools
     "*.lock", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "go.sum",
-    "*.min.js", "*.min.css", "*.map", "*.ipynb",
+    "*.min.js", "*.min.css", "*.map",
 )  # fmt: skip
 """Patterns as in .gitignore that hold in every workspace."""
 
+_SCHEMES = ("file", "vscode-notebook-cell")
 _SNIFFED_BYTES = 8192
 _MAX_VERDICTS = 10_000
 
@@ -66,6 +68,19 @@ class _Text:
 
     stamp: _Stamp
     text: str | None
+
+
+def path_of(uri: str) -> Path | None:
+    """Of a file, or of the notebook that a cell is in; None for what is on no disk."""
+    scheme, _, rest = uri.partition(":")
+    path = to_fs_path(f"file:{rest.partition('#')[0]}") if scheme in _SCHEMES else None
+    return Path(path) if path else None
+
+
+def root_of(path: Path, roots: Iterable[Path]) -> Path | None:
+    """The innermost workspace folder that the path is in, or None."""
+    above = (root for root in roots if path.is_relative_to(root))
+    return max(above, key=lambda root: len(root.parts), default=None)
 
 
 def _stamp(path: Path) -> _Stamp | None:
@@ -138,7 +153,7 @@ class WorkspaceFiles:
         max_file_bytes: int = 1 << 18,
         max_cache_bytes: int = 1 << 25,
     ) -> None:
-        self._roots = sorted(roots, key=lambda root: len(root.parts), reverse=True)
+        self.roots = tuple(roots)
         self._exclude = GitIgnoreSpec.from_lines([*EXCLUDED, *exclude])
         self._max_file_bytes = max_file_bytes
         self._max_cache_bytes = max_cache_bytes
@@ -146,15 +161,6 @@ class WorkspaceFiles:
         self._cached_bytes = 0
         self._ignore_files: dict[Path, tuple[_Stamp | None, _Patterns]] = {}
         self._verdicts: dict[Path, bool] = {}
-
-    def root_of(self, path: Path) -> Path | None:
-        """The innermost workspace folder that the path is in."""
-        return next((root for root in self._roots if path.is_relative_to(root)), None)
-
-    def name(self, path: Path) -> str:
-        """The path relative to its workspace folder, with slashes; its last part outside of all."""
-        root = self.root_of(path)
-        return path.relative_to(root).as_posix() if root else path.name
 
     def allows(self, path: Path) -> bool:
         """Whether the file, which need not exist, may be shown to the model."""
@@ -212,7 +218,7 @@ class WorkspaceFiles:
             self._cached_bytes -= known.stamp.size
 
     def _judge(self, path: Path) -> bool:
-        root = self.root_of(path)
+        root = root_of(path, self.roots)
         if root is None:
             return False
         real_root, real_path = root.resolve(), path.resolve()

@@ -104,7 +104,7 @@ def test_a_document_that_is_not_open_is_a_typed_error() -> None:
     """For every call; after closing, too."""
     documents = opened("")
     documents.close(URI)
-    for call in (documents.get, documents.close, documents.edited_lines):
+    for call in (documents.get, documents.close):
         with pytest.raises(UnknownDocumentError, match=r"a\.py.*didOpen"):
             call(URI)
     with pytest.raises(UnknownDocumentError):
@@ -128,7 +128,7 @@ def test_a_change_that_does_not_fit_blocks_the_document_until_its_whole_text_com
         documents.change(URI, 3, [partial((0, 0), (0, 1), "z")])
     with pytest.raises(OutOfSyncError, match="close and open it"):
         documents.get(URI)
-    assert documents.snapshots() == ()
+    assert documents.others("") == ()
     assert documents.change(URI, 4, [whole("fresh")]).text == "fresh"
     assert documents.get(URI).version == 4
 
@@ -143,17 +143,26 @@ def test_opening_again_also_ends_being_out_of_sync() -> None:
 
 
 def test_orders_of_opening_and_of_the_last_edit_are_remembered() -> None:
-    """An edit moves a document to the end of the second; closing takes it out of both."""
+    """An edit makes a document the youngest; closing takes it out."""
     documents = Documents()
     for name in "abcd":
         documents.open(item("", uri=name))
     for version, name in enumerate("cabc", start=2):
         documents.change(name, version, [partial((0, 0), (0, 0), "x")])
-    assert [s.uri for s in documents.snapshots()] == ["a", "b", "c", "d"]
-    assert [s.uri for s in documents.by_last_edit()] == ["a", "b", "c"]
+
+    def ages(uri: str) -> list[tuple[str, int | None]]:
+        return [(other.snapshot.uri, other.edit_age) for other in documents.others(uri)]
+
+    assert ages("") == [("a", 2), ("b", 1), ("c", 0), ("d", None)]
+    assert ages("c") == [("a", 2), ("b", 1), ("d", None)]
     documents.close("b")
-    assert [s.uri for s in documents.snapshots()] == ["a", "c", "d"]
-    assert [s.uri for s in documents.by_last_edit()] == ["a", "c"]
+    assert ages("") == [("a", 1), ("c", 0), ("d", None)]
+
+
+def edited(documents: Documents) -> tuple[LineRange, ...]:
+    """Where the only document was edited."""
+    (document,) = documents.others("")
+    return document.edited
 
 
 TEN_LINES = "line\n" * 10
@@ -164,7 +173,7 @@ def test_edited_lines_move_with_later_edits_above_them() -> None:
     documents = opened(TEN_LINES)
     documents.change(URI, 2, [partial((7, 0), (7, 4), "seven")])
     documents.change(URI, 3, [partial((1, 0), (1, 0), "new\nnew\n")])
-    assert documents.edited_lines(URI) == (LineRange(9, 10), LineRange(1, 4))
+    assert edited(documents) == (LineRange(9, 10), LineRange(1, 4))
 
 
 def test_edits_that_touch_become_one_range_and_the_latest_stands_last() -> None:
@@ -173,14 +182,14 @@ def test_edits_that_touch_become_one_range_and_the_latest_stands_last() -> None:
     documents.change(URI, 2, [partial((8, 0), (8, 0), "x")])
     documents.change(URI, 3, [partial((2, 0), (2, 0), "x")])
     documents.change(URI, 4, [partial((8, 1), (8, 1), "\ny")])
-    assert documents.edited_lines(URI) == (LineRange(2, 3), LineRange(8, 10))
+    assert edited(documents) == (LineRange(2, 3), LineRange(8, 10))
 
 
 def test_deleted_lines_leave_the_range_around_them() -> None:
     """It never has less than the line of the edit."""
     documents = opened(TEN_LINES)
     documents.change(URI, 2, [partial((2, 0), (6, 0), "")])
-    assert documents.edited_lines(URI) == (LineRange(2, 3),)
+    assert edited(documents) == (LineRange(2, 3),)
 
 
 def test_a_whole_text_forgets_where_it_was_edited() -> None:
@@ -188,7 +197,7 @@ def test_a_whole_text_forgets_where_it_was_edited() -> None:
     documents = opened(TEN_LINES)
     documents.change(URI, 2, [partial((2, 0), (2, 0), "x")])
     documents.change(URI, 3, [whole("x")])
-    assert documents.edited_lines(URI) == ()
+    assert edited(documents) == ()
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3), characters), max_size=30))
@@ -200,7 +209,7 @@ def test_edited_lines_stay_inside_the_text_and_few(steps: list[tuple[int, int, s
         first = min(line, snapshot.line_count - 1)
         last = min(first + removed, snapshot.line_count - 1)
         documents.change(URI, version, [partial((first, 0), (last, 0), text)])
-        ranges = documents.edited_lines(URI)
+        ranges = edited(documents)
         count = documents.get(URI).line_count
         assert len(ranges) <= 8
         assert all(0 <= r.start < r.end <= count for r in ranges)

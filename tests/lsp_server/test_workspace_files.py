@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from midfill.lsp_server.workspace_files import WorkspaceFiles
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from midfill.lsp_server.workspace_files import WorkspaceFiles, path_of, root_of
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -134,14 +131,28 @@ def test_a_workspace_that_is_itself_behind_a_link_is_readable(tmp_path: Path) ->
     assert files.read(tmp_path / "work/.env") is None
 
 
-def test_paths_are_named_from_the_innermost_workspace_folder(tmp_path: Path) -> None:
+def test_a_path_belongs_to_the_innermost_workspace_folder(tmp_path: Path) -> None:
     """There may be several."""
-    files = WorkspaceFiles([tmp_path, tmp_path / "sub"])
-    assert files.root_of(tmp_path / "sub/x/a.py") == tmp_path / "sub"
-    assert files.name(tmp_path / "sub/x/a.py") == "x/a.py"
-    assert files.name(tmp_path / "b.py") == "b.py"
-    assert files.root_of(tmp_path.parent / "c.py") is None
-    assert files.name(tmp_path.parent / "c.py") == "c.py"
+    roots = [tmp_path, tmp_path / "sub"]
+    assert root_of(tmp_path / "sub/x/a.py", roots) == tmp_path / "sub"
+    assert root_of(tmp_path / "b.py", roots) == tmp_path
+    assert root_of(tmp_path.parent / "c.py", roots) is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:///work/a%20b/%C3%A9.py", "/work/a b/é.py"),
+        ("vscode-notebook-cell:/work/n.ipynb#W0", "/work/n.ipynb"),
+        ("untitled:Untitled-1", None),
+        ("git:/work/a.py?ref", None),
+        ("file:", None),
+        ("", None),
+    ],
+)
+def test_files_and_notebook_cells_have_a_path(uri: str, path: str | None) -> None:
+    """Other documents are on no disk."""
+    assert path_of(uri) == (None if path is None else Path(path))
 
 
 IGNORE_RULES = (
