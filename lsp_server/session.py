@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from midfill.engine.api import CompletionRequest, Priority
+from midfill.engine.api import Priority
 from midfill.lsp_server.completion import Completer
 from midfill.lsp_server.documents import Documents, negotiate
 from midfill.lsp_server.engine_host import State
 from midfill.lsp_server.log import ClientLog
+from midfill.lsp_server.prompt import build_request
 from midfill.lsp_server.settings import SECTION, Settings, parse
 from midfill.lsp_server.status import StatusReporter
+from midfill.lsp_server.workspace_files import path_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pygls.lsp.server import LanguageServer
 
-    from midfill.engine.api import EngineConfig
+    from midfill.engine.api import CompletionRequest, EngineConfig
     from midfill.lsp_server.completion import Place
     from midfill.lsp_server.documents import Snapshot
     from midfill.lsp_server.engine_host import EngineHost
@@ -114,13 +118,18 @@ class Session:
         self._reporter.work(is_busy)
 
     async def _make_request(self, place: Place) -> CompletionRequest:
-        priority = Priority.INVOKED if place.ask.is_invoked else Priority.TYPING
-        return CompletionRequest(
-            prefix=place.hole.prefix,
-            suffix=place.hole.suffix,
-            document=place.snapshot.uri,
-            priority=priority,
+        return build_request(
+            place.snapshot,
+            (place.offset, place.offset),
+            self.settings,
+            roots=self._roots(),
+            priority=Priority.INVOKED if place.ask.is_invoked else Priority.TYPING,
         )
+
+    def _roots(self) -> list[Path]:
+        """The workspace's folders on this machine."""
+        folders = self._server.workspace.folders
+        return [path for path in map(path_of, folders) if path is not None]
 
     def _engine_config(self) -> EngineConfig:
         config = self.settings.engine_config()

@@ -159,7 +159,7 @@ class Client:
         kind: int = AUTOMATIC,
         uri: str = URI,
         selected: dict[str, Any] | None = None,
-        token: str | None = None,
+        stream_as: str | None = None,
     ) -> tuple[int, asyncio.Future[Any]]:
         """Ask for an inline completion; the request's id and its reply."""
         context: dict[str, Any] = {"triggerKind": kind}
@@ -170,8 +170,8 @@ class Client:
             "position": {"line": line, "character": character},
             "context": context,
         }
-        if token is not None:
-            params["partialResultToken"] = token
+        if stream_as is not None:
+            params["partialResultToken"] = stream_as
         return self.start("textDocument/inlineCompletion", params)
 
     async def complete(self, line: int, character: int, **options: Any) -> Any:
@@ -245,7 +245,8 @@ async def connected(server: MidfillServer) -> AsyncIterator[Client]:
     finally:
         await client.close()
         await serving
-        await writer.wait_closed()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,315 @@
+"""One client's session: its settings, the engine's state as it sees it, errors, the fallback."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from fakes import FakeStream, writing
+from lsp_client import INLINE, INVOKED, URI, RpcError
+from lsp_lab import item, lab
+
+from midfill.engine.errors import InvalidRequestError, ModelNotPulledError
+
+PULL = INLINE | {"workspace": {"configuration": True}}
+"""Capabilities of a client that answers workspace/configuration."""
+
+ERROR, WARNING = 1, 2
+
+
+# -- settings
+
+
+async def test_settings_come_with_initialize() -> None:
+    """Bare, or under their section."""
+    for options in ({"model": "b"}, {"midfill": {"model": "b"}}):
+        async with lab() as it:
+            await it.begin(options=options)
+            assert it.configs[0].model == "b"
+
+
+async def test_settings_are_pulled_and_lie_over_those_of_initialize() -> None:
+    """Option by option."""
+    async with lab(writing("z")) as it:
+        it.client.answers["workspace/configuration"] = lambda params: [
+            {"completion": {"maxTokens": 7}} if params["items"][0]["section"] == "midfill" else 0
+        ]
+        options = {"model": "b", "completion": {"maxTokens": 9, "temperature": 1}}
+        await it.begin("x", capabilities=PULL, options=options)
+        await it.client.complete(0, 1)
+        (request,) = it.engine.requests
+        assert it.configs[0].model == "b"
+        assert request.max_tokens == 7
+        assert request.sampling.temperature == 1
+
+
+@pytest.mark.parametrize("answer", [RpcError({"code": -1, "message": "no"}), [], None, [None]])
+async def test_a_client_that_does_not_tell_its_settings_gets_the_defaults(answer: Any) -> None:
+    """The session goes on."""
+    async with lab(writing("z")) as it:
+        it.client.answers["workspace/configuration"] = lambda _: answer
+        await it.begin("x", capabilities=PULL, options={"model": "b"})
+        assert await it.client.complete(0, 1) == {"items": [item("z", 0, 1)]}
+        assert it.configs[0].model == "b"
+
+
+async def test_settings_are_pushed_and_pulled_when_they_change() -> None:
+    """Another model is loaded, and old completions are forgotten."""
+    async with lab(writing("z")) as it:
+        await it.begin("x")
+        await it.client.complete(0, 1)
+        settings: dict[str, Any] = {"midfill": {"completion": {"maxTokens": 5}}}
+        it.client.notify("workspace/didChangeConfiguration", {"settings": settings})
+        await it.client.complete(0, 1)
+        assert [request.max_tokens for request in it.engine.requests] == [256, 5]
+        settings["midfill"]["model"] = "c"
+        it.client.notify("workspace/didChangeConfiguration", {"settings": settings})
+        await it.client.seen("midfill/status", state="ready", model="c")
+    async with lab() as it:
+        answers = iter([[{"model": "a"}], [{"model": "b"}]])
+        it.client.answers["workspace/configuration"] = lambda _: next(answers)
+        await it.begin(capabilities=PULL)
+        it.client.notify("workspace/didChangeConfiguration", {"settings": None})
+        await it.client.seen("midfill/status", state="ready", model="b")
+
+
+async def test_changes_are_asked_for_where_clients_want_that() -> None:
+    """Otherwise they do not send them."""
+    async with lab() as it:
+        workspace = {"workspace": {"didChangeConfiguration": {"dynamicRegistration": True}}}
+        await it.begin(capabilities=INLINE | workspace)
+        assert it.client.asked == ["client/registerCapability"]
+
+
+async def test_a_bad_setting_is_shown_once_logged_and_replaced(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The good ones hold."""
+    bad = {"completion": {"maxTokens": -3, "temperature": 1}, "colour": "red"}
+    async with lab(writing("z")) as it:
+        await it.begin("x", options=bad)
+        await it.client.complete(0, 1)
+        it.client.notify("workspace/didChangeConfiguration", {"settings": None})
+        await it.client.complete(0, 1)
+        shown = it.client.all_seen("window/showMessage")
+        assert it.engine.requests[0].max_tokens == 256
+        assert it.engine.requests[0].sampling.temperature == 1
+    assert [message["type"] for message in shown] == [WARNING, WARNING]
+    assert "midfill.completion.maxTokens cannot be -3" in shown[0]["message"]
+    assert "midfill.colour" in shown[1]["message"]
+    assert "maxTokens cannot be -3" in caplog.text
+
+
+@pytest.mark.parametrize("options", ["text", [1], 7, {"midfill": 3}, {"completion": 3}])
+async def test_settings_of_a_wrong_shape_do_not_stop_the_session(options: Any) -> None:
+    """They are shown and replaced by the defaults."""
+    async with lab(writing("z")) as it:
+        await it.begin("x", options=options)
+        assert await it.client.complete(0, 1) == {"items": [item("z", 0, 1)]}
+        assert it.client.all_seen("window/showMessage")
+
+
+async def test_the_command_line_wins_over_the_models_setting() -> None:
+    """It is nearer to the user."""
+    async with lab(model="mine") as it:
+        await it.begin(options={"model": "theirs"})
+        assert it.configs[0].model == "mine"
+
+
+async def test_debug_messages_reach_the_client_when_it_wants_them() -> None:
+    """How fast a cancel was is one."""
+    async with lab() as it:
+        await it.begin("x", options={"logLevel": "debug"})
+        number, reply = it.client.ask(0, 1)
+        await it.engine.asked()
+        it.client.cancel(number)
+        await asyncio.wait([reply])
+        assert isinstance(reply.exception(), RpcError)
+        message = await it.client.seen("window/logMessage", type=4)
+        assert "after the cancel" in message["message"]
+    logging.getLogger("midfill").setLevel(logging.NOTSET)
+
+
+# -- the engine's state
+
+
+async def test_the_client_sees_the_model_load() -> None:
+    """As a status, and as a progress bar if it can show one."""
+    async with lab(writing("z")) as it:
+        await it.begin("x", capabilities=INLINE | {"window": {"workDoneProgress": True}})
+        await it.client.seen("$/progress", 4)
+        assert it.client.asked == ["window/workDoneProgress/create"]
+        bar = [params["value"] for params in it.client.all_seen("$/progress")]
+        assert [value["kind"] for value in bar] == ["begin", "report", "report", "end"]
+        assert [value.get("percentage") for value in bar] == [0, 0, 50, None]
+        await it.client.complete(0, 1)
+        states = [status["state"] for status in it.client.all_seen("midfill/status")]
+        assert states == ["off", "loading", "loading", "ready", "thinking", "ready"]
+        assert it.client.all_seen("midfill/status")[2] == {
+            "state": "loading",
+            "message": "reading weights",
+            "model": "smollm2-135m",
+            "progress": 0.5,
+        }
+
+
+async def test_a_client_may_refuse_the_progress_bar() -> None:
+    """Nothing depends on it."""
+    async with lab(writing("z")) as it:
+        refusal = RpcError({"code": -32601, "message": "no bars here"})
+        it.client.answers["window/workDoneProgress/create"] = lambda _: refusal
+        await it.begin("x", capabilities=INLINE | {"window": {"workDoneProgress": True}})
+        assert await it.client.complete(0, 1) == {"items": [item("z", 0, 1)]}
+        assert it.client.all_seen("$/progress") == []
+
+
+async def test_while_the_model_loads_only_who_asks_waits() -> None:
+    """And may cancel."""
+    async with lab(writing("z")) as it:
+        it.may_open.clear()
+        await it.client.initialize()
+        it.client.open("x")
+        await it.client.seen("midfill/status", state="loading")
+        assert await it.client.complete(0, 1) is None
+        number, cancelled = it.client.ask(0, 1, kind=INVOKED)
+        it.client.cancel(number)
+        with pytest.raises(RpcError):
+            await cancelled
+        _, reply = it.client.ask(0, 1, kind=INVOKED)
+        await it.client.request("midfill/stats")
+        it.may_open.set()
+        assert await reply == {"items": [item("z", 0, 1)]}
+
+
+async def test_a_model_that_is_not_pulled_is_said_once_and_tried_again() -> None:
+    """After midfill models pull, a change of the settings or the command is enough."""
+    async with lab(writing("z")) as it:
+        it.refusal = ModelNotPulledError("run: midfill models pull it")
+        await it.client.initialize()
+        it.client.open("x")
+        status = await it.client.seen("midfill/status", state="error")
+        assert status["message"] == "run: midfill models pull it"
+        assert await it.client.complete(0, 1) is None
+        it.client.notify("workspace/didChangeConfiguration", {"settings": None})
+        await it.client.seen("midfill/status", 2, state="error")
+        shown = it.client.all_seen("window/showMessage")
+        assert shown == [{"type": ERROR, "message": "midfill: run: midfill models pull it"}]
+        assert await it.client.complete(0, 1, kind=INVOKED) is None
+        assert len(it.client.all_seen("window/showMessage")) == 2
+        it.refusal = None
+        await it.client.request("workspace/executeCommand", {"command": "midfill.restart"})
+        await it.client.ready()
+        assert await it.client.complete(0, 1) == {"items": [item("z", 0, 1)]}
+
+
+async def test_restart_loads_the_model_again_and_forgets() -> None:
+    """The same question goes to the new engine; what is still wrong is said again."""
+    async with lab(writing("z")) as it:
+        await it.begin("x")
+        await it.client.complete(0, 1)
+        old = it.engine
+        await it.client.request("workspace/executeCommand", {"command": "midfill.restart"})
+        await it.client.seen("midfill/status", 3, state="ready")
+        assert old.is_closed
+        assert await it.client.complete(0, 1) == {"items": [item("z", 0, 1)]}
+        assert len(it.engine.requests) == 1
+        for number in (1, 2):
+            it.refusal = ModelNotPulledError("pull it")
+            await it.client.request("workspace/executeCommand", {"command": "midfill.restart"})
+            await it.client.seen("midfill/status", number, state="error")
+        assert len(it.client.all_seen("window/showMessage")) == 2
+
+
+async def test_an_unknown_command_is_an_error() -> None:
+    """It names the command."""
+    async with lab() as it:
+        await it.begin()
+        with pytest.raises(RpcError, match=r"midfill\.dance"):
+            await it.client.request("workspace/executeCommand", {"command": "midfill.dance"})
+
+
+# -- errors of the engine
+
+
+@pytest.mark.parametrize("error", [InvalidRequestError("too long"), ZeroDivisionError("a defect")])
+async def test_an_engine_that_raises_costs_one_reply(error: Exception) -> None:
+    """Silence for who did not ask; the next request is answered."""
+    script = iter([error, error, None])
+
+    def scripted(stream: FakeStream) -> None:
+        failure = next(script)
+        _ = stream.fail(failure) if failure else stream.write("z").finish()
+
+    async with lab(scripted) as it:
+        await it.begin("x")
+        assert await it.client.complete(0, 1) is None
+        assert it.client.all_seen("window/showMessage") == []
+        assert await it.client.complete(0, 1, kind=INVOKED) is None
+        (shown,) = it.client.all_seen("window/showMessage")
+        assert str(error) in shown["message"]
+        assert any(str(error) in m["message"] for m in it.client.all_seen("window/logMessage"))
+        assert await it.client.complete(0, 1) == {"items": [item("z", 0, 1)]}
+
+
+async def test_an_engine_that_died_is_said_and_restarts_on_command() -> None:
+    """Its worker thread ended; the session did not."""
+    async with lab(writing("z")) as it:
+        await it.begin("x")
+        it.engine.close()
+        assert await it.client.complete(0, 1) is None
+        await it.client.seen("midfill/status", state="error")
+        assert len(it.client.all_seen("window/showMessage")) == 1
+        assert await it.client.complete(0, 1) is None
+        await it.client.request("workspace/executeCommand", {"command": "midfill.restart"})
+        await it.client.seen("midfill/status", 2, state="loading", progress=0.0)
+        assert await it.client.complete(0, 1, kind=INVOKED) == {"items": [item("z", 0, 1)]}
+
+
+# -- clients without inline completion
+
+
+async def test_the_fallback_is_one_item_that_editors_keep() -> None:
+    """It has the word before the cursor, which they filter by, and comes last."""
+    async with lab(writing("t(\n    x)")) as it:
+        capabilities = await it.begin("a\r\nprin\r\n", capabilities={})
+        place = {"textDocument": {"uri": URI}, "position": {"line": 1, "character": 4}}
+        reply = await it.client.request("textDocument/completion", place)
+        assert "completionProvider" in capabilities
+        assert reply["isIncomplete"]
+        (offered,) = reply["items"]
+    assert offered == {
+        "label": "print(",
+        "detail": "midfill",
+        "documentation": "print(\r\n    x)",
+        "preselect": False,
+        "sortText": "\uffff",
+        "filterText": "print(",
+        "insertTextFormat": 1,
+        "textEdit": {
+            "range": {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 4}},
+            "newText": "print(\r\n    x)",
+        },
+    }
+
+
+async def test_the_fallback_starts_at_the_cursor_where_no_word_is() -> None:
+    """Blanks are not what editors filter by."""
+    async with lab(writing("x + 1")) as it:
+        await it.begin("y = ", capabilities={})
+        place = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 4}}
+        reply = await it.client.request("textDocument/completion", place)
+        assert reply["items"][0]["label"] == "x + 1"
+        assert reply["items"][0]["textEdit"]["range"]["start"] == {"line": 0, "character": 4}
+
+
+async def test_the_fallback_has_no_answer_where_there_is_none() -> None:
+    """A model that loads is nothing to wait for while typing."""
+    async with lab(writing("z")) as it:
+        it.may_open.clear()
+        await it.client.initialize(capabilities={})
+        it.client.open("x")
+        place = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 1}}
+        assert await it.client.request("textDocument/completion", place) is None
+        it.may_open.set()
