@@ -84,6 +84,7 @@ class Slot:
         assert 0 <= length <= self.length, (length, self.length)
         self.length = length
 
+    @torch.inference_mode()  # as forward: what grew in there may not be written to outside
     def copy_from(self, other: Slot, length: int) -> None:
         """Become a copy of another slot's first ``length`` tokens."""
         self.length = 0
@@ -121,7 +122,7 @@ class KVCache:
             ((common_prefix(slot.ids, prompt), slot) for slot in self.slots),
             key=lambda match: (match[0], match[1].last_used),
         )
-        if slot.prompt_length - shared > WORTH_KEEPING:
+        if min(slot.prompt_length, slot.length) - shared > WORTH_KEEPING:  # a cancel leaves less
             slot = self._branch(slot, shared)
         slot.cut(min(shared, len(prompt) - 1))
         slot.prompt_length = len(prompt)
