@@ -53,6 +53,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lay_traps(folder)
+        trapped = (sys.executable, "-c", "import midfill")
+        assert subprocess.run(trapped, cwd=folder, capture_output=True).returncode, "no trap there"
         assert b"infill" in run(folder, MIDFILL, "--help")
         assert b"smollm2-135m" in run(folder, MIDFILL, "models", "list")
         module = (sys.executable, "-P", "-m", "midfill.lsp_server.cli", "--help")
