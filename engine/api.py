@@ -25,7 +25,8 @@ class Order(Enum):
     """Where the suffix stands in the prompt (Bavarian et al. 2022, section 3)."""
 
     AUTO = "auto"
-    """The trained order that needs the fewest new tokens; on a tie, the dialect's better one."""
+    """The trained order that needs the fewest new tokens, those of the next keystrokes included
+    while the user types; on a tie, the dialect's better one."""
     PSM = "psm"
     """Prefix, suffix, middle."""
     SPM = "spm"

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from midfill.engine import healing
-from midfill.engine.api import Order, Scope
+from midfill.engine.api import Order, Priority, Scope
 from midfill.engine.encoding import IncrementalEncoder
 from midfill.engine.errors import InfillingNotSupportedError
 
@@ -40,6 +40,10 @@ CONTEXT_SHARE = 0.5
 CUT_STEPS = 8
 """A prefix that is too long is cut in steps of this fraction of its share, and at line starts, so
 that the cut stays where it is while a user types."""
+TYPED_AHEAD = 8
+"""Tokens that somebody who types is expected to type next, at the same place: PSM would compute the
+suffix anew for each. Without this, a warm PSM prompt stays cheaper from one keystroke to the next,
+and SPM never gets warm."""
 _MARKER_ROOM = 8
 """Tokens set aside for markers and for what encoding a cut text may add."""
 
@@ -166,7 +170,8 @@ class Prompter:
             healed = healing.split(self._tokenizer, text, prefix)
             kept, held = healed.ids, healed.held
         prompts = [(order, self._lay_out(order, context.files, kept, suffix)) for order in orders]
-        order, ids = min(prompts, key=lambda prompt: len(prompt[1]) - cached(prompt[1]))
+        later = {Order.PSM: len(suffix) * _typed_ahead(request), Order.SPM: 0}
+        order, ids = min(prompts, key=lambda p: len(p[1]) - cached(p[1]) + later[p[0]])
         return Prompt(order, ids, held, len(prefix) - len(kept), context.pieces)
 
     def _lay_out(
@@ -248,6 +253,11 @@ class Prompter:
 
     def _text(self, ids: list[int]) -> str:
         return b"".join(map(self._tokenizer.token_bytes, ids)).decode("utf-8", "ignore")
+
+
+def _typed_ahead(request: CompletionRequest) -> int:
+    once = {Priority.INVOKED, Priority.COMMAND_LINE}
+    return 0 if request.priority in once else TYPED_AHEAD
 
 
 def choose_dialect(tokenizer: Tokenizer, asked: str | None) -> Dialect:
