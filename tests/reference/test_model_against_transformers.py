@@ -1,0 +1,76 @@
+"""The real model computes what transformers computes, in whatever pieces it is asked to.
+
+Logits are compared in fp32, over all positions and the whole vocabulary. An error is relative to
+the largest logit. Two programs that add the same numbers in another order differ by some 1e-6; a
+wrong row order, rotation or mask shows at 1e-1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from midfill.engine.kv_cache import KVCache, Slot
+from midfill.engine.prefill import Prefiller
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from midfill.engine.model import LlamaModel
+
+pytestmark = pytest.mark.real_model
+
+FROM_REFERENCE = 1e-4
+FROM_OURSELVES = 2e-5
+
+
+def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """The largest difference, as a share of the largest logit."""
+    assert ours.shape == theirs.shape
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+def whole(model: LlamaModel, ids: list[int]) -> torch.Tensor:
+    """Logits after each token, (T, V), in one pass over an empty cache."""
+    return model.logits(model.forward(ids, Slot(model.architecture, model.dtype, model.device)))
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_logits_equal_those_of_transformers(
+    model: LlamaModel, reference: PreTrainedModel, prompts: list[list[int]], number: int
+) -> None:
+    """After each token of each prompt."""
+    ids = prompts[number]
+    with torch.inference_mode():
+        theirs = reference(torch.tensor([ids])).logits[0]
+    assert relative_error(whole(model, ids), theirs) < FROM_REFERENCE
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_a_prompt_in_chunks_gives_what_it_gives_whole(
+    model: LlamaModel, prompts: list[list[int]], slot: Slot, chunk: int
+) -> None:
+    """So a prefill can be interrupted anywhere."""
+    ids = prompts[0] + prompts[1]
+    assert len(ids) > 2 * 64
+    hidden = Prefiller(model, chunk).run(ids, slot, lambda: False)
+    assert hidden is not None
+    assert slot.ids.tolist() == ids
+    assert relative_error(model.logits(hidden), whole(model, ids)[-1:]) < FROM_OURSELVES
+
+
+@pytest.mark.parametrize("shared", [1, 20, 50])
+def test_a_prompt_behind_cached_tokens_gives_what_it_gives_alone(
+    model: LlamaModel, prompts: list[list[int]], slot: Slot, shared: int
+) -> None:
+    """Each prompt is made to start like the one before, whose rest is cut off and overwritten."""
+    cache = KVCache([slot])
+    model.forward(prompts[0], cache.take(prompts[0]))
+    for ids in prompts[1:4]:
+        mixed = [*slot.ids.tolist()[:shared], *ids]
+        taken = cache.take(mixed)
+        assert taken.length == shared
+        logits = model.logits(model.forward(mixed[shared:], taken))
+        assert relative_error(logits, whole(model, mixed)[shared:]) < FROM_OURSELVES
