@@ -107,13 +107,20 @@ class Scheduler:
     def _work(self) -> None:
         self._prepare()
         while job := self._next():
-            try:
-                self._run(job)
-            except MidfillError as error:
-                job.stream.put(error)
-            except Exception as error:  # noqa: BLE001  the thread must outlive any one request
-                _log.exception("a completion failed")
-                job.stream.put(MidfillError(f"the completion failed: {error!r}; see the log"))
+            self._answer(job)
+
+    def _answer(self, job: Job) -> None:
+        stream = job.stream
+        if stream.interrupted:  # while it was queued
+            stream.put(CompletionChunk("", stats=CompletionStats(stream.interrupted)))
+            return
+        try:
+            self._run(job)
+        except MidfillError as error:
+            stream.fail(error)
+        except Exception as error:  # noqa: BLE001  the thread must outlive any one request
+            _log.exception("a completion failed")
+            stream.fail(MidfillError(f"the completion failed: {error!r}; see the log"))
 
     def _next(self) -> Job | None:
         with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -34,6 +35,11 @@ class Stream:
             self._arrived.notify_all()
             self._wake()
 
+    def fail(self, error: MidfillError) -> None:
+        """End with an error, unless the end is there already: then nobody could see it."""
+        if not self._ended:
+            self.put(error)
+
     def interrupt(self, reason: FinishReason) -> None:
         """Ask whoever produces to end early; the first reason stands."""
         if self.interrupted is None:
@@ -57,7 +63,7 @@ class Stream:
         """Like ``__iter__``, for a running event loop."""
         loop, arrived = asyncio.get_running_loop(), asyncio.Event()
         with self._arrived:
-            self._wake = lambda: loop.call_soon_threadsafe(arrived.set)
+            self._wake = lambda: _set(arrived, loop)
         while True:
             with self._arrived:
                 chunk = self._next() if self._chunks else None
@@ -74,3 +80,8 @@ class Stream:
         if isinstance(chunk, CompletionChunk):
             return chunk
         raise chunk
+
+
+def _set(arrived: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(arrived.set)
