@@ -108,7 +108,7 @@ class ContextSettings:
     """Tokens of all parts together, at 4 characters each; the prompt's limit cuts further."""
     max_pieces: Annotated[int, Range(0, 100)] = 8
     """Parts, at most."""
-    max_piece_lines: Annotated[int, Range(1, 1000)] = 60
+    max_piece_lines: Annotated[int, Range(1, 1000)] = 30
     """Lines of a part, at most; larger files are cut to what matters."""
     max_files: Annotated[int, Range(0, 1000)] = 32
     """Files looked at on disk for one context, at most."""
