@@ -53,7 +53,7 @@ clean:  ## remove everything that the other targets made, .venv too (but no pull
 	find engine lsp_server weights tests -name __pycache__ -prune -exec rm -r {} +
 
 model: setup
-	@$(BIN)/midfill models pull $(MODEL)
+	@$(BIN)/midfill models pull $(MODEL) >/dev/null
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \

@@ -6,17 +6,16 @@ import argparse
 import re
 import sys
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from midfill.engine.api import CompletionRequest, Order, Scope
+from midfill.engine.api import CompletionRequest, Order
 from midfill.engine.errors import InvalidRequestError
 from midfill.lsp_server.cli.output import Completion, as_json, stats_line, unified_diff
+from midfill.lsp_server.cli.request import request_of, settings_of
 from midfill.lsp_server.cli.source_file import Hole, Place, SourceFile, read_source
 from midfill.lsp_server.cli.terminal import TextPrinter, loading, show_diff, text_printer
-from midfill.lsp_server.postprocess import Display, with_newlines
-from midfill.lsp_server.settings import Settings
+from midfill.lsp_server.postprocess import Display
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,8 +97,12 @@ def _add_file_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what the model sees")
     group.add_argument("--encoding", default="utf-8", help="of the file (default: %(default)s)")
     group.add_argument("--language", metavar="ID", help="as editors name it; default: by the name")
-    group.add_argument("--repo", metavar="ROOT", help="where context comes from; default: found")
-    group.add_argument("--no-context", action="store_true", help="show it this file only")
+    group.add_argument(
+        "--repo",
+        metavar="ROOT",
+        help="where context comes from; default: the file's git repository",
+    )
+    group.add_argument("--no-context", action="store_true", help="show the model this file only")
 
 
 def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,12 +150,12 @@ def run(args: argparse.Namespace, open_engine: EngineOpener) -> int:
         OSError: the file cannot be read or written.
     """
     _check_combination(args)
-    source = read_source(args.file, args.encoding)
+    source = read_source(args.file, args.encoding, args.language)
     hole = _find_hole(source, args)
     if args.write:
         source.require_rewritable()
-    settings = _settings(args)
-    request = _build_request(args, settings, source, hole)
+    settings = settings_of(args)
+    request = request_of(args, settings, source, hole)
     with loading() as on_progress:
         engine = open_engine(settings.engine_config(), on_progress)
     with closing(engine):
@@ -176,37 +179,6 @@ def _find_hole(source: SourceFile, args: argparse.Namespace) -> Hole:
     if args.range is not None:
         return source.between(*args.range)
     return source.marked(args.marker)
-
-
-def _settings(args: argparse.Namespace) -> Settings:
-    """The defaults of the language server, with the options over them."""
-    defaults = Settings()
-    completion = replace(
-        defaults.completion,
-        max_tokens=args.max_tokens,
-        scope=Scope.LINE if args.single_line else defaults.completion.scope,
-        heal=not args.no_heal,
-        temperature=args.temperature,
-        seed=args.seed,
-    )
-    model = args.model or defaults.model
-    return replace(defaults, model=model, dialect=args.dialect, completion=completion)
-
-
-def _build_request(
-    args: argparse.Namespace, settings: Settings, source: SourceFile, hole: Hole
-) -> CompletionRequest:
-    completion = settings.completion
-    return CompletionRequest(
-        prefix=with_newlines(source.text[: hole.start]),
-        suffix=with_newlines(source.text[hole.end :]),
-        order=Order(args.order),
-        heal=completion.heal,
-        scope=completion.scope,
-        max_tokens=completion.max_tokens,
-        max_prompt_tokens=settings.prompt.max_tokens,
-        sampling=completion.sampling(),
-    )
 
 
 def _text_printer(args: argparse.Namespace, request: CompletionRequest) -> TextPrinter | None:

@@ -166,20 +166,35 @@ class SourceFile:
             ) from error
 
 
-def read_source(path: str, encoding: str = "utf-8") -> SourceFile:
+def read_source(path: str, encoding: str = "utf-8", language_id: str | None = None) -> SourceFile:
     """The text file at a path, or standard input for ``-``.
+
+    Args:
+        path: Relative to the current folder, or absolute.
+        encoding: A name that Python knows.
+        language_id: As in LSP; None goes by the file's name.
 
     Raises:
         InvalidRequestError: there is no such encoding, or the bytes are not text in it.
         OSError: the file cannot be read.
     """
+    from midfill.lsp_server.languages import language_id_of
     from midfill.lsp_server.snapshot import Snapshot
 
     place = None if path == "-" else Path(path)
     data = sys.stdin.buffer.read() if place is None else place.read_bytes()
     text = _decode(data, encoding, "standard input" if place is None else path)
-    bom = BOM if text.startswith(BOM) else ""
-    return SourceFile(place, Snapshot.of(text.removeprefix(BOM)), encoding, bom)
+    snapshot = Snapshot.of(
+        text.removeprefix(BOM),
+        uri="" if place is None else absolute(place).as_uri(),
+        language_id=language_id or language_id_of(path),
+    )
+    return SourceFile(place, snapshot, encoding, BOM if text.startswith(BOM) else "")
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root, without ``..``; symbolic links stay."""
+    return Path(os.path.abspath(path))
 
 
 def _decode(data: bytes, encoding: str, name: str) -> str:

@@ -194,11 +194,17 @@ def test_options_reach_the_engine(script: Script, file: Path) -> None:
 
 def test_defaults_are_those_of_the_engine(script: Script, file: Path) -> None:
     """They stand in one place."""
-    infill(script, file, "--at", "1:1")
+    infill(script, file, "--at", "4:1")
     request = script.request
     default = CompletionRequest(prefix="")
     for name in ("order", "heal", "scope", "max_tokens", "sampling"):
         assert getattr(request, name) == getattr(default, name)
+
+
+def test_text_after_the_hole_keeps_the_completion_on_its_line(script: Script, file: Path) -> None:
+    """As in the editor: what follows on the line is to be continued, not torn apart."""
+    infill(script, file, "--at", "1:7")
+    assert script.request.scope is Scope.LINE
 
 
 def test_standard_input_is_a_file_too(
