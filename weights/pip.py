@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 
 POLL_S = 0.1
 
+MAIN = """
+import os, runpy, threading
+
+def end_with_parent():
+    os.read(0, 1)
+    os._exit(1)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+"""What the child runs: pip, until its standard input ends because we were killed. An orphan would
+go on writing into a folder that the next pull removes."""
+
 OPTIONS = (
     "--no-deps",
     "--only-binary=:all:",
@@ -71,9 +84,9 @@ def run(arguments: list[str], folder: Path, on_poll: Callable[[], None]) -> tupl
     environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", "pip", *arguments],
+            [sys.executable, "-P", "-c", MAIN, *arguments],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -81,7 +94,7 @@ def run(arguments: list[str], folder: Path, on_poll: Callable[[], None]) -> tupl
             code = _wait(process, on_poll)
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
     return code, log.read_text("utf-8", errors="replace")
 
 

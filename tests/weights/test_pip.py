@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,3 +104,10 @@ def test_an_interrupted_wait_ends_pip(folder: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(KeyboardInterrupt):
         pip.run(["--version"], folder, interrupt)
     assert started[0].poll() is not None
+
+
+def test_pip_ends_when_the_process_that_started_it_does() -> None:
+    orphan = [sys.executable, "-P", "-c", pip.MAIN, "--version"]
+    ended = subprocess.run(orphan, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stdout == b""
