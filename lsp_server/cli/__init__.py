@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from midfill.lsp_server.cli.infill import EngineOpener
 
-DONE = 0
 BAD_INPUT = 2
 MODEL_NOT_AVAILABLE = 3
 INTERRUPTED = 130
