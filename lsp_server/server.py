@@ -5,6 +5,7 @@ Handlers turn LSP's values into ours and back; nothing is decided here.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from importlib.metadata import version
@@ -57,6 +58,8 @@ class MidfillServer(LanguageServer):
             "midfill", version("midfill"), protocol_cls=Protocol, converter_factory=converter
         )
         self.session = Session(self, host, model)
+        self.greeted = asyncio.Event()
+        """Set when the client has sent ``initialize``."""
         self.leaving = threading.Event()
         """Set when the client has sent ``exit``."""
         _add_lifecycle(self)
@@ -92,6 +95,7 @@ def _add_lifecycle(server: MidfillServer) -> None:
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
         session.initialize(params)
+        server.greeted.set()
         text = params.capabilities.text_document
         if text is None or text.inline_completion is None:
             _add_completion(server)

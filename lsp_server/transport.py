@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     MakeServer = Callable[[], MidfillServer]
 
 _CHUNK_BYTES = 1 << 16
-_PARENT_SECONDS = 2.0
+_PARENT_SECONDS = 1.0
 """Between two looks whether the editor is still alive."""
 
 _log = logging.getLogger(__name__)
@@ -45,13 +45,23 @@ async def serve_client(
     return server.exit_code
 
 
-async def serve_stdio(server: MidfillServer) -> int:
-    """Answer the client on stdin and stdout, until it sends ``exit``, is gone, or its process is.
+def take_stdio() -> tuple[int, int]:
+    """Descriptors of stdin and stdout for ``serve_pipes``.
 
-    From here on stdout belongs to the protocol: what libraries print goes to stderr.
+    From here on they belong to the protocol: what libraries print goes to stderr.
     """
+    source, sink = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return source, sink
+
+
+async def serve_pipes(server: MidfillServer, source: int, sink: int) -> int:
+    """Answer the client at two descriptors until it sends ``exit``, is gone, or its process is."""
     reader = asyncio.StreamReader()
-    source, sink = _take_stdio()
     pump = (source, reader, asyncio.get_running_loop())
     threading.Thread(target=_pump, args=pump, name="stdin", daemon=True).start()
     watch = asyncio.create_task(_end_without_parent(server, reader))
@@ -83,17 +93,6 @@ async def serve_tcp(
         await listener.serve_forever()
 
 
-def _take_stdio() -> tuple[int, int]:
-    """Descriptors to read and to write; the usual ones then lead to nothing and to stderr."""
-    source, sink = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return source, sink
-
-
 def _pump(source: int, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
     """In a thread: feed what is read. Not through sys.stdin, whose lock would block the exit."""
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
@@ -114,9 +113,8 @@ async def _end_without_parent(server: MidfillServer, reader: asyncio.StreamReade
 
     A process that was not there to begin with is in another container, and says nothing.
     """
-    while server.process_id is None:
-        await asyncio.sleep(_PARENT_SECONDS)
-    if not _is_alive(server.process_id):
+    await server.greeted.wait()
+    if server.process_id is None or not _is_alive(server.process_id):
         return
     while _is_alive(server.process_id):
         await asyncio.sleep(_PARENT_SECONDS)

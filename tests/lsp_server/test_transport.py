@@ -1,0 +1,142 @@
+"""How bytes come and go, in one process: pipes, TCP, and what ends a session."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fakes import FakeEngine, writing
+from lsp_client import Client
+from lsp_lab import item
+
+from midfill.lsp_server import transport
+from midfill.lsp_server.engine_host import EngineHost
+from midfill.lsp_server.server import MidfillServer
+from midfill.lsp_server.transport import serve_pipes, serve_tcp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import pytest
+
+
+def a_server(host: EngineHost | None = None) -> MidfillServer:
+    """A server whose engine writes "z"."""
+    return MidfillServer(host or EngineHost(lambda _config, _progress: FakeEngine(writing("z"))))
+
+
+class Pipes:
+    """A client of a server on two pipes, as an editor has one."""
+
+    def __init__(self) -> None:
+        self.server = a_server()
+        self.client: Client
+        self.code: asyncio.Task[int]
+        self._writer: asyncio.StreamWriter
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Pipes]:
+        """The client is connected, and the server serves."""
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+        (source, to_server), (from_server, sink) = os.pipe(), os.pipe()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        incoming, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(from_server, "rb"))
+        outgoing, mixin = await loop.connect_write_pipe(
+            asyncio.streams.FlowControlMixin, os.fdopen(to_server, "wb")
+        )
+        self._writer = asyncio.StreamWriter(outgoing, mixin, reader, loop)
+        self.client = Client(reader, self._writer)
+        self.code = asyncio.create_task(serve_pipes(self.server, source, sink))
+        yield self
+        outgoing.close()
+        incoming.close()
+        await self.code
+        await asyncio.wait([self.client.listening])
+        os.close(source)
+
+
+async def test_a_session_over_pipes_ends_with_its_exit_code() -> None:
+    """0 after shutdown and exit."""
+    async with Pipes().open() as it:
+        await it.client.initialize()
+        it.client.open("x")
+        await it.client.ready()
+        assert await it.client.complete(0, 1) == {"items": [item("z", 0, 1)]}
+        await it.client.leave()
+        assert await it.code == 0
+
+
+async def test_exit_without_shutdown_is_a_failure() -> None:
+    """LSP 3.18, "Exit Notification"."""
+    async with Pipes().open() as it:
+        await it.client.initialize()
+        it.client.notify("exit")
+        assert await it.code == 1
+
+
+async def test_the_end_of_the_input_ends_the_session() -> None:
+    """In the middle of a message too."""
+    async with Pipes().open() as it:
+        await it.client.initialize()
+        with it.client.packet():
+            it.client.send_raw(b"{}")
+        it._writer.write(b"Content-Length: 99\r\n\r\n{")
+        it._writer.close()
+        assert await it.code == 1
+
+
+async def test_the_death_of_the_editor_ends_the_session() -> None:
+    """Though something still holds the pipe open."""
+    editor = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    async with Pipes().open() as it:
+        await it.client.initialize(processId=editor.pid)
+        editor.communicate(b"\n")
+        assert await it.code == 1
+
+
+async def test_another_users_process_counts_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not be signalled, so it is there."""
+
+    def refuse(_process: int, _signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert transport._is_alive(1)
+    monkeypatch.setattr(os, "name", "nt")
+    assert transport._is_alive(2)
+
+
+async def test_clients_over_tcp_share_one_engine_and_nothing_else() -> None:
+    """Each has a server of its own; when one leaves, the other stays."""
+    opened: list[FakeEngine] = []
+
+    def open_engine(_config: object, _progress: object) -> FakeEngine:
+        opened.append(FakeEngine(writing("z")))
+        return opened[-1]
+
+    host = EngineHost(open_engine)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    serving = asyncio.create_task(
+        serve_tcp(lambda: a_server(host), "127.0.0.1", 0, told.put_nowait)
+    )
+    name, _, port = (await told.get()).rpartition(":")
+    clients = [Client(*await asyncio.open_connection(name, int(port))) for _ in range(2)]
+    for number, client in enumerate(clients):
+        await client.initialize()
+        client.open("x" * (number + 1))
+        await client.ready()
+    assert await clients[0].complete(0, 1) == {"items": [item("z", 0, 1)]}
+    await clients[0].leave()
+    await clients[0].listening
+    assert await clients[1].complete(0, 2) == {"items": [item("z", 0, 2)]}
+    assert len(opened) == 1
+    assert [request.prefix for request in opened[0].requests] == ["x", "xx"]
+    for client in clients:
+        await client.close()
+    serving.cancel()
+    await asyncio.wait([serving])
+    host.close()

@@ -1,0 +1,97 @@
+"""``python scripted_server.py lsp ...``: the real command, its engine writes as it is told.
+
+What the engine writes is in the text before the cursor, after the last "# do:":
+
+==============  =================================================================
+command         the completion
+==============  =================================================================
+write TEXT      the text, in pieces of three characters, with "~" for a line end
+forever         pieces without an end, until it is cancelled
+raise           an error that nobody expects
+die             the engine's thread ends
+print           "done", after writing to stdout as a careless library would
+==============  =================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+from fakes import FINISHED, FakeEngine, FakeStream
+
+from midfill.engine.api import FinishReason
+from midfill.engine.errors import EngineClosedError, ModelNotPulledError
+from midfill.lsp_server.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from midfill.engine.api import EngineConfig
+
+PIECE = 3
+PAUSE_S = 0.005
+
+
+def write(stream: FakeStream, pieces: Iterable[str]) -> None:
+    """Write a piece every few milliseconds until they end or the stream is cancelled."""
+    cancelled = threading.Event()
+    cancel, stream.heeds_cancel = stream.cancel, False
+
+    def stop() -> None:
+        cancel()
+        cancelled.set()
+
+    def run() -> None:
+        for piece in pieces:
+            if cancelled.wait(PAUSE_S):
+                break
+            stream.write(piece)
+        stream.finish(FinishReason.CANCELLED if cancelled.is_set() else FINISHED)
+
+    stream.cancel = stop  # type: ignore[method-assign]
+    threading.Thread(target=run, daemon=True).start()
+
+
+def pieces_of(text: str) -> list[str]:
+    """The text in pieces, with line ends."""
+    text = text.replace("~", "\n")
+    return [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
+
+
+def print_carelessly(stream: FakeStream) -> None:
+    """Write to stdout from Python and past it."""
+    print("a progress bar", flush=True)  # noqa: T201
+    os.write(1, b"a message from C")
+    write(stream, pieces_of("done"))
+
+
+def script(stream: FakeStream) -> None:
+    """Do what the request's prefix says."""
+    command, _, argument = stream.request.prefix.rpartition("# do:")[2].strip().partition(" ")
+    if command == "write":
+        write(stream, pieces_of(argument))
+    elif command == "forever":
+        write(stream, repeat("more "))
+    elif command == "print":
+        print_carelessly(stream)
+    elif command == "die":
+        stream.fail(EngineClosedError("the engine's thread ended; run midfill.restart"))
+    else:
+        stream.fail(ZeroDivisionError("a defect"))
+
+
+def open_engine(
+    config: EngineConfig, on_progress: Callable[[str, float], None] | None = None
+) -> FakeEngine:
+    """As midfill.engine.open_engine; the model "missing" is not pulled."""
+    if config.model == "missing":
+        raise ModelNotPulledError("model 'missing' is not here; run midfill models pull missing")
+    return FakeEngine(script, config)
+
+
+if __name__ == "__main__":
+    sys.exit(main(open_engine=open_engine))
