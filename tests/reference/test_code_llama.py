@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from code_texts import code_texts
-from hypothesis import given
+from hypothesis import given, settings
 from sentencepiece import SentencePieceProcessor
 from tiny_models import write_llama_folder
 from tiny_tokenizers import code_llama_sentencepiece, train_sentencepiece
@@ -147,6 +147,7 @@ def test_it_is_recognized(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("order", [Order.PSM, Order.SPM])
 @given(prefix=code_texts(), suffix=code_texts())
+@settings(deadline=None)
 def test_prompts_are_those_of_the_reference_implementation(
     runtime: Runtime, convention: Reference, order: Order, prefix: str, suffix: str
 ) -> None:
@@ -159,6 +160,7 @@ def test_prompts_are_those_of_the_reference_implementation(
 
 @pytest.mark.parametrize("order", [Order.PSM, Order.SPM])
 @given(prefix=code_texts(), suffix=code_texts())
+@settings(deadline=None)
 def test_a_healed_prompt_lacks_exactly_the_tokens_that_spell_what_is_held(
     runtime: Runtime, order: Order, prefix: str, suffix: str
 ) -> None:
