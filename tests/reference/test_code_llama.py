@@ -17,6 +17,7 @@ import pytest
 import torch
 from code_texts import code_texts
 from hypothesis import given, settings
+from lsp_client import connected
 from sentencepiece import SentencePieceProcessor
 from tiny_models import write_llama_folder
 from tiny_tokenizers import code_llama_sentencepiece, train_sentencepiece
@@ -33,6 +34,8 @@ from midfill.engine.errors import InfillingNotSupportedError
 from midfill.engine.kv_cache import Slot
 from midfill.engine.runtime import open_runtime
 from midfill.lsp_server.cli import main
+from midfill.lsp_server.engine_host import EngineHost
+from midfill.lsp_server.server import MidfillServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -218,6 +221,24 @@ def test_the_command_line_fills_in_what_transformers_would(
     assert printed["stats"]["prompt_tokens"] == len(prompt)
     assert printed["stats"]["order"] == order
     assert printed["dialect"] == "codellama"
+
+
+async def test_the_language_server_offers_what_transformers_would_write(
+    folder: Path, theirs: LlamaForCausalLM, convention: Reference
+) -> None:
+    """To somebody who types, in the order that this favours: suffix first."""
+    completion = {"maxTokens": 12, "heal": False}
+    options = {"completion": completion, "context": {"enabled": False}}
+    host = EngineHost(open_in_fp32)
+    async with connected(MidfillServer(host, str(folder))) as client:
+        await client.initialize(options=options)
+        client.open(PREFIX + SUFFIX)
+        await client.ready()
+        reply = await client.complete(2, len("    return wid"))
+    host.close()
+    prompt = convention.prompt(PREFIX, SUFFIX, Order.SPM)
+    (item,) = reply["items"]
+    assert item["insertText"] == convention.decode_infilling(greedy(theirs, prompt, 12))
 
 
 def open_in_fp32(
