@@ -135,6 +135,18 @@ def _add_documents(server: MidfillServer) -> None:
             session.completer.closed(params.text_document.uri)
             session.documents.close(params.text_document.uri)
 
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def did_save(_: types.DidSaveTextDocumentParams) -> None:
+        session.files_changed()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def did_change_watched_files(_: types.DidChangeWatchedFilesParams) -> None:
+        session.files_changed()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    def did_change_folders(_: types.DidChangeWorkspaceFoldersParams) -> None:
+        session.folders_changed()
+
 
 def _add_settings(server: MidfillServer) -> None:
     session = server.session
@@ -190,6 +202,8 @@ def _add_completion(server: MidfillServer) -> None:
 async def _complete(
     server: MidfillServer, ask: Ask, show: Show | None = None
 ) -> list[Suggestion] | None:
+    if ask.is_invoked:
+        await server.session.is_configured.wait()
     if not server.session.serves(ask.snapshot):
         return None
     return await server.session.completer.complete(ask, show)

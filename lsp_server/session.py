@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from midfill.engine.api import Priority
 from midfill.lsp_server.completion import Completer
 from midfill.lsp_server.documents import Documents, negotiate
 from midfill.lsp_server.engine_host import State
 from midfill.lsp_server.log import ClientLog
-from midfill.lsp_server.prompt import build_request
+from midfill.lsp_server.request_maker import RequestMaker
 from midfill.lsp_server.settings import SECTION, Settings, parse
 from midfill.lsp_server.status import StatusReporter
 from midfill.lsp_server.workspace_files import path_of
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 
     from pygls.lsp.server import LanguageServer
 
-    from midfill.engine.api import CompletionRequest, EngineConfig
-    from midfill.lsp_server.completion import Place
+    from midfill.engine.api import EngineConfig
     from midfill.lsp_server.documents import Snapshot
     from midfill.lsp_server.engine_host import EngineHost
 
@@ -59,11 +57,14 @@ class Session:
         self._server = server
         self._host = host
         self._model = model
+        self.is_configured = asyncio.Event()
+        """Set when the client's first settings are in force, or it has not told them in time."""
         self._options: object = None
         self._told: set[str] = set()
         self._reporter = StatusReporter(server, has_progress=False)
         self._log: ClientLog | None = None
-        self.completer = Completer(host, self.documents, self._make_request, self._work)
+        self._requests = RequestMaker(self.documents)
+        self.completer = Completer(host, self.documents, self._requests.make, self._work)
 
     def initialize(self, params: types.InitializeParams) -> None:
         """Take what the client says about itself."""
@@ -82,6 +83,7 @@ class Session:
         self._reporter.engine_is(self._host.status)
         self._register()
         self._apply(await self._configuration())
+        self.is_configured.set()
         if self.settings.enabled and self._host.status.state is State.OFF:
             self._host.load(self._engine_config())
 
@@ -98,6 +100,14 @@ class Session:
         self._host.load(self._engine_config())
         self._host.restart()
 
+    def folders_changed(self) -> None:
+        """The workspace has other folders."""
+        self._requests.configure(self.settings, self._roots())
+
+    def files_changed(self) -> None:
+        """Files were saved, or changed behind the editor's back."""
+        self._requests.files_changed()
+
     def serves(self, snapshot: Snapshot) -> bool:
         """Whether the user wants completions in this document."""
         return (
@@ -112,24 +122,17 @@ class Session:
             logging.getLogger("midfill").removeHandler(self._log)
             self._host.ignore(self._reporter.engine_is)
         self._reporter.close()
+        self._requests.close()
         await self.completer.close()
 
     def _work(self, is_busy: bool) -> None:  # noqa: FBT001 (a callback)
         self._reporter.work(is_busy)
 
-    async def _make_request(self, place: Place) -> CompletionRequest:
-        return build_request(
-            place.snapshot,
-            (place.offset, place.offset),
-            self.settings,
-            roots=self._roots(),
-            priority=Priority.INVOKED if place.ask.is_invoked else Priority.TYPING,
-        )
-
     def _roots(self) -> list[Path]:
-        """The workspace's folders on this machine."""
-        folders = self._server.workspace.folders
-        return [path for path in map(path_of, folders) if path is not None]
+        """The workspace's folders on this machine; older clients have one root."""
+        workspace = self._server.workspace
+        uris = tuple(workspace.folders) or (workspace.root_uri or "",)
+        return [path for path in map(path_of, uris) if path is not None]
 
     def _engine_config(self) -> EngineConfig:
         config = self.settings.engine_config()
@@ -170,6 +173,7 @@ class Session:
         if settings != self.settings:
             self.settings = settings
             self.completer.forget()
+        self._requests.configure(settings, self._roots())
         self.completer.debounce_ms = settings.completion.debounce_ms
         logging.getLogger("midfill").setLevel(settings.log_level.upper())
 

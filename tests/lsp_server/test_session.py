@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import FakeStream, writing
@@ -12,6 +12,9 @@ from lsp_client import INLINE, INVOKED, URI, RpcError
 from lsp_lab import item, lab
 
 from midfill.engine.errors import InvalidRequestError, ModelNotPulledError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PULL = INLINE | {"workspace": {"configuration": True}}
 """Capabilities of a client that answers workspace/configuration."""
@@ -130,6 +133,67 @@ async def test_debug_messages_reach_the_client_when_it_wants_them() -> None:
         message = await it.client.seen("window/logMessage", type=4)
         assert "after the cancel" in message["message"]
     logging.getLogger("midfill").setLevel(logging.NOTSET)
+
+
+async def test_who_asks_early_waits_for_the_settings() -> None:
+    """They say whether and with what to complete."""
+    async with lab(writing("z")) as it:
+        answered = asyncio.Event()
+        client = it.client
+        client.answers["workspace/configuration"] = lambda _: answered.set() or [{"model": "b"}]
+        client.start("initialize", {"processId": None, "capabilities": PULL})
+        client.open("x")
+        _, reply = client.ask(0, 1, kind=INVOKED)
+        client.notify("initialized", {})
+        assert await reply == {"items": [item("z", 0, 1)]}
+        assert answered.is_set()
+        assert it.configs[0].model == "b"
+
+
+# -- the workspace
+
+
+@pytest.mark.parametrize("has_folders", [True, False])
+async def test_other_files_of_the_workspace_come_with_the_request(
+    tmp_path: Path, has_folders: bool
+) -> None:
+    """From the folders, or from the one root that older clients send."""
+    (tmp_path / "shapes.py").write_text("def area(shape):\n    return shape.area\n")
+    root = {"rootUri": tmp_path.as_uri()}
+    folders = {"workspaceFolders": [{"uri": tmp_path.as_uri(), "name": "work"}]}
+    uri = (tmp_path / "main.py").as_uri()
+    async with lab(writing("z")) as it:
+        await it.begin(**(folders if has_folders else root))
+        it.client.open("import shapes\n", uri)
+        await it.client.complete(1, 0, uri=uri)
+        (request,) = it.engine.requests
+    assert [piece.path for piece in request.context] == ["shapes.py"]
+    assert request.path == "main.py"
+    assert request.repo_name == tmp_path.name
+
+
+async def test_a_saved_file_and_a_new_folder_are_seen(tmp_path: Path) -> None:
+    """Without them the context stays as it was, for the engine's cache."""
+    uri = (tmp_path / "main.py").as_uri()
+    async with lab(writing("z")) as it:
+        await it.begin()
+        it.client.open("import shapes\n", uri)
+        event = {"added": [{"uri": tmp_path.as_uri(), "name": "work"}], "removed": []}
+        it.client.notify("workspace/didChangeWorkspaceFolders", {"event": event})
+        (tmp_path / "shapes.py").write_text("def area(shape):\n    return shape.area\n")
+        await it.client.complete(1, 0, uri=uri)
+        (tmp_path / "shapes.py").write_text("def volume(shape):\n    return shape.volume\n")
+        for number, line in enumerate(("x", "xx", "xxx"), start=2):
+            it.client.change([{"text": f"import shapes\n{line}"}], number, uri)
+            if number == 3:
+                saved = {"textDocument": {"uri": uri}}
+                it.client.notify("textDocument/didSave", saved)
+            if number == 4:
+                watched = {"changes": [{"uri": uri, "type": 2}]}
+                it.client.notify("workspace/didChangeWatchedFiles", watched)
+            await it.client.complete(1, len(line), uri=uri)
+        names = [request.context[0].text.split("(")[0] for request in it.engine.requests]
+    assert names == ["def area", "def area", "def volume", "def volume"]
 
 
 # -- the engine's state
