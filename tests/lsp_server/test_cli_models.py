@@ -47,12 +47,14 @@ def midfill_models(*arguments: str) -> int:
 
 
 def test_list_is_one_line_of_fields_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that cut and awk can take it apart."""
     assert midfill_models("list") == 0
     line = "tiny\t0 MB\tApache-2.0\tnot pulled\tdefault\trandom numbers\n"
     assert capsys.readouterr().out == line
 
 
 def test_list_knows_what_was_pulled(capsys: pytest.CaptureFixture[str]) -> None:
+    """The pulled flag follows the store, and JSON has it as a boolean."""
     midfill_models("pull")
     capsys.readouterr()
     midfill_models("list", "--json")
@@ -63,6 +65,7 @@ def test_list_knows_what_was_pulled(capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_is_a_table_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A header, and one row per model."""
     pretend_a_terminal(monkeypatch)
     assert midfill_models("list") == 0
     header, row = capsys.readouterr().out.strip().split("\n")
@@ -73,6 +76,7 @@ def test_list_is_a_table_on_a_terminal(
 def test_pull_prints_the_path_alone_in_a_pipe(
     published: Published, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A script can use the output as it is; nothing is drawn."""
     assert midfill_models("pull", "tiny") == 0
     assert capsys.readouterr() == (f"{store.path(published.entry)}\n", "")
     assert store.path(published.entry).read_bytes() == published.content
@@ -81,6 +85,7 @@ def test_pull_prints_the_path_alone_in_a_pipe(
 def test_pull_draws_its_progress_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A bar for each phase that takes time."""
     pretend_a_terminal(monkeypatch)
     midfill_models("pull")
     drawn = capsys.readouterr().err
@@ -91,6 +96,7 @@ def test_pull_draws_its_progress_on_a_terminal(
 def test_verify_says_what_it_found(
     published: Published, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The size and the hash that were compared."""
     midfill_models("pull")
     capsys.readouterr()
     assert midfill_models("verify") == 0
@@ -98,6 +104,7 @@ def test_verify_says_what_it_found(
 
 
 def test_verify_finds_a_changed_file(published: Published) -> None:
+    """The size is right, so only reading it through can tell."""
     midfill_models("pull")
     store.path(published.entry).write_bytes(b"\0" * published.entry.size_bytes)
     with pytest.raises(CorruptModelError, match="run `midfill models pull tiny` to replace it"):
@@ -105,6 +112,7 @@ def test_verify_finds_a_changed_file(published: Published) -> None:
 
 
 def test_verify_of_a_model_that_is_not_there_says_how_to_pull_it() -> None:
+    """The message has the command to type."""
     with pytest.raises(ModelNotPulledError, match="midfill models pull tiny"):
         midfill_models("verify")
 
@@ -112,17 +120,20 @@ def test_verify_of_a_model_that_is_not_there_says_how_to_pull_it() -> None:
 def test_path_is_where_the_file_is_or_would_be(
     published: Published, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It needs no file to be there."""
     assert midfill_models("path") == 0
     assert capsys.readouterr().out == f"{store.path(published.entry)}\n"
 
 
 @pytest.mark.parametrize("verb", ["pull", "verify", "path"])
 def test_an_unknown_name_is_met_with_the_known_ones(verb: str) -> None:
+    """The error is the frame's to turn into exit code 3."""
     with pytest.raises(ModelNotFoundError, match="the registry has: tiny"):
         midfill_models(verb, "nope")
 
 
 def info(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    """What ``midfill models info --json`` prints."""
     capsys.readouterr()
     assert midfill_models("info", *arguments, "--json") == 0
     facts: dict[str, Any] = json.loads(capsys.readouterr().out)
@@ -132,6 +143,7 @@ def info(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
 def test_info_knows_the_source_before_the_model_is_there(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Source, licence and dialect come from the registry."""
     facts = info(capsys)
     assert (facts["source"], facts["licence"]) == ("tiny-model==1.0", "Apache-2.0")
     assert facts["dialect"] == "left-to-right"
@@ -139,6 +151,7 @@ def test_info_knows_the_source_before_the_model_is_there(
 
 
 def test_info_knows_the_architecture_once_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Down to the number of parameters, counted by hand here."""
     midfill_models("pull")
     facts = info(capsys, "tiny")
     assert facts["architecture"]["num_hidden_layers"] == 2
@@ -149,6 +162,7 @@ def test_info_knows_the_architecture_once_it_is(capsys: pytest.CaptureFixture[st
 
 
 def test_info_is_for_people_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """One fact per line, nested ones indented."""
     midfill_models("pull")
     midfill_models("info")
     lines = capsys.readouterr().out.split("\n")
@@ -159,6 +173,7 @@ def test_info_is_for_people_too(capsys: pytest.CaptureFixture[str]) -> None:
 def test_info_opens_a_file_that_the_registry_does_not_know(
     published: Published, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Then there is no source or licence to show."""
     facts = info(capsys, str(published.wheel.parent / "tiny.gguf"))
     assert facts["architecture"]["hidden_size"] == 32
     assert "source" not in facts
@@ -166,11 +181,13 @@ def test_info_opens_a_file_that_the_registry_does_not_know(
 
 @pytest.mark.parametrize("verb", ["list", "pull", "verify", "info", "path"])
 def test_every_command_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """More than a usage line."""
     with pytest.raises(SystemExit, match="0"):
         midfill_models(verb, "--help")
     assert len(capsys.readouterr().out) > 150
 
 
 def test_models_alone_is_bad_usage() -> None:
+    """There is nothing that it could mean."""
     with pytest.raises(SystemExit, match="2"):
         midfill_models()

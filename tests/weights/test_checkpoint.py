@@ -34,6 +34,7 @@ def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.Entry:
 
 
 def test_a_name_opens_the_stores_file_with_the_registrys_dialect(entry: registry.Entry) -> None:
+    """The file itself does not know its dialect."""
     checkpoint = open_checkpoint("tiny")
     assert (checkpoint.name, checkpoint.dialect) == ("tiny", "left-to-right")
     assert checkpoint.path == store.path(entry)
@@ -42,18 +43,21 @@ def test_a_name_opens_the_stores_file_with_the_registrys_dialect(entry: registry
 def test_a_folder_in_the_workspace_does_not_take_the_place_of_a_name(
     entry: registry.Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A stranger's repository must not choose the weights."""
     (tmp_path / "workspace" / "tiny").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "workspace")
     assert open_checkpoint("tiny").path == store.path(entry)
 
 
 def test_a_name_that_was_not_pulled_says_so(entry: registry.Entry) -> None:
+    """The error of the store comes through."""
     store.path(entry).unlink()
     with pytest.raises(ModelNotPulledError, match="midfill models pull tiny"):
         open_checkpoint("tiny")
 
 
 def test_a_file_opens_under_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the name but the ending, dots included."""
     write_gguf(tmp_path / "mine.Q8_0.gguf")
     monkeypatch.chdir(tmp_path)
     checkpoint = open_checkpoint("mine.Q8_0.gguf")
@@ -62,6 +66,7 @@ def test_a_file_opens_under_its_own_name(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_folder_opens_under_its_own_name(tmp_path: Path) -> None:
+    """Dots in a folder's name are no ending."""
     write_llama_folder(tmp_path / "tiny-llama-1.0")
     (tmp_path / "tiny-llama-1.0" / "tokenizer.model").write_bytes(b"")
     assert open_checkpoint(f"{tmp_path}/tiny-llama-1.0/").name == "tiny-llama-1.0"
@@ -69,23 +74,27 @@ def test_a_folder_opens_under_its_own_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["", "nowhere", "no/where.gguf"])
 def test_what_is_neither_name_nor_path_is_met_with_the_names(model: str) -> None:
+    """So that a typing mistake is seen at once."""
     with pytest.raises(ModelNotFoundError, match=r"neither a known model \(smollm2-135m\) nor"):
         open_checkpoint(model)
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    """The message names the formats that would do."""
     (tmp_path / "model.onnx").write_bytes(b"")
     with pytest.raises(UnsupportedModelError, match=r"model.onnx is neither a .gguf file nor"):
         open_checkpoint(str(tmp_path / "model.onnx"))
 
 
 def test_a_file_that_cannot_be_read_is_not_available(tmp_path: Path) -> None:
+    """Whatever the operating system says is in the message."""
     (tmp_path / "config.json").mkdir()
     with pytest.raises(ModelNotAvailableError, match="cannot be read"):
         open_checkpoint(str(tmp_path))
 
 
 def test_opening_a_model_imports_no_torch(tmp_path: Path) -> None:
+    """The language server opens models before it imports torch."""
     write_gguf(tmp_path / "tiny.gguf")
     write_llama_folder(tmp_path / "tiny")
     (tmp_path / "tiny" / "tokenizer.model").write_bytes(b"")

@@ -43,6 +43,7 @@ QUERY_STORED = "blk.0.attn_q.weight"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
+    """Where the test's model goes."""
     return tmp_path / "tiny.gguf"
 
 
@@ -58,11 +59,13 @@ def with_keys(file: Path, **keys: object) -> Checkpoint:
 
 
 def vocabulary_of(checkpoint: Checkpoint) -> BytePairVocabulary:
+    """The checkpoint's tokenizer, as the only kind that GGUF files give."""
     assert isinstance(checkpoint.tokenizer, BytePairVocabulary)
     return checkpoint.tokenizer
 
 
 def test_the_architecture_is_what_was_written(file: Path) -> None:
+    """The one value that GGUF keeps as fp32 is rounded."""
     checkpoint = written(file)
     assert checkpoint.architecture == replace(
         TINY_ARCHITECTURE, rms_norm_eps=pytest.approx(1e-5, rel=1e-6)
@@ -71,11 +74,13 @@ def test_the_architecture_is_what_was_written(file: Path) -> None:
 
 
 def test_the_vocabulary_is_what_was_written(file: Path) -> None:
+    """Token for token, the special ones and the end of text too."""
     assert written(file).tokenizer == tiny_vocabulary()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_tensor_comes_back_within_its_type(file: Path, dtype: torch.dtype) -> None:
+    """In all types, with the names and the row order of transformers."""
     values = write_gguf(file)
     tensors = read_checkpoint(file, "tiny").tensors
     assert tensors.keys() == values.keys()
@@ -89,12 +94,14 @@ def test_every_tensor_comes_back_within_its_type(file: Path, dtype: torch.dtype)
 
 
 def test_plain_tensors_come_back_exactly(file: Path) -> None:
+    """Nothing is rounded where nothing is quantized."""
     values = write_gguf(file, types=("F32",))
     for name, tensor in read_checkpoint(file, "tiny").tensors.items():
         assert np.array_equal(tensor.read(torch.float32).numpy(), values[name])
 
 
 def test_reading_twice_gives_tensors_of_their_own(file: Path) -> None:
+    """Writing to one leaves the file's mapping alone."""
     tensor = written(file).tensors["model.norm.weight"]
     tensor.read(torch.float32).zero_()
     assert tensor.read(torch.float32).abs().sum() > 0
@@ -102,6 +109,7 @@ def test_reading_twice_gives_tensors_of_their_own(file: Path) -> None:
 
 @pytest.mark.parametrize("type_name", ["Q8_0", "Q4_1"])
 def test_blocks_hold_the_rows_in_canonical_order(file: Path, type_name: str) -> None:
+    """A kernel that reads the blocks sees the same matrix as read() gives."""
     for name, tensor in written(file, types=(type_name,)).tensors.items():
         blocks = tensor.blocks()
         if len(tensor.shape) == 1:
@@ -116,11 +124,13 @@ def test_blocks_hold_the_rows_in_canonical_order(file: Path, type_name: str) -> 
 
 @pytest.mark.parametrize("type_name", sorted(PLAIN_TYPES))
 def test_plain_types_have_no_blocks(file: Path, type_name: str) -> None:
+    """Float types are read, not unpacked."""
     assert written(file, types=(type_name,)).tensors[QUERY].blocks() is None
 
 
 @pytest.mark.parametrize("type_name", sorted(QUANTIZED_TYPES))
 def test_every_type_reads_as_the_library_dequantizes_it(type_name: str) -> None:
+    """Also those that the library cannot quantize to: from random blocks, in rows of three."""
     kind = gguf.GGMLQuantizationType[type_name]
     block_values, block_bytes = gguf.GGML_QUANT_SIZES[kind]
     data = np.random.default_rng(1).integers(0, 256, (6, 3 * block_bytes), dtype=np.uint8)
@@ -132,6 +142,7 @@ def test_every_type_reads_as_the_library_dequantizes_it(type_name: str) -> None:
 
 @given(heads=st.integers(1, 9), pairs=st.integers(1, 16))
 def test_the_row_order_undoes_llama_cpps(heads: int, pairs: int) -> None:
+    """For all head counts and widths; the other direction is written out in tiny_models."""
     shape = replace(TINY_ARCHITECTURE, num_attention_heads=heads, head_dim=2 * pairs)
     rows = np.arange(heads * 2 * pairs)
     stored = permute_as_llama_cpp(shape, QUERY, rows)
@@ -139,6 +150,7 @@ def test_the_row_order_undoes_llama_cpps(heads: int, pairs: int) -> None:
 
 
 def test_our_reader_and_the_librarys_see_the_same_file(file: Path) -> None:
+    """The faster way through the metadata gives the same fields, of every kind."""
     write_gguf(file, keys={"general.languages": ["en", "日本"], "general.some": [1.5, 2.5]})
     ours, theirs = _Reader(file), gguf.GGUFReader(file)
     assert list(ours.fields) == list(theirs.fields)
@@ -151,12 +163,14 @@ def test_our_reader_and_the_librarys_see_the_same_file(file: Path) -> None:
 
 
 def test_a_file_without_an_output_matrix_is_tied(file: Path) -> None:
+    """That is how llama.cpp says it."""
     checkpoint = written(file, architecture=replace(TINY_ARCHITECTURE, tie_word_embeddings=True))
     assert checkpoint.architecture.tie_word_embeddings
     assert "lm_head.weight" not in checkpoint.tensors
 
 
 def test_absent_keys_take_llama_cpps_defaults(file: Path) -> None:
+    """Files leave out what is as usual."""
     full = replace(TINY_ARCHITECTURE, num_key_value_heads=4, vocab_size=262, rope_theta=10000.0)
     absent = ("attention.head_count_kv", "vocab_size", "rope.freq_base", "rope.dimension_count")
     keys = {f"llama.{key}": None for key in absent} | {"tokenizer.ggml.add_bos_token": None}
@@ -166,6 +180,7 @@ def test_absent_keys_take_llama_cpps_defaults(file: Path) -> None:
 
 
 def test_a_head_width_of_its_own_is_read(file: Path) -> None:
+    """It need not be the width of the model divided by the heads."""
     wide = replace(TINY_ARCHITECTURE, head_dim=16)
     keys = {"llama.attention.key_length": 16, "llama.attention.value_length": 16}
     checkpoint = written(file, architecture=wide, keys=keys)
@@ -185,6 +200,7 @@ def test_a_head_width_of_its_own_is_read(file: Path) -> None:
 def test_linear_rope_scaling_is_read_as_llama_cpp_does(
     file: Path, kind: str | None, factor: float | None, scaling: RopeScaling | None
 ) -> None:
+    """Where only a factor is given, the type is linear."""
     checkpoint = with_keys(
         file, llama__rope__scaling__type=kind, llama__rope__scaling__factor=factor
     )
@@ -192,11 +208,13 @@ def test_linear_rope_scaling_is_read_as_llama_cpp_does(
 
 
 def test_the_bos_id_is_there_when_the_file_asks_for_it(file: Path) -> None:
+    """Even if the file has an id, most byte-level models are not fed it."""
     keys = {"tokenizer.ggml.add_bos_token": True, "tokenizer.ggml.bos_token_id": 1}
     assert vocabulary_of(written(file, keys=keys)).bos_id == 1
 
 
 def test_declared_and_well_known_ends_of_text_are_all_ends(file: Path) -> None:
+    """Chat models end with another token than base models; both must stop."""
     tokens = list(tiny_vocabulary().tokens)
     tokens[1] = "<|im_end|>"
     keys = {
@@ -208,6 +226,7 @@ def test_declared_and_well_known_ends_of_text_are_all_ends(file: Path) -> None:
 
 
 def test_unused_and_unknown_tokens_are_special_too(file: Path) -> None:
+    """None of them ever comes from user text."""
     types = [3, 3, *[1] * 258, 2, 5]
     vocabulary = vocabulary_of(with_keys(file, tokenizer__ggml__token_type=types))
     assert vocabulary.special == {0, 1, 260, 261}
@@ -236,21 +255,25 @@ def test_unused_and_unknown_tokens_are_special_too(file: Path) -> None:
 def test_what_could_change_the_result_is_refused(
     file: Path, key: str, value: object, message: str
 ) -> None:
+    """Each key by its name, and with the value that would do."""
     with pytest.raises(UnsupportedModelError, match=message):
         written(file, keys={key: value})
 
 
 def test_another_architecture_is_refused_by_name(file: Path) -> None:
+    """Its name is in the message."""
     with pytest.raises(UnsupportedModelError, match=r"architecture is 'qwen2'; .* llama"):
         written(file, kind="qwen2")
 
 
 def test_llama_3s_rope_factors_are_refused(file: Path) -> None:
+    """They would need the factors that made them; the folder has those."""
     with pytest.raises(UnsupportedModelError, match=r"rope_freqs.weight .*Hugging Face folder"):
         written(file, tensors={"rope_freqs.weight": np.ones(4, np.float32)})
 
 
 def test_a_tensor_type_that_is_not_implemented_is_refused(file: Path) -> None:
+    """Ternary weights, here."""
     wide = replace(TINY_ARCHITECTURE, hidden_size=256, intermediate_size=256, head_dim=64)
     with pytest.raises(UnsupportedModelError, match=r"is of type TQ1_0; midfill implements"):
         written(file, architecture=wide, types=("TQ1_0",))
@@ -273,6 +296,7 @@ def test_a_tensor_type_that_is_not_implemented_is_refused(file: Path) -> None:
 def test_what_does_not_fit_together_is_corrupt(
     file: Path, key: str, value: object, message: str
 ) -> None:
+    """Keys against keys, and keys against tensors."""
     with pytest.raises(CorruptModelError, match=message):
         written(file, keys={key: value})
 
@@ -289,6 +313,7 @@ def test_what_does_not_fit_together_is_corrupt(
 def test_missing_left_over_and_misshapen_tensors_are_corrupt(
     file: Path, tensors: dict[str, Any], message: str
 ) -> None:
+    """Also a tensor that already has its name in transformers."""
     with pytest.raises(CorruptModelError, match=message):
         written(file, tensors=tensors)
 
@@ -297,6 +322,7 @@ def test_missing_left_over_and_misshapen_tensors_are_corrupt(
 def test_a_truncated_file_is_corrupt(
     tmp_path_factory: pytest.TempPathFactory, share: float
 ) -> None:
+    """Wherever it ends."""
     file = tmp_path_factory.getbasetemp() / "truncated.gguf"
     if not file.exists():
         write_gguf(file)
@@ -308,16 +334,19 @@ def test_a_truncated_file_is_corrupt(
 
 
 def test_an_array_of_arrays_is_corrupt(file: Path) -> None:
+    """The library has no way to tell its shape."""
     with pytest.raises(CorruptModelError, match=r"an array of ARRAY"):
         written(file, keys={"general.nested": [[1, 2], [3]]})
 
 
 def test_more_tokens_than_rows_of_the_embedding_are_corrupt(file: Path) -> None:
+    """Some tokens would have no embedding."""
     with pytest.raises(CorruptModelError, match=r"262 tokens, .* an embedding of 100 rows"):
         written(file, architecture=replace(TINY_ARCHITECTURE, vocab_size=100))
 
 
 def test_a_file_of_the_other_byte_order_is_refused(file: Path) -> None:
+    """Its quantized blocks would come out wrong, silently."""
     writer = gguf.GGUFWriter(file, "llama", endianess=gguf.GGUFEndian.BIG)
     writer.add_array("tokenizer.ggml.tokens", ["a", "b"])
     writer.write_header_to_file()
@@ -330,6 +359,7 @@ def test_a_file_of_the_other_byte_order_is_refused(file: Path) -> None:
 
 @pytest.mark.real_model
 def test_the_real_tensors_equal_those_that_transformers_loads(real_model_path: Path) -> None:
+    """Bit for bit, in fp32."""
     from transformers import AutoModelForCausalLM
 
     reference = AutoModelForCausalLM.from_pretrained(
@@ -343,6 +373,7 @@ def test_the_real_tensors_equal_those_that_transformers_loads(real_model_path: P
 
 @pytest.mark.real_model
 def test_the_real_file_is_what_its_registry_entry_says(real_model_path: Path) -> None:
+    """The shape of SmolLM2 135M, and its two ends of text."""
     checkpoint = read_checkpoint(real_model_path, "real")
     assert checkpoint.architecture == LlamaArchitecture(
         num_hidden_layers=30,

@@ -34,6 +34,7 @@ LLAMA3 = {
 
 @pytest.fixture(scope="module")
 def written_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model in several shards, with a stand-in for its tokenizer."""
     folder = tmp_path_factory.mktemp("llama") / "tiny-llama"
     write_llama_folder(folder)
     (folder / "tokenizer.model").write_bytes(b"pieces")
@@ -55,6 +56,7 @@ def change_config(folder: Path, **changes: object) -> None:
 
 
 def test_the_architecture_is_what_transformers_wrote(written_folder: Path) -> None:
+    """Grouped heads, the RoPE base of Code Llama, an untied head."""
     checkpoint = read_checkpoint(written_folder, "tiny")
     assert checkpoint.architecture == LlamaArchitecture(
         num_hidden_layers=2,
@@ -78,6 +80,7 @@ def test_the_architecture_is_what_transformers_wrote(written_folder: Path) -> No
 def test_every_tensor_equals_the_model_that_was_saved(
     tmp_path: Path, dtype: str, shards: str, *, tied: bool
 ) -> None:
+    """In one file or in shards, tied or not, from each dtype to each."""
     model = write_llama_folder(
         tmp_path, dtype=dtype, max_shard_size=shards, tie_word_embeddings=tied
     )
@@ -96,6 +99,7 @@ def test_every_tensor_equals_the_model_that_was_saved(
 
 
 def test_a_head_width_of_its_own_is_read(tmp_path: Path) -> None:
+    """It need not be the width of the model divided by the heads."""
     write_llama_folder(tmp_path, head_dim=16)
     (tmp_path / "tokenizer.model").write_bytes(b"")
     assert read_checkpoint(tmp_path, "tiny").architecture.head_dim == 16
@@ -118,12 +122,14 @@ def test_a_head_width_of_its_own_is_read(tmp_path: Path) -> None:
 def test_rope_is_read_as_both_versions_of_transformers_write_it(
     folder: Path, changes: dict[str, Any], theta: float, scaling: RopeScaling | None
 ) -> None:
+    """Version 4 has two places for it, version 5 one."""
     change_config(folder, **({"rope_parameters": ...} | changes))
     architecture = read_checkpoint(folder, "tiny").architecture
     assert (architecture.rope_theta, architecture.rope_scaling) == (theta, scaling)
 
 
 def test_absent_keys_take_the_defaults_of_transformers(folder: Path) -> None:
+    """Files leave out what is as usual."""
     absent = ("rms_norm_eps", "max_position_embeddings", "head_dim", "tie_word_embeddings")
     change_config(folder, **dict.fromkeys((*absent, "bos_token_id", "eos_token_id"), ...))
     checkpoint = read_checkpoint(folder, "tiny")
@@ -133,6 +139,7 @@ def test_absent_keys_take_the_defaults_of_transformers(folder: Path) -> None:
 
 
 def test_absent_key_value_heads_are_as_many_as_query_heads(tmp_path: Path) -> None:
+    """That is: no grouping."""
     write_llama_folder(tmp_path, num_key_value_heads=4)
     (tmp_path / "tokenizer.model").write_bytes(b"")
     change_config(tmp_path, num_key_value_heads=...)
@@ -140,6 +147,7 @@ def test_absent_key_value_heads_are_as_many_as_query_heads(tmp_path: Path) -> No
 
 
 def test_notes_of_transformers_and_nulls_are_no_keys(folder: Path) -> None:
+    """They are left alone, whatever they are called."""
     change_config(folder, _name_or_path="x", sliding_window=None)
     read_checkpoint(folder, "tiny")
 
@@ -162,6 +170,7 @@ def test_notes_of_transformers_and_nulls_are_no_keys(folder: Path) -> None:
 def test_what_could_change_the_result_is_refused(
     folder: Path, changes: dict[str, Any], message: str
 ) -> None:
+    """Also keys that nobody here has heard of."""
     if "rope_scaling" in changes:
         changes = {"rope_parameters": ...} | changes
     change_config(folder, **changes)
@@ -185,23 +194,27 @@ def test_what_could_change_the_result_is_refused(
 def test_what_does_not_fit_together_is_corrupt(
     folder: Path, changes: dict[str, Any], message: str
 ) -> None:
+    """Config against config, and config against tensors."""
     change_config(folder, **changes)
     with pytest.raises(CorruptModelError, match=message):
         read_checkpoint(folder, "tiny")
 
 
 def test_a_folder_without_a_config_is_corrupt(tmp_path: Path) -> None:
+    """The message says which file."""
     with pytest.raises(CorruptModelError, match=r"config.json is missing"):
         read_checkpoint(tmp_path, "tiny")
 
 
 def test_several_ends_of_text_are_read(folder: Path) -> None:
+    """Llama 3 has a list of them."""
     change_config(folder, eos_token_id=[2, 3], bos_token_id=0)
     tokenizer = read_checkpoint(folder, "tiny").tokenizer
     assert tokenizer == SentencePieceModel(b"pieces", 0, frozenset({2, 3}))
 
 
 def test_a_tokenizer_json_serves_where_there_is_no_sentencepiece_model(folder: Path) -> None:
+    """This one adds no BOS."""
     (folder / "tokenizer.model").unlink()
     file = folder / "tokenizer.json"
     file.write_text(
@@ -219,6 +232,7 @@ def test_a_tokenizer_json_serves_where_there_is_no_sentencepiece_model(folder: P
 
 
 def test_a_folder_without_a_tokenizer_is_corrupt(folder: Path) -> None:
+    """Weights without a tokenizer are no model."""
     (folder / "tokenizer.model").unlink()
     with pytest.raises(CorruptModelError, match=r"neither tokenizer.model nor tokenizer.json"):
         read_checkpoint(folder, "tiny")

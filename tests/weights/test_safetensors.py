@@ -29,6 +29,7 @@ WHOLE = {"a": "one.safetensors", "b": "two.safetensors", "c": "two.safetensors"}
 
 
 def test_shards_are_one_set_of_tensors_without_harmless_buffers(tmp_path: Path) -> None:
+    """Old folders have the buffers in the index too."""
     write_shards(tmp_path, WHOLE | {BUFFER: "one.safetensors"})
     tensors = open_tensors(tmp_path)
     assert {name: tensor.shape for name, tensor in tensors.items()} == {
@@ -39,12 +40,14 @@ def test_shards_are_one_set_of_tensors_without_harmless_buffers(tmp_path: Path) 
 
 
 def test_a_single_file_goes_before_an_index(tmp_path: Path) -> None:
+    """As in transformers."""
     write_shards(tmp_path, WHOLE)
     save_file({"d": torch.ones(1)}, tmp_path / SINGLE)
     assert list(open_tensors(tmp_path)) == ["d"]
 
 
 def test_what_is_read_is_a_copy(tmp_path: Path) -> None:
+    """The file stays mapped; it must not change."""
     save_file({"d": torch.ones(3)}, tmp_path / SINGLE)
     tensor = open_tensors(tmp_path)["d"]
     tensor.read(torch.float32).zero_()
@@ -64,29 +67,34 @@ def test_what_is_read_is_a_copy(tmp_path: Path) -> None:
 def test_an_index_that_does_not_fit_the_files_is_corrupt(
     tmp_path: Path, weight_map: dict[str, str], message: str
 ) -> None:
+    """Either could be the wrong one; and no index leads out of the folder."""
     write_shards(tmp_path, weight_map)
     with pytest.raises(CorruptModelError, match=message):
         open_tensors(tmp_path)
 
 
 def test_a_broken_file_is_corrupt(tmp_path: Path) -> None:
+    """A download page instead of the file, for example."""
     (tmp_path / SINGLE).write_bytes(b"not tensors")
     with pytest.raises(CorruptModelError, match="is not a whole safetensors file"):
         open_tensors(tmp_path)
 
 
 def test_a_dtype_that_is_not_implemented_is_refused(tmp_path: Path) -> None:
+    """The name of the tensor is in the message."""
     save_file({"d": torch.ones(3, dtype=torch.int8)}, tmp_path / SINGLE)
     with pytest.raises(UnsupportedModelError, match=r"d is I8; midfill implements BF16, F16, F32"):
         open_tensors(tmp_path)
 
 
 def test_pickles_are_refused_with_advice(tmp_path: Path) -> None:
+    """The message has the way out."""
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(UnsupportedModelError, match=r"can run code .* writes safetensors"):
         open_tensors(tmp_path)
 
 
 def test_a_folder_without_weights_is_corrupt(tmp_path: Path) -> None:
+    """A config alone is no model."""
     with pytest.raises(CorruptModelError, match=r"has neither model.safetensors nor"):
         open_tensors(tmp_path)

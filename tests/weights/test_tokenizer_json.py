@@ -44,10 +44,12 @@ def written(
 
 
 def bos_id(file: Path, **config: object) -> int | None:
+    """The id that is put in front, under a config with these keys."""
     return read_bos_id(file, Metadata(file.with_name("config.json"), config))
 
 
 def test_no_post_processor_adds_nothing(tmp_path: Path) -> None:
+    """Even if the config has a BOS id."""
     assert bos_id(written(tmp_path), bos_token_id=1) is None
 
 
@@ -63,6 +65,7 @@ def test_no_post_processor_adds_nothing(tmp_path: Path) -> None:
 def test_the_post_processor_says_what_is_in_front(
     tmp_path: Path, post_processor: Any, added: int | None
 ) -> None:
+    """Alone, or as a part of a sequence."""
     assert bos_id(written(tmp_path, post_processor=post_processor)) == added
 
 
@@ -70,12 +73,14 @@ def test_the_post_processor_says_what_is_in_front(
 def test_the_tokenizer_config_has_the_last_word(
     tmp_path: Path, added: int | None, *, asked: bool
 ) -> None:
+    """It can switch the token on and off."""
     file = written(tmp_path, post_processor=None if asked else BOS_IN_FRONT)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"add_bos_token": asked}))
     assert bos_id(file, bos_token_id=1) == added
 
 
 def test_a_sequence_of_pre_tokenizers_may_end_in_bytes(tmp_path: Path) -> None:
+    """SmolLM splits digits first."""
     digits = pre_tokenizers.Digits(individual_digits=True)
     file = written(tmp_path, pre_tokenizer=pre_tokenizers.Sequence([digits, BYTE_LEVEL]))
     assert bos_id(file) is None
@@ -100,11 +105,13 @@ def test_a_sequence_of_pre_tokenizers_may_end_in_bytes(tmp_path: Path) -> None:
 def test_what_would_lose_bytes_or_add_tokens_is_refused(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
+    """The joined bytes of the tokens must be the text; nothing comes after it."""
     with pytest.raises(UnsupportedModelError, match=message):
         bos_id(written(tmp_path, **changes))
 
 
 def test_no_pre_tokenizer_is_refused(tmp_path: Path) -> None:
+    """Null, as Unigram files may have it."""
     file = written(tmp_path)
     file.write_text(json.dumps(json.loads(file.read_text()) | {"pre_tokenizer": None}))
     with pytest.raises(UnsupportedModelError, match="no ByteLevel"):
@@ -113,6 +120,7 @@ def test_no_pre_tokenizer_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["{}", '{"model": []}'])
 def test_another_json_object_is_corrupt(tmp_path: Path, content: str) -> None:
+    """The fields are named by the format; none may be missing."""
     file = tmp_path / "tokenizer.json"
     file.write_text(content)
     with pytest.raises(CorruptModelError, match=r"is not a whole tokenizer.json"):
