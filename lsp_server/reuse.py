@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from midfill.engine.api import CompletionStats, CompletionStream
 
 _CUT_SHORT = (FinishReason.CANCELLED, FinishReason.SUPERSEDED)
-_REMEMBERED = 16
+_REMEMBERED = 8
+"""Completions of a document; each keeps the document's text."""
+_CLOSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +199,11 @@ class Reuse:
         self._finished.clear()
 
     async def close(self) -> None:
-        """Stop everything, and wait for its end."""
+        """Stop everything, and wait for its end, though not for an engine that hangs."""
         self.forget()
-        for generation in tuple(self._live):
-            await generation.ended()
+        if self._live:
+            ends = [asyncio.ensure_future(generation.ended()) for generation in self._live]
+            await asyncio.wait(ends, timeout=_CLOSE_SECONDS)
 
     def _ended(self, generation: Generation) -> None:
         self._live.discard(generation)

@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from pygls.io_ import StdoutWriter, run_async
+from pygls.io_ import run_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +30,26 @@ _PARENT_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
+class PipeWriter:
+    """Writes to a pipe; once nobody reads it any more, to nothing."""
+
+    def __init__(self, sink: int) -> None:
+        self._file = os.fdopen(sink, "wb")
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, now."""
+        with contextlib.suppress(BrokenPipeError):
+            self._file.write(data)
+            self._file.flush()
+
+    def close(self) -> None:
+        """Let the other end know that nothing will follow."""
+        with contextlib.suppress(BrokenPipeError):
+            self._file.close()
+
+
 async def serve_client(
-    server: MidfillServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | StdoutWriter
+    server: MidfillServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | PipeWriter
 ) -> int:
     """Answer one client until it sends ``exit`` or is gone; the exit code that LSP prescribes."""
     server.protocol.set_writer(writer)
@@ -66,7 +84,7 @@ async def serve_pipes(server: MidfillServer, source: int, sink: int) -> int:
     threading.Thread(target=_pump, args=pump, name="stdin", daemon=True).start()
     watch = asyncio.create_task(_end_without_parent(server, reader))
     try:
-        return await serve_client(server, reader, StdoutWriter(os.fdopen(sink, "wb")))
+        return await serve_client(server, reader, PipeWriter(sink))
     finally:
         watch.cancel()
 

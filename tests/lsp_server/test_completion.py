@@ -329,6 +329,17 @@ async def test_automatic_requests_can_be_made_to_wait_for_a_pause() -> None:
         assert [request.prefix for request in b.engine.requests] == ["xy"]
 
 
+async def test_an_edit_in_the_pause_drops_the_request() -> None:
+    """Nobody has asked for the new text yet."""
+    async with bench(writing("z")) as b:
+        b.completer.debounce_ms = 1
+        task = b.begin("x|")
+        await settle()
+        b.open("xy", 2)
+        assert await task is None
+        assert b.engine.streams == []
+
+
 async def test_after_forget_the_engine_is_asked_again() -> None:
     """Its settings, or the model, may be others."""
     async with bench(writing("z")) as b:

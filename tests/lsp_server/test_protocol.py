@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +13,14 @@ from lsp_client import INVOKED, Client, RpcError, connected
 from lsprotocol import types
 
 from midfill.lsp_server.engine_host import EngineHost
-from midfill.lsp_server.protocol import InlineCompletionParams, converter, partial_result
+from midfill.lsp_server.protocol import (
+    EXPERIMENTAL,
+    InlineCompletionParams,
+    converter,
+    partial_result,
+)
 from midfill.lsp_server.server import MidfillServer
+from midfill.lsp_server.stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,6 +77,16 @@ def test_a_partial_result_has_items_sequence_and_version() -> None:
         "sequence": 3,
         "documentVersion": 8,
     }
+
+
+def test_the_documentation_shows_what_is_announced() -> None:
+    """Clients are written from it."""
+    text = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    blocks = [json.loads(block.partition("```")[0]) for block in text.split("```json\n")[1:]]
+    assert blocks[0] == {"capabilities": {"experimental": EXPERIMENTAL}}
+    assert blocks[1].keys() == partial_result([], 1, 1).keys()
+    assert blocks[2].keys() == {"state", "message", "model", "progress"}
+    assert all(f"`{name}`" in text for name in Stats().as_json())
 
 
 async def test_before_initialize_there_is_nothing_but_initialize() -> None:

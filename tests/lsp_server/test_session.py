@@ -229,6 +229,17 @@ async def test_a_client_may_refuse_the_progress_bar() -> None:
         assert it.client.all_seen("$/progress") == []
 
 
+async def test_a_client_may_leave_while_the_model_loads() -> None:
+    """Its progress bar is not waited for."""
+    async with lab() as it:
+        it.may_open.clear()
+        await it.client.initialize(capabilities=INLINE | {"window": {"workDoneProgress": True}})
+        await it.client.seen("$/progress")
+        await it.client.leave()
+        await it.client.listening
+        it.may_open.set()
+
+
 async def test_while_the_model_loads_only_who_asks_waits() -> None:
     """And may cancel."""
     async with lab(writing("z")) as it:

@@ -16,7 +16,7 @@ from lsp_lab import item
 from midfill.lsp_server import transport
 from midfill.lsp_server.engine_host import EngineHost
 from midfill.lsp_server.server import MidfillServer
-from midfill.lsp_server.transport import serve_pipes, serve_tcp
+from midfill.lsp_server.transport import PipeWriter, serve_pipes, serve_tcp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -96,6 +96,16 @@ async def test_the_death_of_the_editor_ends_the_session() -> None:
         await it.client.initialize(processId=editor.pid)
         editor.communicate(b"\n")
         assert await it.code == 1
+
+
+async def test_a_client_that_reads_no_more_is_written_to_in_vain() -> None:
+    """It has died, or will say so; nothing fails for it."""
+    source, sink = os.pipe()
+    os.close(source)
+    writer = PipeWriter(sink)
+    writer.write(b"x")
+    writer.write(b"y" * 100_000)
+    writer.close()
 
 
 async def test_another_users_process_counts_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
