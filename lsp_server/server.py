@@ -18,6 +18,7 @@ from midfill.lsp_server.completion import Ask
 from midfill.lsp_server.documents import Edit
 from midfill.lsp_server.errors import answered, reported
 from midfill.lsp_server.postprocess import with_newlines
+from midfill.lsp_server.processes import is_alive
 from midfill.lsp_server.protocol import (
     RESTART,
     STATS,
@@ -58,6 +59,8 @@ class MidfillServer(LanguageServer):
             "midfill", version("midfill"), protocol_cls=Protocol, converter_factory=converter
         )
         self.session = Session(self, host, model)
+        self.editor: int | None = None
+        """The client's process, unless it is in another container, where numbers mean others."""
         self.greeted = asyncio.Event()
         """Set when the client has sent ``initialize``."""
         self.leaving = threading.Event()
@@ -95,6 +98,8 @@ def _add_lifecycle(server: MidfillServer) -> None:
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
         session.initialize(params)
+        process = params.process_id
+        server.editor = process if process is not None and is_alive(process) else None
         server.greeted.set()
         text = params.capabilities.text_document
         if text is None or text.inline_completion is None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from pygls.io_ import run_async
 
+from midfill.lsp_server.processes import is_alive
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     MakeServer = Callable[[], MidfillServer]
 
 _CHUNK_BYTES = 1 << 16
-_PARENT_SECONDS = 1.0
+_EDITOR_SECONDS = 1.0
 """Between two looks whether the editor is still alive."""
 
 _log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ async def serve_pipes(server: MidfillServer, source: int, sink: int) -> int:
     reader = asyncio.StreamReader()
     pump = (source, reader, asyncio.get_running_loop())
     threading.Thread(target=_pump, args=pump, name="stdin", daemon=True).start()
-    watch = asyncio.create_task(_end_without_parent(server, reader))
+    watch = asyncio.create_task(_end_without_editor(server, reader))
     try:
         return await serve_client(server, reader, PipeWriter(sink))
     finally:
@@ -126,27 +128,12 @@ def _read(source: int) -> bytes:
         return b""
 
 
-async def _end_without_parent(server: MidfillServer, reader: asyncio.StreamReader) -> None:
-    """End the input when the editor's process has died (LSP 3.18, ``processId``).
-
-    A process that was not there to begin with is in another container, and says nothing.
-    """
+async def _end_without_editor(server: MidfillServer, reader: asyncio.StreamReader) -> None:
+    """End the input when the editor's process has died (LSP 3.18, ``processId``)."""
     await server.greeted.wait()
-    if server.process_id is None or not _is_alive(server.process_id):
+    if server.editor is None:
         return
-    while _is_alive(server.process_id):
-        await asyncio.sleep(_PARENT_SECONDS)
-    _log.warning("the editor (process %d) is gone", server.process_id)
+    while is_alive(server.editor):
+        await asyncio.sleep(_EDITOR_SECONDS)
+    _log.warning("the editor (process %d) is gone", server.editor)
     reader.feed_eof()
-
-
-def _is_alive(process: int) -> bool:
-    if os.name == "nt":  # os.kill would end it there; the end of stdin has to do
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -13,15 +13,12 @@ from fakes import FakeEngine, writing
 from lsp_client import Client
 from lsp_lab import item
 
-from midfill.lsp_server import transport
 from midfill.lsp_server.engine_host import EngineHost
 from midfill.lsp_server.server import MidfillServer
 from midfill.lsp_server.transport import PipeWriter, serve_pipes, serve_tcp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import pytest
 
 
 def a_server(host: EngineHost | None = None) -> MidfillServer:
@@ -106,18 +103,6 @@ async def test_a_client_that_reads_no_more_is_written_to_in_vain() -> None:
     writer.write(b"x")
     writer.write(b"y" * 100_000)
     writer.close()
-
-
-async def test_another_users_process_counts_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It must not be signalled, so it is there."""
-
-    def refuse(_process: int, _signal: int) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(os, "kill", refuse)
-    assert transport._is_alive(1)
-    monkeypatch.setattr(os, "name", "nt")
-    assert transport._is_alive(2)
 
 
 async def test_clients_over_tcp_share_one_engine_and_nothing_else() -> None:
