@@ -4,7 +4,8 @@ Each rule looks at the whole text so far and says two things: where the text mus
 from where on it could still be cut (``hold``). The stopper lets out only what no rule holds.
 
 Invariant: what was let out is never taken back, and joined it does not depend on how the text
-    arrived.
+    arrived. So a rule may never cut before a place that it did not hold, nor change its mind about
+    a cut when the text goes on.
 """
 
 from __future__ import annotations
@@ -15,22 +16,32 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from midfill.engine.api import FinishReason, Scope
+from midfill.engine.overlap import RestOfLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-_CLOSERS = ")]}"
-_OPENERS = {")": "(", "]": "[", "}": "{"}
+    Rule = Callable[[str, "list[Line]", "Surroundings"], Iterator["Verdict"]]
+
 _CONTINUES_BLOCK = re.compile(
-    r"[)\]}]|(?:else|elif|except|finally|catch|case|default|when|end|fi|done|esac)\b"
+    r"[)\]}{]|</|/>"
+    r"|(?:else|elif|elsif|elseif|except|finally|catch|rescue|ensure|case|when|then|do)\b"
+    r"|default\s*[-:]"
+    r"|(?:end|fi|done|esac)\b(?!\s*=)"
+    r"|(?:FROM|WHERE|GROUP|ORDER|HAVING|JOIN|LEFT|RIGHT|INNER|UNION|AND|OR|ON|SET|VALUES|LIMIT"
+    r"|ELSE|WHEN|THEN|END)\b"
 )
-_WORD_MAY_GROW = re.compile(r"\w{0,7}\Z")
-_BRACKET_WINDOW = 4000
-"""Characters of the prefix in which open brackets are counted."""
+"""Begins a line that stands level with the block's first one and still belongs to it."""
+_CLOSER = re.compile(r"[)\]}]|</|/>")
+_CLOSING_LINE = re.compile(r"(?:[)\]}]+|</[\w.:-]*>|/>|end|fi|done|esac)[;,]*")
+_UNDECIDED = re.compile(r"(?:\w{0,8}\s*|[</])\Z")
+"""The begin of a line that could still become one of those above."""
 _DISTINCT_LINE = 4
 """A line needs this many characters besides blanks to be told from a coincidence."""
 _REPEATED_LINES = 4
 """The longest block of lines whose third copy in a row ends a text."""
+_FOLLOWING_LINES = 200
+"""How far down the first two lines that are not blank are looked for."""
 
 
 class Verdict(NamedTuple):
@@ -42,6 +53,11 @@ class Verdict(NamedTuple):
     """The text ends here."""
     reason: FinishReason = FinishReason.END_OF_MIDDLE
 
+    @classmethod
+    def end(cls, cut: int, reason: FinishReason) -> Verdict:
+        """The text ends there."""
+        return cls(cut, cut, reason)
+
 
 class Line(NamedTuple):
     """A line of the generated text; the first one continues the cursor's line."""
@@ -52,41 +68,49 @@ class Line(NamedTuple):
     """It has its line end, or the text is at its end."""
 
     @property
-    def indent(self) -> int:
-        """Columns of white space at the start; a tab is one."""
-        return len(self.text) - len(self.text.lstrip())
+    def stop(self) -> int:
+        """Where it ends, without white space."""
+        return self.start + len(self.text.rstrip())
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What stands around the hole, as far as the rules need it."""
 
-    prefix: str
-    suffix: str
+    line_prefix: str
+    """The cursor's line before the cursor."""
+    rest_of_line: str
+    """The cursor's line after the cursor, without trailing blanks."""
+    following: tuple[str, ...]
+    """The first lines that are not blank, two at most, from the cursor's on if it has a rest."""
 
-    @property
-    def line_prefix(self) -> str:
-        """The cursor's line before the cursor."""
-        return self.prefix[self.prefix.rfind("\n") + 1 :]
+    @classmethod
+    def of(cls, prefix: str, suffix: str) -> Surroundings:
+        """Those of a hole."""
+        lines = suffix.split("\n", _FOLLOWING_LINES)[:_FOLLOWING_LINES]
+        line_prefix = prefix[prefix.rfind("\n") + 1 :]
+        rest = lines[0].rstrip()
+        if rest:
+            lines[0] = line_prefix + rest
+        filled = [line.rstrip() for line in lines if line.strip()]
+        return cls(line_prefix, rest, tuple(filled[:2]))
 
-    @property
-    def rest_of_line(self) -> str:
-        """The cursor's line after the cursor, without trailing blanks."""
-        return self.suffix.partition("\n")[0].rstrip()
-
-    def following_lines(self) -> list[str]:
-        """The first two lines after the cursor that are not blank."""
-        found = (line.rstrip() for line in self.suffix.split("\n", 200)[:200] if line.strip())
-        return [line for line, _ in zip(found, range(2), strict=False)]
+    def close(self, line: str) -> bool:
+        """Whether what this line closes is closed by what follows."""
+        if self.rest_of_line and self.line_prefix.strip():
+            return self.rest_of_line.lstrip().startswith(_closer(line))
+        after = self.following[0] if self.following else ""
+        return after.lstrip().startswith(_closer(line)) and _indent(after) >= _indent(line)
 
 
 class Stopper:
     """Lets text out as it settles, and says when it is enough."""
 
     def __init__(self, prefix: str, suffix: str, scope: Scope) -> None:
-        self._around = Surroundings(prefix[-_BRACKET_WINDOW:], suffix)
+        self._around = Surroundings.of(prefix, suffix)
+        self._rest = RestOfLine(prefix, suffix)
         self._keeps_blanks = scope is Scope.MODEL
-        self._rules = [_unless_blank, _repetition, _following_line, *_OF_SCOPE.get(scope, ())]
+        self._rules = (_unless_blank, _repetition, _following_line, *_OF_SCOPE.get(scope, ()))
         self._text = ""
         self._let_out = 0
         self.reason: FinishReason | None = None
@@ -101,30 +125,30 @@ class Stopper:
         assert self.reason is None, self.reason
         self._text += text
         verdicts = self._judge(complete=False)
-        cuts = [verdict for verdict in verdicts if verdict.cut is not None]
-        if cuts:
-            return self._end(min(cuts, key=_place))
         settled = min(verdict.hold for verdict in verdicts)
-        return self._release(min(settled, _overlap_hold(self._text, self._around)))
+        for verdict in verdicts:
+            if verdict.cut == settled:
+                return self._end(verdict)
+        return self._release(self._rest.sure(self._text, settled))
 
     def finish(self, reason: FinishReason, text: str = "") -> str:
         """The text has ended, with a last bit or none: return what was held and stays."""
         self._text += text
-        verdicts = [v for v in self._judge(complete=True) if v.cut is not None]
         end = len(self._text) if self._keeps_blanks else len(self._text.rstrip())
-        return self._end(min([*verdicts, Verdict(end, end, reason)], key=_place))
+        verdicts = [v for v in self._judge(complete=True) if v.cut is not None]
+        return self._end(min([*verdicts, Verdict.end(end, reason)], key=_place))
 
     def _judge(self, *, complete: bool) -> list[Verdict]:
         lines = list(_lines(self._text, complete=complete))
-        return [rule(self._text, lines, self._around) for rule in self._rules]
+        return [v for rule in self._rules for v in rule(self._text, lines, self._around)]
 
     def _end(self, verdict: Verdict) -> str:
-        self.reason = verdict.reason
-        kept = _without_overlap(self._text[: verdict.cut], self._around)
-        if len(kept) < len(self._text[: verdict.cut]):
-            self.reason = FinishReason.SUFFIX
-        self._text = kept
-        return self._release(len(kept))
+        text = self._text[: verdict.cut]
+        kept = self._rest.kept(text)
+        assert kept >= self._let_out, (text, kept, self._let_out)
+        self.reason = verdict.reason if kept == len(text) else FinishReason.SUFFIX
+        self._text = text[:kept]
+        return self._release(kept)
 
     def _release(self, until: int) -> str:
         released = self._text[self._let_out : until]
@@ -133,8 +157,7 @@ class Stopper:
 
 
 def _place(verdict: Verdict) -> int:
-    assert verdict.cut is not None
-    return verdict.cut
+    return verdict.hold
 
 
 def _lines(text: str, *, complete: bool) -> Iterator[Line]:
@@ -146,158 +169,159 @@ def _lines(text: str, *, complete: bool) -> Iterator[Line]:
     yield Line(start, last, complete)
 
 
+def _indent(line: str) -> int:
+    """Columns of white space at the start; a tab is one."""
+    return len(line) - len(line.lstrip())
+
+
+def _closer(line: str) -> str:
+    """What a line closes with: a bracket or the begin of a tag, else the word that it is."""
+    bracket = _CLOSER.match(line.lstrip())
+    return bracket[0] if bracket else line.strip(" \t;,")
+
+
 def _trimmed(text: str, end: int) -> int:
     """The end of ``text[:end]`` without white space."""
-    return len(text[:end].rstrip())
+    return len(text[: max(end, 0)].rstrip())
 
 
-def _unless_blank(text: str, _: list[Line], _around: Surroundings) -> Verdict:
+def _unless_blank(text: str, _: list[Line], _around: Surroundings) -> Iterator[Verdict]:
     """White space at the end waits: what follows decides whether it stays."""
-    return Verdict(len(text.rstrip()))
+    yield Verdict(len(text.rstrip()))
 
 
-def _end_of_line(text: str, lines: list[Line], _around: Surroundings) -> Verdict:
-    if len(lines) == 1:
-        return Verdict(len(text))
-    end = len(lines[0].text.rstrip())
-    return Verdict(end, end, FinishReason.LINE)
+def _end_of_line(_text: str, lines: list[Line], _around: Surroundings) -> Iterator[Verdict]:
+    if len(lines) > 1:
+        yield Verdict.end(lines[0].stop, FinishReason.LINE)
 
 
-def _end_of_block(text: str, lines: list[Line], around: Surroundings) -> Verdict:
-    """Where a line stands left of the cursor's line, or level with it after deeper ones."""
-    first = Line(0, around.line_prefix + lines[0].text, complete=True)
-    base = first.indent if first.text.strip() else None
-    deeper = False
-    for line in lines[1:]:
+@dataclass(slots=True)
+class _Block:
+    """The block that the cursor's line is in, or that it opens, as lines are read."""
+
+    indent: int | None
+    """Of the cursor's line; None if it is blank, then that of the first one written."""
+    may_open: bool = False
+    """The cursor's line, if the one behind it is deeper; a brace may stand between them."""
+    opened: bool = False
+    deeper: bool = False
+    after_blank: bool = False
+
+    def ends_at(self, line: Line) -> bool:
+        """Whether it ends, unless the line closes it or goes on with it.
+
+        It does left of the block, and level with it behind deeper lines: at once if the cursor's
+        line opened them, else only after a blank line.
+        """
         if not line.text.strip():
+            self.after_blank = True
+            return False
+        indent = _indent(line.text)
+        if self.indent is None:
+            self.indent = indent
+        self.opened |= self.may_open and indent > self.indent
+        self.may_open &= line.text.strip() == "{"
+        self.deeper |= indent > self.indent
+        apart = self.opened or self.after_blank
+        self.after_blank = False
+        return self.left(line) or (indent == self.indent and self.deeper and apart)
+
+    def left(self, line: Line) -> bool:
+        """Whether a line stands left of the block."""
+        return self.indent is not None and _indent(line.text) < self.indent
+
+
+def _end_of_block(text: str, lines: list[Line], around: Surroundings) -> Iterator[Verdict]:
+    first = around.line_prefix + lines[0].text
+    block = _Block(_indent(first) if first.strip() else None, bool(around.line_prefix.strip()))
+    for line in lines[1:]:
+        if not block.ends_at(line):
             continue
-        if base is None:
-            base = line.indent
-        deeper |= line.indent > base
-        ends = line.indent < base or (deeper and line.indent == base)
-        if ends and not _CONTINUES_BLOCK.match(line.text.lstrip()):
-            end = _trimmed(text, line.start)
-            if not line.complete and _WORD_MAY_GROW.match(line.text.lstrip()):
-                return Verdict(end)
-            return Verdict(end, end, FinishReason.BLOCK)
-        if line.indent < base:
-            return _closing_line(text, line, around)
-    return Verdict(len(text))
+        left = block.left(line)
+        if left and block.opened:  # it closes level with the cursor's line
+            yield Verdict.end(_trimmed(text, line.start), FinishReason.BLOCK)
+            return
+        if verdict := _verdict_on(text, line, around, left=left):
+            yield verdict
+            return
+        if left:  # as "} else {": the block goes on below
+            block = _Block(_indent(line.text) + 1)
 
 
-def _closing_line(text: str, line: Line, around: Surroundings) -> Verdict:
-    """A bracket that closes the block is kept, as the last line, unless it already follows."""
-    end = _trimmed(text, line.start)
-    following = around.following_lines()
-    closer = line.text.strip()[0]
-    if closer not in _CLOSERS or (following and following[0].lstrip().startswith(closer)):
-        return Verdict(end, end, FinishReason.BLOCK)
-    if not line.complete:
-        return Verdict(end)
-    end = _trimmed(text, line.start + len(line.text))
-    return Verdict(end, end, FinishReason.BLOCK)
+def _verdict_on(text: str, line: Line, around: Surroundings, *, left: bool) -> Verdict | None:
+    """What becomes of a text whose block may end before or behind this line; None: it goes on."""
+    code = line.text.strip()
+    before = _trimmed(text, line.start)
+    bracket = _CLOSER.match(code)
+    closing = line.complete and _CLOSING_LINE.fullmatch(code)
+    if (bracket or closing) and around.close(line.text):
+        return Verdict.end(_before(text, line, around), FinishReason.BLOCK)
+    if not line.complete and (_UNDECIDED.match(code) or (left and bracket)):
+        return Verdict(before)
+    if left and closing:
+        return Verdict.end(line.stop, FinishReason.BLOCK)
+    if bracket if left else _CONTINUES_BLOCK.match(code):
+        return None
+    return Verdict.end(before, FinishReason.BLOCK)
 
 
-def _following_line(text: str, lines: list[Line], around: Surroundings) -> Verdict:
+def _following_line(text: str, lines: list[Line], around: Surroundings) -> Iterator[Verdict]:
     """The text has run into the lines after the cursor.
 
-    One line that is distinct enough, or two in a row, must be equal, indentation included where the
-    suffix shows it.
+    One line that is distinct enough, or two in a row, must be equal, indentation included.
     """
-    following = around.following_lines()
-    if not following or not (whole := _comparable(following[0], around)):
-        return Verdict(len(text))
-    filled = [line for line in lines[1:] if line.text.strip()]
+    blank = not around.line_prefix.strip()
+    if not around.following or (around.rest_of_line and not blank):
+        return
+    whole = Line(-len(around.line_prefix), around.line_prefix + lines[0].text, lines[0].complete)
+    filled = [line for line in ([whole] if blank else []) + lines[1:] if line.text.strip()]
+    first, *second = around.following
     for line, after in zip_longest(filled, filled[1:]):
-        if not _may_equal(line, whole):
+        if not _may_equal(line, first):
             continue
         end = _before(text, line, around)
-        if not line.complete:
-            return Verdict(end)
-        if len("".join(whole.split())) >= _DISTINCT_LINE:
-            return Verdict(end, end, FinishReason.SUFFIX)
-        if len(following) == 1 or (after and not _may_equal(after, following[1])):
+        distinct = len("".join(first.split())) >= _DISTINCT_LINE
+        if line.complete and not distinct and not (second and _may_come(after, second[0])):
             continue
-        if after is None or not after.complete:
-            return Verdict(end)
-        return Verdict(end, end, FinishReason.SUFFIX)
-    return Verdict(len(text))
+        certain = line.complete and (distinct or (after is not None and after.complete))
+        yield Verdict.end(end, FinishReason.SUFFIX) if certain else Verdict(end)
+        return
 
 
-def _comparable(line: str, around: Surroundings) -> str:
-    """The first following line as a generated one would repeat it, or "" where none could."""
-    if not around.rest_of_line:
-        return line
-    return around.line_prefix + line if not around.line_prefix.strip() else ""
+def _may_come(line: Line | None, other: str) -> bool:
+    return line is None or _may_equal(line, other)
 
 
 def _may_equal(line: Line, other: str) -> bool:
-    text = line.text.rstrip()
-    return text == other if line.complete else other.startswith(line.text)
+    """Whether a line is this other one, trailing blanks aside, or could grow to it."""
+    grows = not line.complete and other.startswith(line.text)
+    return grows or line.text.rstrip() == other
 
 
 def _before(text: str, line: Line, around: Surroundings) -> int:
-    """Where to cut so that the suffix follows: after a line end only if it brings none."""
-    if around.rest_of_line:
-        return line.start + len(around.line_prefix)
-    return _trimmed(text, line.start)
+    """Where to cut so that the suffix comes in this line's place, its own line end included."""
+    rest = around.rest_of_line
+    if not rest:
+        return _trimmed(text, line.start)
+    return line.start + max(0, _indent(line.text) - _indent(rest))
 
 
-def _repetition(text: str, lines: list[Line], _around: Surroundings) -> Verdict:
+def _repetition(text: str, lines: list[Line], _around: Surroundings) -> Iterator[Verdict]:
     """The third copy in a row of a block of one to four lines is cut, and held until it differs."""
-    texts = [line.text for line in lines]
+    texts = [line.text.rstrip() for line in lines]
     for size in range(1, _REPEATED_LINES + 1):
         for third in range(2 * size, len(lines)):
             block = texts[third - size : third]
-            if block != texts[third - 2 * size : third - size] or not any(map(str.strip, block)):
-                continue
             copy = lines[third : third + size]
-            equal = [_may_equal(line, old) for line, old in zip(copy, block, strict=False)]
-            if not all(equal):
+            if block != texts[third - 2 * size : third - size] or not any(block):
                 continue
-            end = _trimmed(text, lines[third].start)
-            if len(copy) == size and copy[-1].complete:
-                return Verdict(end, end, FinishReason.REPETITION)
-            return Verdict(end)
-    return Verdict(len(text))
+            if all(map(_may_equal, copy, block)):
+                end = _trimmed(text, lines[third].start)
+                certain = len(copy) == size and copy[-1].complete
+                yield Verdict.end(end, FinishReason.REPETITION) if certain else Verdict(end)
 
 
-def _overlap_hold(text: str, around: Surroundings) -> int:
-    """From where the text's end could turn out to be the rest of the cursor's line."""
-    rest, end = around.rest_of_line, text.rstrip()
-    sizes = range(min(len(rest), len(end)), 0, -1)
-    return len(end) - next((size for size in sizes if end.endswith(rest[:size])), 0)
-
-
-def _without_overlap(text: str, around: Surroundings) -> str:
-    """The text without a repetition of the rest of the cursor's line at its end.
-
-    Closing brackets are not a repetition where the prefix has left that many open.
-    """
-    rest, end = around.rest_of_line, text.rstrip()
-    if not rest or not end.endswith(rest):
-        return text
-    without = end[: -len(rest)]
-    if all(c in _CLOSERS + "\"'`;:, " for c in rest):
-        before = _unmatched_closers(around.prefix + without + rest)
-        if _unmatched_closers(around.prefix + end + rest) <= before:
-            return text
-    return without
-
-
-def _unmatched_closers(code: str) -> int:
-    """Closing brackets without a partner before them; strings and comments are not told apart."""
-    stack: list[str] = []
-    unmatched = 0
-    for character in code:
-        if character in "([{":
-            stack.append(character)
-        elif character in _CLOSERS:
-            if stack and stack[-1] == _OPENERS[character]:
-                stack.pop()
-            else:
-                unmatched += 1
-    return unmatched
-
-
-_OF_SCOPE = {Scope.LINE: (_end_of_line,), Scope.BLOCK: (_end_of_block,)}
+_OF_SCOPE: dict[Scope, tuple[Rule, ...]] = {
+    Scope.LINE: (_end_of_line,),
+    Scope.BLOCK: (_end_of_block,),
+}
