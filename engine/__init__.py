@@ -59,6 +59,9 @@ def open_engine(
         ModelNotAvailableError: it cannot be used here; the subclass and message say why.
         InfillingNotSupportedError: the dialect asked for needs tokens that the model lacks.
     """
-    from midfill.engine.runtime import open_runtime
+    from midfill.weights.checkpoint import open_checkpoint
 
-    return open_runtime(config, on_progress)
+    checkpoint = open_checkpoint(config.model)  # what is wrong with it is said before torch loads
+    from midfill.engine.runtime import start_runtime
+
+    return start_runtime(config, checkpoint, on_progress)

@@ -1,4 +1,7 @@
-"""A prompt's way into the cache, in pieces small enough that a cancel is seen in time."""
+"""A prompt's way into the cache, in pieces small enough that a cancel is seen in time.
+
+Sizes are powers of two: few shapes for the matrix library to prepare, and few ways to round.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,8 @@ class Prefiller:
             return self._fixed
         if not self._tokens_per_ms:
             return _FIRST
-        return int(min(max(self._tokens_per_ms * CHUNK_MS, _SMALLEST), _LARGEST))
+        tokens = int(min(max(self._tokens_per_ms * CHUNK_MS, _SMALLEST), _LARGEST))
+        return 1 << (tokens.bit_length() - 1)
 
     def run(
         self, ids: Sequence[int], slot: Slot, interrupted: Callable[[], object]

@@ -69,13 +69,18 @@ class Runtime:
         self._scheduler.close()
 
 
-def open_runtime(
-    config: EngineConfig, on_progress: Callable[[str, float], None] | None = None
+def open_runtime(config: EngineConfig) -> Runtime:
+    """What ``midfill.engine.open_engine`` opens, with the machine inside, for measurements."""
+    return start_runtime(config, open_checkpoint(config.model))
+
+
+def start_runtime(
+    config: EngineConfig,
+    checkpoint: Checkpoint,
+    on_progress: Callable[[str, float], None] | None = None,
 ) -> Runtime:
-    """See ``midfill.engine.open_engine``."""
+    """Read an opened checkpoint into memory and start its thread."""
     report = on_progress or (lambda _phase, _share: None)
-    report("opening", 0.0)
-    checkpoint = open_checkpoint(config.model)
     tokenizer = open_tokenizer(checkpoint.tokenizer)
     _check_vocabulary(checkpoint, tokenizer)
     dialect = _dialect(checkpoint, tokenizer, config.dialect)
