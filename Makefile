@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 MODEL := smollm2-135m
-DEMO := docs/examples/primes.py --marker "\# <hole>"
+DEMO := docs/examples/primes.py
 BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALLED := .venv/installed
@@ -18,8 +18,9 @@ help:  ## show this
 setup: $(INSTALLED) $(TYPES)  ## make .venv with the pinned packages and midfill, editable
 
 demo: model  ## watch a real model fill a hole in a real Python file
-	@$(BIN)/midfill infill $(DEMO) --stream --stats
-	@$(BIN)/midfill infill $(DEMO) --format diff
+	@mkdir -p build/demo && cp $(DEMO) build/demo
+	@$(BIN)/midfill infill build/demo/$(notdir $(DEMO)) --marker '# <hole>' --stream --stats --write
+	@git --no-pager diff --no-index $(DEMO) build/demo/$(notdir $(DEMO)) || true
 
 test: model  ## run the tests on the real model, with branch coverage of at least 90 %
 	@path="$$($(BIN)/midfill models path $(MODEL))" && \
