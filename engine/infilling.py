@@ -46,6 +46,8 @@ suffix anew for each. Without this, a warm PSM prompt stays cheaper from one key
 and SPM never gets warm."""
 _MARKER_ROOM = 8
 """Tokens set aside for markers and for what encoding a cut text may add."""
+_LONG_TOKEN = 8
+"""Characters; code has fewer in a token, so no more than this are encoded for each one wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class Prompter:
         self._encode = IncrementalEncoder(tokenizer).encode
         self._model = model
         self._bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-        self._start = self._bos or [min(tokenizer.eos_ids)]
+        self._start = self._bos or [min(tokenizer.eos_ids or tokenizer.special_ids)]
         self._markers = [self._marker(piece) for piece in dialect.markers or ()]
         self._file_markers = [self._marker(piece) for piece in dialect.file_markers or ()]
 
@@ -159,9 +161,10 @@ class Prompter:
             InfillingNotSupportedError: the model was not trained on the order asked for.
         """
         orders = self.orders(request.order)
-        suffix = self._suffix(request.suffix, int(budget * SUFFIX_SHARE))
-        context = self._context(request, int(budget * CONTEXT_SHARE))
-        room = budget - len(suffix) - context.tokens - _MARKER_ROOM
+        room = budget - _MARKER_ROOM
+        suffix = self._suffix(request.suffix, int(room * SUFFIX_SHARE))
+        context = self._context(request, int(room * CONTEXT_SHARE))
+        room -= len(suffix) + context.tokens
         text = context.comments + self._window(request.prefix, room)
         prefix = self._encode(text)
         held = b""
@@ -200,44 +203,45 @@ class Prompter:
         """As many whole lines after the hole as fit, without SentencePiece's dummy space."""
         if not self._markers:
             return []
-        ids = self._tokenizer.encode(text[: 8 * room], leading_space=False)
-        if len(ids) <= room:
+        shown = text[: _LONG_TOKEN * room]
+        ids = self._tokenizer.encode(shown, leading_space=False)
+        if len(ids) <= room and shown == text:
             return ids
         shown = self._text(ids[:room])
         whole_lines = shown[: shown.rfind("\n") + 1] or shown
-        return self._tokenizer.encode(whole_lines, leading_space=False)
+        return self._tokenizer.encode(whole_lines, leading_space=False)[:room]
 
     def _window(self, text: str, room: int) -> str:
         """The end of the text before the hole, from a line start that moves in large steps."""
+        text = _tail(text, _LONG_TOKEN * room)
         ids = self._encode(text)
         over = len(ids) - room
         if over <= 0:
             return text
         step = max(1, room // CUT_STEPS)
-        dropped = min(-(-over // step) * step, len(ids) - 1)
-        start = len(self._text(ids[:dropped]))
-        return text[text.find("\n", start) + 1 or start :]
+        dropped = -(-over // step) * step
+        start = len(text) - len(self._text(ids[dropped:]))
+        line = text.find("\n", start, start + len(self._text(ids[dropped : dropped + step]))) + 1
+        return text[line or start :]
 
     def _context(self, request: CompletionRequest, room: int) -> _Context:
         """The last pieces that fit, in their order: what is most relevant stands last."""
         layout = self._as_file if self._file_markers else self._as_comments
         texts: list[str] = []
-        tokens = 0
+        tokens = len(self._files(request, []))
         for piece in reversed(request.context):
             text = layout(piece, request.line_comment)
             tokens += len(self._encode(text)) + 1
             if tokens > room:
                 break
             texts.insert(0, text)
-        if not texts:
-            return _Context([], "", 0, 0)
-        if not self._file_markers:
-            comments = "".join(texts)
-            return _Context([], comments, len(self._encode(comments)), len(texts))
-        files = self._files(request, texts)
-        return _Context(files, "", len(files), len(texts))
+        files = self._files(request, texts) if texts else []
+        comments = "" if files else "".join(texts)
+        return _Context(files, comments, len(files) + len(self._encode(comments)), len(texts))
 
     def _files(self, request: CompletionRequest, texts: Iterable[str]) -> list[int]:
+        if not self._file_markers:
+            return []
         repo_name, file_sep = self._file_markers
         ids = [repo_name, *self._encode(f"{request.repo_name or ''}\n")]
         for text in (*texts, f"{request.path or ''}\n"):
@@ -253,6 +257,12 @@ class Prompter:
 
     def _text(self, ids: list[int]) -> str:
         return b"".join(map(self._tokenizer.token_bytes, ids)).decode("utf-8", "ignore")
+
+
+def _tail(text: str, characters: int) -> str:
+    """So many characters of a text's end, up to twice as many so that they seldom start anew."""
+    over = len(text) - 2 * characters
+    return text[max(0, -(-over // characters)) * characters :]
 
 
 def _typed_ahead(request: CompletionRequest) -> int:
