@@ -76,13 +76,13 @@ class OpenDocument:
 
 
 def _with_edit(
-    ranges: tuple[LineRange, ...], before: Snapshot, edit: Edit
+    ranges: tuple[LineRange, ...], before: Snapshot, edit: Edit, after: Snapshot
 ) -> tuple[LineRange, ...]:
     """Recently edited ranges, in lines after the edit, with its own (and what it touches) last."""
     first, last = before.line_of(edit.start), before.line_of(edit.end)
-    added = Snapshot.of(edit.text).line_count - 1
-    shift = added - (last - first)
-    start, end = first, first + added + 1
+    # Counted, because a "\n" put behind a "\r" adds no line.
+    shift = after.line_count - before.line_count
+    start, end = after.line_of(edit.start), after.line_of(edit.start + len(edit.text)) + 1
     apart: list[LineRange] = []
     for known in ranges:
         if known.end < first:
@@ -193,8 +193,9 @@ class Documents:
         for change in changes:
             edit = snapshot.edit_of(change)
             whole = isinstance(change, types.TextDocumentContentChangeWholeDocument)
-            edited = () if whole else _with_edit(edited, snapshot, edit)
-            snapshot = snapshot.replaced(edit)
+            changed = snapshot.replaced(edit)
+            edited = () if whole else _with_edit(edited, snapshot, edit, changed)
+            snapshot = changed
         document.snapshot, document.edited = replace(snapshot, version=version), edited
 
     def _require_in_sync(self, document: _Open) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lsprotocol import types
 
@@ -200,6 +200,7 @@ def test_a_whole_text_forgets_where_it_was_edited() -> None:
     assert edited(documents) == ()
 
 
+@example([(0, 3, ""), (0, 3, ""), (28, 3, "\r"), (29, 3, "\n")])
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3), characters), max_size=30))
 def test_edited_lines_stay_inside_the_text_and_few(steps: list[tuple[int, int, str]]) -> None:
     """Whatever happens."""
