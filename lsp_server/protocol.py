@@ -152,6 +152,11 @@ class Protocol(LanguageServerProtocol):
         elif request is not None:
             self._send_response(request, error=refusal.to_response_error())
 
+    def _handle_cancel_notification(self, msg_id: int | str) -> None:
+        """Cancel a request; one that has its reply already is not worth pygls' warning."""
+        if msg_id in self._request_futures:
+            super()._handle_cancel_notification(msg_id)
+
     def _refusal(self, method: str) -> JsonRpcException | None:
         """Why a message cannot be handled in this phase (LSP 3.18, "Server lifecycle")."""
         if method in ("", types.EXIT):

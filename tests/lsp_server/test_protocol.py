@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,11 +163,23 @@ async def test_an_unknown_request_gets_an_error(params: Any) -> None:
         assert error.value.code == METHOD_NOT_FOUND
 
 
+async def test_a_cancel_that_comes_too_late_is_not_worth_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Editors cancel at every keystroke, whether the reply is on its way or not."""
+    async with client_of_a_fake() as client:
+        await client.initialize()
+        number, reply = client.start("midfill/stats")
+        await reply
+        client.cancel(number)
+        assert await client.request("midfill/stats")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 async def test_an_unknown_notification_is_ignored() -> None:
     """LSP 3.18, "$ Notifications"."""
     async with client_of_a_fake() as client:
         await client.initialize()
         client.notify("$/somethingNew", {"a": 1})
         client.notify("somethingElse")
-        client.cancel(999)
         assert await client.request("midfill/stats")
