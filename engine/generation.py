@@ -66,6 +66,7 @@ class Generation:
         scope = machine.prompter.scope(request)
         self._stopper = Stopper(request.prefix, request.suffix, scope)
         self._tokens: list[GeneratedToken] = []
+        self._new_tokens = 0
         self._sent = 0
 
     def run(self) -> None:
@@ -108,7 +109,9 @@ class Generation:
         self._tokens.append(token)
         if token.id in self._machine.stops:
             return FinishReason.END_OF_MIDDLE
+        held = len(self._healing.remaining)
         self._healing.advance(token.id)
+        self._new_tokens += len(self._machine.tokenizer.token_bytes(token.id)) > held
         text = self._stopper.feed(self._detokenizer.feed(token.id))
         if text:
             self._send(text)
@@ -120,7 +123,8 @@ class Generation:
             return self._stream.interrupted
         if self._stopper.reason:
             return self._stopper.reason
-        if len(self._tokens) >= self._max_new + (self._max_new and self._prompt.healed_tokens):
+        length = len(self._prompt.ids) + len(self._tokens)
+        if self._new_tokens >= self._max_new or length >= self._machine.context_length:
             return FinishReason.MAX_TOKENS
         limit_ms = self._request.time_limit_ms
         elapsed_ms = 1e3 * (time.perf_counter() - self._started)
@@ -129,10 +133,10 @@ class Generation:
         return None
 
     def _last_text(self, reason: FinishReason) -> str:
-        """What was held back and may now go out; nothing if nobody waits for it."""
-        if self._stream.interrupted or self._stopper.reason:
+        """What was held back and may now go out, but never half a character."""
+        if reason is self._stream.interrupted or self._stopper.reason:
             return ""
-        return self._stopper.finish(reason, self._detokenizer.flush())
+        return self._stopper.finish(reason)
 
     def _send(self, text: str, stats: CompletionStats | None = None) -> None:
         tokens = tuple(self._tokens[self._sent :])

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from midfill.engine.model import LlamaModel
     from midfill.weights.architecture import Checkpoint, LlamaArchitecture
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = replace(SHAPE, vocab_size=64)
 SHAPES = {
     "grouped heads": SMALL,
