@@ -9,7 +9,11 @@ import torch
 
 from midfill.engine.api import EngineInfo
 from midfill.engine.byte_index import ByteIndex
-from midfill.engine.errors import CorruptModelError, InfillingNotSupportedError
+from midfill.engine.errors import (
+    CorruptModelError,
+    InfillingNotSupportedError,
+    InvalidRequestError,
+)
 from midfill.engine.generation import Generation, Machine
 from midfill.engine.infilling import DIALECTS, Prompter, choose_dialect
 from midfill.engine.kv_cache import KVCache, Slot
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 
 LONGEST_CONTEXT = 16384
 """Tokens of a slot where neither user nor model says less: Code Llama's fine-tuning length."""
+SHORTEST_CONTEXT = 64
+"""Tokens of a slot that leave room for a prompt and a completion."""
 
 
 class Runtime:
@@ -81,6 +87,7 @@ def start_runtime(
 ) -> Runtime:
     """Read an opened checkpoint into memory and start its thread."""
     report = on_progress or (lambda _phase, _share: None)
+    context_length = _context_length(config.context_length, checkpoint)
     tokenizer = open_tokenizer(checkpoint.tokenizer)
     _check_vocabulary(checkpoint, tokenizer)
     dialect = _dialect(checkpoint, tokenizer, config.dialect)
@@ -88,7 +95,6 @@ def start_runtime(
     placement = choose_placement(config.device, config.dtype)
     model = load_model(checkpoint, placement, lambda share: report("reading weights", share))
     slots = [Slot(model.architecture, model.dtype, model.device) for _ in range(config.cache_slots)]
-    longest = model.architecture.max_position_embeddings
     machine = Machine(
         model=model,
         tokenizer=tokenizer,
@@ -96,13 +102,13 @@ def start_runtime(
         prompter=prompter,
         cache=KVCache(slots),
         prefiller=Prefiller(model, config.prefill_chunk),
-        context_length=config.context_length or min(longest, LONGEST_CONTEXT),
+        context_length=context_length,
     )
     info = EngineInfo(
         model=checkpoint.name,
         dialect=dialect.name,
         parameters=model.parameters,
-        context_length=machine.context_length,
+        context_length=context_length,
         dtype=placement.dtype_name,
         device=str(placement.device),
         device_reason=placement.reason,
@@ -127,6 +133,14 @@ def _is_code_llama(checkpoint: Checkpoint) -> bool:
         isinstance(checkpoint.tokenizer, SentencePieceModel)
         and checkpoint.architecture.rope_theta == 1e6
     )
+
+
+def _context_length(asked: int, checkpoint: Checkpoint) -> int:
+    if 0 < asked < SHORTEST_CONTEXT:
+        raise InvalidRequestError(
+            f"context_length is {asked}; it must be 0 (the model's) or at least {SHORTEST_CONTEXT}"
+        )
+    return asked or min(checkpoint.architecture.max_position_embeddings, LONGEST_CONTEXT)
 
 
 def _check_vocabulary(checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:

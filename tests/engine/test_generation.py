@@ -317,6 +317,15 @@ def test_no_slot_holds_more_than_the_context(
     assert done.stats.prompt_tokens + done.stats.generated_tokens <= context_length
 
 
+def test_held_bytes_that_come_one_by_one_stay_inside_the_context() -> None:
+    """Indentation that was a few tokens, and that the model spells blank by blank."""
+    parts = machine(ScriptedModel([*ids_of("\n"), *ids_of(" ") * 500]), context_length=64)
+    done = complete(parts, CompletionRequest("x:\n" + " " * 200, max_tokens=1))
+    assert done.stats.finish_reason is FinishReason.MAX_TOKENS
+    assert done.stats.prompt_tokens + done.stats.generated_tokens == 64
+    assert done.text == ""
+
+
 def test_a_seed_repeats_a_completion() -> None:
     """On another engine, too."""
     request = CompletionRequest("x = ", sampling=Sampling(temperature=2.0, seed=7), max_tokens=20)
