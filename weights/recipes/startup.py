@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 URI = "untitled:startup.py"
 TEXT = "def add(a, b):\n    return a + b\n\n\ndef subtract(a, b):\n    return "
-CAPABILITIES = {"textDocument": {"inlineCompletion": {}}}
+CAPABILITIES: dict[str, object] = {"textDocument": {"inlineCompletion": {}}}
 PHASES = ("initialize reply", "model ready", "first completion")
 
 
