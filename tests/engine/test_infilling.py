@@ -222,6 +222,17 @@ def test_no_prompt_is_over_its_budget(
     assert 0 < len(prompt.ids) + prompt.healed_tokens <= budget
 
 
+@pytest.mark.parametrize("budget", [16, 64, 512, 2048])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_where_all_is_too_long_each_part_has_its_share(dialect: str, budget: int) -> None:
+    """And the budget is used."""
+    source = python_source()
+    pieces = tuple(ContextPiece("a.py", source[at : at + 100]) for at in range(0, 20_000, 100))
+    prompt = build(dialect, budget, prefix=source, suffix=source, context=pieces)
+    assert budget * 3 / 8 < len(prompt.ids) <= budget
+    assert prompt.context_pieces > 0 or budget < 512
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_long_prefix_keeps_its_end_from_a_line_start_on(dialect: str) -> None:
     """Most of the budget is used."""

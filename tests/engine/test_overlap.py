@@ -20,6 +20,7 @@ REPEATED = {
     "a quote, other quotes before it": ('print("', 'hello", end="")', '")', 'hello", end="'),
     "a quote, then more": ('print("', 'hello") + foo(', '")', "hello"),
     "a quote behind an escaped one": ("x = '", "it\\'s'", "'", "it\\'s"),
+    "a bracket below an apostrophe": ("# don't\nfoo(", "a, b) # c", ")", "a, b"),
     "words": ("for ", "x in items:", " in items:", "x"),
     "words and blanks": ("for ", "x in items:  ", " in items: ", "x"),
     "a mark": ("x = 1", " + 2;", ";", " + 2"),

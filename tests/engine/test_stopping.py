@@ -56,7 +56,7 @@ chunk_sizes = st.one_of(st.lists(st.integers(1, 6), max_size=60), st.just([1] * 
 @example("x(", ")", "a)\n  b", BLOCK, [1] * 20)
 @example("", "foo\n", "x\nfoo \n", MODEL, [1] * 20)
 @example("", "", "a\nb\na\nb\na\nb\nb\n", MODEL, [1] * 20)
-@example("    x", "\n}\nfoo_bar_baz = 1\n", "\n}\nfoo_bar_b", BLOCK, [1] * 20)
+@example("", "\n}\nfoo\n", "}\nfoo\n", LINE, [1] * 20)
 def test_what_is_let_out_does_not_depend_on_how_the_text_arrives(
     prefix: str, suffix: str, text: str, scope: Scope, sizes: list[int]
 ) -> None:
