@@ -47,7 +47,7 @@ class CompletionSettings:
 
     max_tokens: Annotated[int, Range(1, 65536)] = _REQUEST.max_tokens
     """Tokens, at most."""
-    time_limit_ms: Annotated[int, Range(1, 600_000)] | None = _REQUEST.time_limit_ms
+    time_limit_ms: Annotated[int, Range(1, 600_000)] | None = 2000
     """Milliseconds of work, at most, though the first line is never cut; null: no limit."""
     scope: Scope = _REQUEST.scope
     """How far it may reach: line, block (by indentation), model (until it stops), or auto."""

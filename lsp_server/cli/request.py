@@ -28,6 +28,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         defaults.completion,
         max_tokens=args.max_tokens,
         multiline="never" if args.single_line else defaults.completion.multiline,
+        time_limit_ms=None,
         heal=not args.no_heal,
         temperature=args.temperature,
         seed=args.seed,

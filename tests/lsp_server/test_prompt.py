@@ -42,6 +42,7 @@ def test_the_request_says_where_the_file_is_and_what_language_it_has() -> None:
         line_comment="--",
         document="file:///work/app/src/m.lua",
         priority=Priority.TYPING,
+        time_limit_ms=Settings().completion.time_limit_ms,
     )
 
 

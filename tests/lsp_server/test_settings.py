@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -244,3 +245,12 @@ def test_the_engine_accepts_the_whole_range_and_nothing_above(
     with pytest.raises(InvalidRequestError):
         CompletionRequest(prefix="", **{request_field: high + 1})
     assert [len(parse({group: {option: value}})[1]) for value in (low - 1, high + 1)] == [1, 1]
+
+
+def test_the_documentation_lists_every_option() -> None:
+    """docs/settings.md is this table; the message shows the line to write."""
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    documented = [line for line in page.split("\n") if line.startswith("| `midfill.")]
+    assert documented == [
+        f"| `{row.name}` | {row.allowed} | `{row.default}` | {row.meaning} |" for row in table()
+    ]
