@@ -114,10 +114,11 @@ def assert_cheap(stats: list[CompletionStats], windows: int) -> None:
     prefilled = sorted(each.prefilled_tokens for each in stats)
     p95 = prefilled[len(prefilled) * 95 // 100]
     logger.info(
-        "prefilled a keystroke: median %g, p95 %d, max %d; prompt at first: %d tokens",
+        "prefilled a keystroke: median %g, p95 %d, max %d; in all %d, the first prompt %d",
         median(prefilled),
         p95,
         prefilled[-1],
+        sum(prefilled),
         stats[0].prompt_tokens,
     )
     assert median(prefilled) <= 4

@@ -104,7 +104,7 @@ def theirs(folder: Path) -> LlamaForCausalLM:
 @pytest.fixture(scope="module")
 def runtime(folder: Path, theirs: LlamaForCausalLM) -> Iterator[Runtime]:
     """The model, in our engine."""
-    runtime = open_runtime(EngineConfig(str(folder), dtype="fp32"))
+    runtime = open_runtime(EngineConfig(str(folder), dtype="fp32", threads=1))
     yield runtime
     runtime.close()
 
@@ -245,7 +245,7 @@ def open_in_fp32(
     config: EngineConfig, on_progress: Callable[[str, float], None] | None = None
 ) -> Engine:
     """As exact as the reference."""
-    return open_engine(replace(config, dtype="fp32"), on_progress)
+    return open_engine(replace(config, dtype="fp32", threads=1), on_progress)
 
 
 def test_it_ends_at_the_end_of_the_middle(runtime: Runtime) -> None:

@@ -2,11 +2,12 @@
 
 We decode token by token, through the cache. Transformers is given the prompt and our output in one
 pass: its own greedy output is the same as ours up to the first position where its likeliest token
-is another, and that is all the comparison needs. (Its ``generate`` takes ten times as long.)
+is another, and that is all the comparison needs. (Its ``generate`` takes far longer.)
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from midfill.engine.model import LlamaModel
+
+logger = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 
@@ -63,6 +66,7 @@ def partings(
 
 def test_at_least_18_of_20_outputs_are_identical(partings: list[Parting | None]) -> None:
     """64 tokens each."""
+    logger.info("identical: %d of %d", partings.count(None), len(partings))
     assert len(partings) == 20
     assert partings.count(None) >= 18
 

@@ -2,11 +2,12 @@
 
 Logits are compared in fp32, over all positions and the whole vocabulary. An error is relative to
 the largest logit. Two programs that add the same numbers in another order differ by some 1e-6; a
-wrong row order, rotation or mask shows at 1e-1.
+wrong row order, rotation or mask shows at 1e-1. ``--log-cli-level=INFO`` shows the errors.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from midfill.engine.model import LlamaModel
 
+logger = logging.getLogger(__name__)
+
 pytestmark = pytest.mark.real_model
 
 FROM_REFERENCE = 1e-4
@@ -29,7 +32,9 @@ FROM_OURSELVES = 2e-5
 def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     """The largest difference, as a share of the largest logit."""
     assert ours.shape == theirs.shape
-    return float((ours - theirs).abs().max() / theirs.abs().max())
+    error = float((ours - theirs).abs().max() / theirs.abs().max())
+    logger.info("relative error %.1e", error)
+    return error
 
 
 def whole(model: LlamaModel, ids: list[int]) -> torch.Tensor:
