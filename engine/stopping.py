@@ -131,9 +131,8 @@ class Stopper:
                 return self._end(verdict)
         return self._release(self._rest.sure(self._text, settled))
 
-    def finish(self, reason: FinishReason, text: str = "") -> str:
-        """The text has ended, with a last bit or none: return what was held and stays."""
-        self._text += text
+    def finish(self, reason: FinishReason) -> str:
+        """The text has ended: return what was held and stays."""
         end = len(self._text) if self._keeps_blanks else len(self._text.rstrip())
         verdicts = [v for v in self._judge(complete=True) if v.cut is not None]
         return self._end(min([*verdicts, Verdict.end(end, reason)], key=_place))

@@ -270,15 +270,6 @@ def test_text_is_let_out_as_soon_as_it_is_certain() -> None:
     assert stopper.reason is FinishReason.SUFFIX
 
 
-def test_the_last_bit_of_text_counts() -> None:
-    """Half a character at the end comes as a replacement character, and is judged with the rest."""
-    stopper = Stopper("x = ", "", LINE)
-    assert stopper.feed("1") + stopper.finish(MAX, "\ufffd") == "1\ufffd"
-    stopper = Stopper("x = ", "", LINE)
-    assert stopper.feed("1") + stopper.finish(MAX, "\n\ufffd") == "1"
-    assert stopper.reason is FinishReason.LINE
-
-
 @pytest.mark.parametrize(
     ("text", "done"),
     [("", False), ("x", False), ("\n", False), ("\n  x", False), ("x\n", True), ("\n x\n", True)],
