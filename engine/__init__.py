@@ -5,6 +5,7 @@ The public boundary, ``api`` and ``open_engine``, imports no torch.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import (
@@ -62,6 +63,9 @@ def open_engine(
     from midfill.weights.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(config.model)  # what is wrong with it is said before torch loads
+    # libgomp's threads spin while they wait; where another process needs a core, as an editor does,
+    # that made decoding ten times slower (docs/results.md). Read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from midfill.engine.runtime import start_runtime
 
     return start_runtime(config, checkpoint, on_progress)

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOME_VARIABLES = ("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA")
 XDG_VARIABLES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+
+# Time is not tested, and machines are busy.
+settings.register_profile("midfill", deadline=None)
+settings.load_profile("midfill")
 
 # Read by huggingface_hub when it is imported, which is before any fixture runs.
 os.environ["HF_HUB_OFFLINE"] = "1"
