@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +41,10 @@ _DISTINCT_LINE = 4
 """A line needs this many characters besides blanks to be told from a coincidence."""
 _REPEATED_LINES = 4
 """The longest block of lines whose third copy in a row ends a text."""
+_STUTTER_SIZES = range(2, 25)
+"""Characters that a line may not say again and again."""
+_STUTTER_COPIES, _STUTTER_LENGTH = 8, 48
+"""So many copies in a row, and so many characters in all, end a text."""
 _FOLLOWING_LINES = 200
 """How far down the first two lines that are not blank are looked for."""
 
@@ -110,7 +115,7 @@ class Stopper:
         self._around = Surroundings.of(prefix, suffix)
         self._rest = RestOfLine(prefix, suffix)
         self._keeps_blanks = scope is Scope.MODEL
-        self._rules = (_unless_blank, _repetition, _following_line, *_OF_SCOPE.get(scope, ()))
+        self._rules = (*_OF_ALL, *_OF_SCOPE.get(scope, ()))
         self._text = ""
         self._let_out = 0
         self.reason: FinishReason | None = None
@@ -320,6 +325,40 @@ def _repetition(text: str, lines: list[Line], _around: Surroundings) -> Iterator
                 yield Verdict.end(end, FinishReason.REPETITION) if certain else Verdict(end)
 
 
+def _stutter(_text: str, lines: list[Line], _around: Surroundings) -> Iterator[Verdict]:
+    """A few characters said again and again in one line are cut behind the second time."""
+    for line in lines:
+        hold, cut = _stutter_in(line.text)
+        if cut is not None:
+            yield Verdict.end(line.start + cut, FinishReason.REPETITION)
+        elif not line.complete:
+            yield Verdict(line.start + hold)
+
+
+@lru_cache(maxsize=1024)
+def _stutter_in(line: str) -> tuple[int, int | None]:
+    """From where on the end of a line may be a stutter, and behind what a certain one is cut."""
+    hold, cuts = len(line), []
+    for size in _STUTTER_SIZES:
+        enough = max(_STUTTER_COPIES * size, _STUTTER_LENGTH) - size
+        equal = 0
+        for i in range(size, len(line)):
+            equal = equal + 1 if line[i] == line[i - size] else 0
+            if equal == enough and _has_words(line[i - size : i]):
+                cuts.append(i - equal + size + 1)
+                break
+        else:
+            if equal > size and _has_words(line[-size:]):
+                hold = min(hold, len(line) - equal + size)
+    return hold, min(cuts, default=None)
+
+
+def _has_words(text: str) -> bool:
+    """Rules of dashes and the like may be long."""
+    return any(map(str.isalnum, text))
+
+
+_OF_ALL: tuple[Rule, ...] = (_unless_blank, _repetition, _stutter, _following_line)
 _OF_SCOPE: dict[Scope, tuple[Rule, ...]] = {
     Scope.LINE: (_end_of_line,),
     Scope.BLOCK: (_end_of_block,),

@@ -77,6 +77,26 @@ def test_any_text_may_come(prefix: str, suffix: str, text: str, scope: Scope) ->
     assert chunked == whole
 
 
+stutters = st.builds(
+    lambda before, unit, copies, behind: before + unit * copies + behind,
+    codes,
+    st.text("ab-_ \n", min_size=1, max_size=26),
+    st.integers(1, 60),
+    codes,
+)
+
+
+@given(text=st.lists(stutters, max_size=3).map("".join), step=st.integers(1, 7), scope=scopes)
+@settings(deadline=None)
+def test_a_stutter_ends_where_it_does_however_it_arrives(
+    text: str, step: int, scope: Scope
+) -> None:
+    """Also where several begin in each other."""
+    whole, _ = stop("", text, "", scope)
+    assert stop("", text, "", scope, [step] * len(text))[0] == whole
+    assert text.startswith(whole)
+
+
 LINE_CASES = [
     pytest.param("x = ", "1\ny = 2", "", "1", FinishReason.LINE, id="to the line end"),
     pytest.param("x = ", "1  \n", "", "1", FinishReason.LINE, id="without blanks at the end"),
@@ -246,6 +266,22 @@ def test_a_third_copy_in_a_row_ends_a_text(text: str, kept: str) -> None:
 )
 def test_what_differs_goes_on(text: str) -> None:
     """And so do blank lines, and longer cycles."""
+    assert stop("", text, scope=MODEL) == (text, MAX)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("a" + "_top" * 20, "a_top_top"), ("x = [" + "0, " * 40, "x = [0, 0, "), ("ab" * 40, "abab")],
+)
+def test_a_stutter_in_a_line_ends_a_text(text: str, kept: str) -> None:
+    """Small models do that; what they say twice is kept."""
+    assert stop("", text, scope=MODEL) == (kept, FinishReason.REPETITION)
+    assert stop("", text, scope=MODEL, sizes=[1] * 100) == (kept, FinishReason.REPETITION)
+
+
+@pytest.mark.parametrize("text", ["# " + "-" * 80, "0, " * 9 + "1", "ab" * 20, "+---" * 20])
+def test_rules_and_short_rows_are_no_stutter(text: str) -> None:
+    """Lines of dashes, a row of a matrix."""
     assert stop("", text, scope=MODEL) == (text, MAX)
 
 
