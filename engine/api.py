@@ -250,7 +250,7 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """End running requests (cancelled) and the worker thread; the last reference frees the model."""
+        """Cancel all requests, end the worker thread; the last reference frees the model."""
         ...
 
 
