@@ -38,8 +38,8 @@ e2e: model  ## run the tests that start the real command, as an editor and a ter
 	@path="$$($(BIN)/midfill models path $(MODEL))" && \
 		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest $(E2E) $(ARGS)
 
-bench:  ## measure speed (comes with the speed issue)
-	@echo "there are no benchmarks yet: they come with the issue about speed"; exit 2
+bench: model  ## measure how soon the server answers, from the start of its process
+	@$(BIN)/python -P -m midfill.weights.recipes.startup $(ARGS)
 
 wheel: setup  ## build the wheel, install it into a fresh environment, try it in a hostile folder
 	@rm -rf build/lib build/bdist.* build/wheel-env dist
