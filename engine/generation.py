@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from midfill.engine.api import CompletionChunk, CompletionStats, FinishReason
+from midfill.engine.api import CompletionChunk, CompletionStats, FinishReason, Priority
 from midfill.engine.detokenizer import StreamingDetokenizer
 from midfill.engine.healing import HealingState
 from midfill.engine.sampler import Sampler
@@ -72,7 +72,8 @@ class Generation:
     def run(self) -> None:
         """Compute, and put every chunk on the job's stream, the last one with stats."""
         model, ids = self._machine.model, self._prompt.ids
-        slot = self._machine.cache.take(ids)
+        is_guess = self._request.priority is Priority.PREWARM
+        slot = self._machine.cache.take(ids, is_guess=is_guess)
         cached = slot.length
         hidden = self._machine.prefiller.run(ids[cached:], slot, lambda: self._stream.interrupted)
         prefilled, prefilled_at = slot.length - cached, time.perf_counter()

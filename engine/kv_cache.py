@@ -110,12 +110,17 @@ class KVCache:
         prompt = np.asarray(ids, dtype=np.int64)
         return max(common_prefix(slot.ids, prompt) for slot in self.slots)
 
-    def take(self, ids: Sequence[int]) -> Slot:
+    def take(self, ids: Sequence[int], *, is_guess: bool = False) -> Slot:
         """The slot to complete this prompt in, cut back to what it shares with the prompt.
 
         The longest match wins. If cutting it back would lose a prompt worth keeping, the common
         part is copied to the slot that was used longest ago: a copy is thousands of times cheaper
         than a prefill. The prompt's last token is left to compute, since its logits are needed.
+
+        Args:
+            ids: The prompt.
+            is_guess: Nobody has asked for it yet. It does not count as use: the next guess, or
+                the next prompt without a slot, takes its place, and not that of a prompt in use.
         """
         prompt = np.asarray(ids, dtype=np.int64)
         shared, slot = max(
@@ -126,12 +131,13 @@ class KVCache:
             slot = self._branch(slot, shared)
         slot.cut(min(shared, len(prompt) - 1))
         slot.prompt_length = len(prompt)
-        self._clock += 1
-        slot.last_used = self._clock
+        if not is_guess:
+            self._clock += 1
+            slot.last_used = self._clock
         return slot
 
     def _branch(self, source: Slot, length: int) -> Slot:
-        oldest = min(self.slots, key=lambda s: s.last_used)
+        oldest = min(self.slots, key=lambda s: (s.last_used, s.length))  # an empty one first
         if oldest is not source:
             oldest.copy_from(source, length)
         return oldest

@@ -221,6 +221,38 @@ def test_the_slot_used_longest_ago_is_replaced() -> None:
     assert prefill(cache, numbers(9000, 60)) is first
 
 
+def test_a_guess_is_the_first_to_go() -> None:
+    """Any number of them costs one slot, the one that was used longest ago."""
+    cache = cache_of(3)
+    first, second, third = (prefill(cache, numbers(1000 * n, 60)) for n in range(3))
+    for n in range(4, 8):
+        guess = numbers(1000 * n, 60)
+        assert cache.take(guess, is_guess=True) is first
+        forward(first, guess)
+    assert prefill(cache, numbers(9000, 60)) is first
+    assert second.ids.tolist() == numbers(1000, 60)
+    assert third.ids.tolist() == numbers(2000, 60)
+
+
+def test_a_guess_that_came_true_is_in_use() -> None:
+    """A request that goes on with it makes its slot young."""
+    cache = cache_of(2)
+    prefill(cache, numbers(0, 60))
+    guess = cache.take(numbers(1000, 60), is_guess=True)
+    forward(guess, numbers(1000, 60))
+    assert prefill(cache, [*numbers(1000, 60), 1]) is guess
+    assert prefill(cache, numbers(2000, 60)) is not guess
+
+
+def test_an_empty_slot_is_taken_before_a_guess_is_given_up() -> None:
+    """Both were never used."""
+    cache = cache_of(3)
+    used = prefill(cache, numbers(0, 60))
+    guess = cache.take(numbers(1000, 60), is_guess=True)
+    forward(guess, numbers(1000, 60))
+    assert prefill(cache, numbers(2000, 60)) not in (used, guess)
+
+
 def test_a_single_slot_is_cut_whatever_it_holds() -> None:
     """There is nowhere to copy to."""
     cache = cache_of(1)
