@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 CHARACTERS_PER_TOKEN = 4
 """More than most code has, so that the engine's cut decides."""
+DENSE_CHARACTERS_PER_TOKEN = 3
+"""Fewer than most code has, so that the engine does not cut."""
 STRIDES = 8
 """Of the window; the cut moves by one of them at a time."""
 
@@ -99,6 +101,17 @@ def window_end(snapshot: Snapshot, offset: int, size: int) -> int:
     multiple = length - -(-(length - offset - size) // stride) * stride
     line_start = snapshot.line_start(snapshot.line_of(multiple))
     return line_start if line_start > multiple - stride else multiple
+
+
+def head_end(snapshot: Snapshot, context: tuple[ContextPiece, ...], max_tokens: int) -> int:
+    """Where the first lines of a document end that fit into a prompt together with its context.
+
+    A prompt for any place in them starts with the same tokens, if the prefix comes first in it.
+    """
+    size = max_tokens * DENSE_CHARACTERS_PER_TOKEN - sum(len(piece.text) for piece in context)
+    if len(snapshot.text) <= size:
+        return len(snapshot.text)
+    return snapshot.line_start(snapshot.line_of(max(size, 0)))
 
 
 def _shown(path: Path | None, root: Path | None) -> str | None:

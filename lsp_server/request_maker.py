@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import Priority
-from midfill.lsp_server.context import ContextGatherer
-from midfill.lsp_server.prompt import build_request
+from midfill.lsp_server.context import NEAR_LINES, ContextGatherer
+from midfill.lsp_server.prompt import build_request, head_end
 from midfill.lsp_server.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from midfill.engine.api import CompletionRequest
+    from midfill.engine.api import CompletionRequest, ContextPiece
     from midfill.lsp_server.completion import Place
-    from midfill.lsp_server.documents import Documents
+    from midfill.lsp_server.documents import Documents, Snapshot
 
 
 class RequestMaker:
@@ -54,19 +55,39 @@ class RequestMaker:
         Raises:
             InvalidRequestError: see ``build_request``.
         """
-        others = self._documents.others(place.snapshot.uri)
-        arguments = (place.snapshot, place.offset, others)
-        loop = asyncio.get_running_loop()
-        context = await loop.run_in_executor(self._thread, self._gatherer.gather, *arguments)
         return build_request(
             place.snapshot,
             (place.offset, place.offset),
             self._settings,
             roots=self._roots,
-            context=context,
+            context=await self._context(place.snapshot, place.offset),
             priority=Priority.INVOKED if place.ask.is_invoked else Priority.TYPING,
         )
+
+    async def make_prewarm(self, snapshot: Snapshot) -> CompletionRequest:
+        """The request that only fills the cache, for a document whose cursor nobody has told.
+
+        It is for the document's head, without a suffix: that serves all places in it. The context
+        is gathered so that it fits the first lines, imports and all.
+        """
+        near = snapshot.line_start(min(NEAR_LINES, snapshot.line_count - 1))
+        context = await self._context(snapshot, near)
+        end = head_end(snapshot, context, self._settings.prompt.max_tokens)
+        request = build_request(
+            snapshot,
+            (end, len(snapshot.text)),
+            self._settings,
+            roots=self._roots,
+            context=context,
+            priority=Priority.PREWARM,
+        )
+        return replace(request, max_tokens=0)
 
     def close(self) -> None:
         """Let the thread end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _context(self, snapshot: Snapshot, offset: int) -> tuple[ContextPiece, ...]:
+        arguments = (snapshot, offset, self._documents.others(snapshot.uri))
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._gatherer.gather, *arguments)

@@ -125,6 +125,7 @@ def _add_documents(server: MidfillServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def did_open(params: types.DidOpenTextDocumentParams) -> None:
         session.completer.edited(session.documents.open(params.text_document))
+        session.prewarmer.opened(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def did_change(params: types.DidChangeTextDocumentParams) -> None:
@@ -133,10 +134,12 @@ def _add_documents(server: MidfillServer) -> None:
             changes = params.content_changes
             snapshot = session.documents.change(document.uri, document.version, changes)
             session.completer.edited(snapshot)
+            session.prewarmer.edited(snapshot.uri)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         with reported():
+            session.prewarmer.closed(params.text_document.uri)
             session.completer.closed(params.text_document.uri)
             session.documents.close(params.text_document.uri)
 

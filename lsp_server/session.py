@@ -18,6 +18,7 @@ from midfill.lsp_server.completion import Completer
 from midfill.lsp_server.documents import Documents, negotiate
 from midfill.lsp_server.engine_host import State
 from midfill.lsp_server.log import ClientLog
+from midfill.lsp_server.prewarm import Prewarmer
 from midfill.lsp_server.request_maker import RequestMaker
 from midfill.lsp_server.settings import SECTION, Settings, parse
 from midfill.lsp_server.status import StatusReporter
@@ -65,6 +66,8 @@ class Session:
         self._log: ClientLog | None = None
         self._requests = RequestMaker(self.documents)
         self.completer = Completer(host, self.documents, self._requests.make, self._work)
+        make_prewarm = self._requests.make_prewarm
+        self.prewarmer = Prewarmer(host, self.documents, make_prewarm, self._prewarms)
 
     def initialize(self, params: types.InitializeParams) -> None:
         """Take what the client says about itself."""
@@ -80,12 +83,14 @@ class Session:
         self._log = ClientLog(self._server.window_log_message)
         logging.getLogger("midfill").addHandler(self._log)
         self._host.listen(self._reporter.engine_is)
+        self._host.listen(self.prewarmer.engine_is)
         self._reporter.engine_is(self._host.status)
         self._register()
         self._apply(await self._configuration())
         self.is_configured.set()
         if self.settings.enabled and self._host.status.state is State.OFF:
             self._host.load(self._engine_config())
+        self.prewarmer.start()
 
     async def reconfigure(self, pushed: object) -> None:
         """The client's settings have changed; an engine that failed gets another chance."""
@@ -121,9 +126,17 @@ class Session:
         if self._log is not None:
             logging.getLogger("midfill").removeHandler(self._log)
             self._host.ignore(self._reporter.engine_is)
+            self._host.ignore(self.prewarmer.engine_is)
         self._reporter.close()
+        await self.prewarmer.close()
         self._requests.close()
         await self.completer.close()
+
+    def _prewarms(self, snapshot: Snapshot) -> bool:
+        """Whether to prepare this document; in a single cache slot that would cost another's."""
+        settings = self.settings
+        is_possible = self.is_configured.is_set() and settings.cache_slots > 1
+        return is_possible and settings.prewarm and self.serves(snapshot)
 
     def _work(self, is_busy: bool) -> None:  # noqa: FBT001 (a callback)
         self._reporter.work(is_busy)

@@ -140,6 +140,8 @@ class Settings:
     """Of the model's arithmetic; 0: one for each physical core."""
     cache_slots: Annotated[int, Range(1, 64)] = _ENGINE.cache_slots
     """Prompts kept in memory to be continued."""
+    prewarm: bool = True
+    """Prepare the head of a document when it opens; needs two or more cache slots."""
     context_length: Annotated[int, Range(0, 1 << 20)] = _ENGINE.context_length
     """Tokens of prompt and completion a slot may hold; 0: what the model was made for."""
     log_level: Literal["error", "warning", "info", "debug"] = "info"

@@ -15,6 +15,7 @@ from midfill.engine.api import (
     EngineInfo,
     FinishReason,
     Order,
+    Priority,
 )
 from midfill.engine.errors import EngineClosedError
 
@@ -122,6 +123,8 @@ class FakeEngine:
         config: EngineConfig | None = None,
     ) -> None:
         self.streams: list[FakeStream] = []
+        self.prewarms: list[FakeStream] = []
+        """Those that only fill the cache; they end when the test ends them."""
         self.is_closed = False
         self.config = config or EngineConfig("fake")
         self._script = script
@@ -142,6 +145,10 @@ class FakeEngine:
         if self.is_closed:
             raise EngineClosedError("the engine is closed; open another")
         stream = FakeStream(request)
+        if request.priority is Priority.PREWARM:
+            self.prewarms.append(stream)
+            self._asked.set()
+            return stream
         self.streams.append(stream)
         self._asked.set()
         if self._script is not None:
@@ -151,15 +158,22 @@ class FakeEngine:
     def close(self) -> None:
         """See Engine."""
         self.is_closed = True
-        for stream in self.streams:
+        for stream in (*self.streams, *self.prewarms):
             stream.cancel()
 
     async def asked(self, number: int = 1) -> FakeStream:
         """The stream of the request with this number, from 1, as soon as there is one."""
-        while len(self.streams) < number:
+        return await self._nth(self.streams, number)
+
+    async def prewarmed(self, number: int = 1) -> FakeStream:
+        """The same, of those that only fill the cache."""
+        return await self._nth(self.prewarms, number)
+
+    async def _nth(self, streams: list[FakeStream], number: int) -> FakeStream:
+        while len(streams) < number:
             self._asked.clear()
             await self._asked.wait()
-        return self.streams[number - 1]
+        return streams[number - 1]
 
 
 def writing(*texts: str) -> Callable[[FakeStream], object]:

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midfill.engine.api import CompletionRequest, ContextPiece, Order, Priority, Sampling, Scope
-from midfill.lsp_server.prompt import STRIDES, build_request, scope_at, window_end, window_start
+from midfill.lsp_server.prompt import (
+    DENSE_CHARACTERS_PER_TOKEN,
+    STRIDES,
+    build_request,
+    head_end,
+    scope_at,
+    window_end,
+    window_start,
+)
 from midfill.lsp_server.settings import CompletionSettings, Settings, parse
 from midfill.lsp_server.snapshot import Edit, Snapshot
 
@@ -151,6 +159,20 @@ def test_typing_moves_the_start_once_in_a_stride_and_the_end_never(
     assert starts == sorted(starts)
     assert len(set(starts)) <= len(typed) // STRIDE + 2
     assert len(suffixes) == 1
+
+
+@given(lines, st.text(max_size=200), st.integers(16, 100))
+def test_the_head_is_what_fits_beside_the_context(text: str, other: str, tokens: int) -> None:
+    """In whole lines, and no line less."""
+    snapshot = Snapshot.of(text)
+    end = head_end(snapshot, (ContextPiece("a.py", other),), tokens)
+    size = max(tokens * DENSE_CHARACTERS_PER_TOKEN - len(other), 0)
+    assert end <= size
+    if end < len(text):
+        assert end in snapshot.line_starts
+        assert all(start <= end for start in snapshot.line_starts if start <= size)
+    else:
+        assert len(text) <= size
 
 
 def test_typing_a_line_in_a_long_file_moves_the_prompt_at_most_once() -> None:

@@ -70,6 +70,22 @@ async def test_the_popups_selection_counts_as_typed(folder: Path) -> None:
         assert request.prefix == "os.path"
 
 
+async def test_the_cache_is_filled_with_what_later_requests_start_with(folder: Path) -> None:
+    """The same context, and a prefix that theirs share, up to the cursor."""
+    text = "import shapes\n" + "x = shapes.area(x)\n" * 50
+    spot = place(folder, text)
+    with maker() as it:
+        it.configure(Settings(), [folder])
+        prewarm = await it.make_prewarm(spot.snapshot)
+        for offset in (0, len(text) // 2, len(text)):
+            request = await it.make(Place(Ask(spot.snapshot, offset)))
+            assert request.context == prewarm.context != ()
+            assert prewarm.prefix.startswith(request.prefix)
+            assert request.document == prewarm.document
+    assert (prewarm.priority, prewarm.max_tokens) == (Priority.PREWARM, 0)
+    assert prewarm.suffix == ""
+
+
 async def test_files_are_read_in_a_thread_of_their_own(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
