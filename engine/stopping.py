@@ -45,6 +45,9 @@ _STUTTER_SIZES = range(2, 25)
 """Characters that a line may not say again and again."""
 _STUTTER_COPIES, _STUTTER_LENGTH = 8, 48
 """So many copies in a row, and so many characters in all, end a text."""
+_STUTTER_BLOCK = 512
+"""Long lines are searched in blocks of twice this, which overlap by more than a stutter needs: the
+finished ones are remembered, so that a token costs the same however long its line is."""
 _FOLLOWING_LINES = 200
 """How far down the first two lines that are not blank are looked for."""
 
@@ -328,28 +331,30 @@ def _repetition(text: str, lines: list[Line], _around: Surroundings) -> Iterator
 def _stutter(_text: str, lines: list[Line], _around: Surroundings) -> Iterator[Verdict]:
     """A few characters said again and again in one line are cut behind the second time."""
     for line in lines:
-        hold, cut = _stutter_in(line.text)
-        if cut is not None:
-            yield Verdict.end(line.start + cut, FinishReason.REPETITION)
-        elif not line.complete:
-            yield Verdict(line.start + hold)
+        for start in range(0, max(len(line.text) - _STUTTER_BLOCK, 1), _STUTTER_BLOCK):
+            block = line.text[start : start + 2 * _STUTTER_BLOCK]
+            hold, cut = _stutter_in(block)
+            if cut is not None:
+                yield Verdict.end(line.start + start + cut, FinishReason.REPETITION)
+            elif not line.complete and start + len(block) == len(line.text):
+                yield Verdict(line.start + start + hold)
 
 
 @lru_cache(maxsize=1024)
-def _stutter_in(line: str) -> tuple[int, int | None]:
-    """From where on the end of a line may be a stutter, and behind what a certain one is cut."""
-    hold, cuts = len(line), []
+def _stutter_in(block: str) -> tuple[int, int | None]:
+    """From where on the end of a block may be a stutter, and behind what a certain one is cut."""
+    hold, cuts = len(block), []
     for size in _STUTTER_SIZES:
         enough = max(_STUTTER_COPIES * size, _STUTTER_LENGTH) - size
         equal = 0
-        for i in range(size, len(line)):
-            equal = equal + 1 if line[i] == line[i - size] else 0
-            if equal == enough and _has_words(line[i - size : i]):
+        for i in range(size, len(block)):
+            equal = equal + 1 if block[i] == block[i - size] else 0
+            if equal == enough and _has_words(block[i - size : i]):
                 cuts.append(i - equal + size + 1)
                 break
         else:
-            if equal > size and _has_words(line[-size:]):
-                hold = min(hold, len(line) - equal + size)
+            if equal > size and _has_words(block[-size:]):
+                hold = min(hold, len(block) - equal + size)
     return hold, min(cuts, default=None)
 
 

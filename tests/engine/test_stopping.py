@@ -279,6 +279,17 @@ def test_a_stutter_in_a_line_ends_a_text(text: str, kept: str) -> None:
     assert stop("", text, scope=MODEL, sizes=[1] * 100) == (kept, FinishReason.REPETITION)
 
 
+@pytest.mark.parametrize("before", [400, 500, 511, 512, 600, 1020, 1500])
+def test_a_stutter_is_found_anywhere_in_a_long_line(before: int) -> None:
+    """Long lines are searched in blocks."""
+    start = "".join(f"{n}," for n in range(1000))[:before]
+    text = start + "_top" * 30 + " x" + "".join(f"{n}," for n in range(1000))
+    kept, reason = stop("", text, scope=MODEL)
+    assert reason is FinishReason.REPETITION
+    assert kept == start + "_top_top"
+    assert stop("", text, scope=MODEL, sizes=[3] * 2000) == (kept, reason)
+
+
 @pytest.mark.parametrize("text", ["# " + "-" * 80, "0, " * 9 + "1", "ab" * 20, "+---" * 20])
 def test_rules_and_short_rows_are_no_stutter(text: str) -> None:
     """Lines of dashes, a row of a matrix."""
