@@ -7,6 +7,7 @@ code  meaning
 1     no completion: the model had nothing to add
 2     bad usage or input
 3     model not available
+70    a bug in midfill, with its traceback (EX_SOFTWARE in sysexits.h)
 130   interrupted
 141   whoever read the output went away
 ====  ===========================================
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import midfill.engine
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 MODEL_NOT_AVAILABLE = 3
+BUG = 70
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 
@@ -89,6 +92,9 @@ def main(
     except (MidfillError, OSError) as error:
         print(f"midfill: {_message(error)}", file=sys.stderr)
         return MODEL_NOT_AVAILABLE if isinstance(error, ModelNotAvailableError) else BAD_INPUT
+    except Exception:  # noqa: BLE001  or Python would end with 1, "no completion"
+        traceback.print_exc()
+        return BUG
     return code
 
 

@@ -80,6 +80,21 @@ def test_an_interrupt_is_exit_code_130(
     assert capsys.readouterr().err == ""
 
 
+def test_a_bug_is_not_taken_for_a_missing_completion(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python itself would end with 1."""
+    file = tmp_path / "a.py"
+    file.write_text("x = \n", encoding="utf-8")
+
+    def broken(*_: object) -> FakeEngine:
+        raise ZeroDivisionError
+
+    code = cli.main(["infill", str(file), "--at", "1:5", "--no-context"], broken)
+    assert code == cli.BUG
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
 def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
     """As in ``midfill ... | head -1``."""
     script = (
