@@ -1,0 +1,104 @@
+"""The C functions and structures of ``kernels/midfill.h``, for Python; calls release the GIL."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from ctypes import POINTER, Structure, c_float, c_int64, c_void_p
+from typing import TYPE_CHECKING
+
+import torch
+
+from midfill.engine.kernel_build import KernelsUnavailableError, build
+
+if TYPE_CHECKING:
+    from midfill.engine.quantization import GroupedMatrix
+
+MAX_TOKENS = 8
+"""Tokens of one call."""
+FORMATS = {torch.float32: 0, torch.bfloat16: 1}
+"""Of plain matrices and of the cache."""
+_GROUPED_FORMATS = {8: 2, 4: 3}
+
+
+class CMatrix(Structure):
+    """``struct matrix``."""
+
+    _fields_ = (("data", c_void_p), ("rows", c_int64), ("cols", c_int64), ("format", c_int64))
+
+
+class CLayer(Structure):
+    """``struct layer``."""
+
+    _fields_ = (
+        ("input_layernorm", c_void_p),
+        ("post_attention_layernorm", c_void_p),
+        ("qkv_proj", CMatrix),
+        ("o_proj", CMatrix),
+        ("gate_proj", CMatrix),
+        ("up_proj", CMatrix),
+        ("down_proj", CMatrix),
+    )
+
+
+class CDecoder(Structure):
+    """``struct decoder``."""
+
+    _fields_ = (
+        ("layers", c_int64),
+        ("hidden", c_int64),
+        ("intermediate", c_int64),
+        ("query_heads", c_int64),
+        ("kv_heads", c_int64),
+        ("head_dim", c_int64),
+        ("rms_norm_eps", c_float),
+        ("embed_tokens", CMatrix),
+        ("lm_head", CMatrix),
+        ("norm", c_void_p),
+        ("layer", POINTER(CLayer)),
+    )
+
+
+class CCache(Structure):
+    """``struct cache``."""
+
+    _fields_ = (("data", c_void_p), ("format", c_int64), ("capacity", c_int64), ("length", c_int64))
+
+
+def dense(weight: torch.Tensor) -> CMatrix:
+    """A plain matrix (rows, columns), which has to outlive its use."""
+    assert weight.is_contiguous(), weight.shape
+    rows, columns = weight.shape
+    return CMatrix(weight.data_ptr(), rows, columns, FORMATS[weight.dtype])
+
+
+def grouped(matrix: GroupedMatrix, packed: torch.Tensor) -> CMatrix:
+    """A quantized matrix in its panels, which have to outlive their use."""
+    format_ = _GROUPED_FORMATS[matrix.bits]
+    return CMatrix(packed.data_ptr(), matrix.rows, matrix.columns, format_)
+
+
+@functools.cache
+def load() -> ctypes.CDLL:
+    """The library, compiled if need be.
+
+    Raises:
+        KernelsUnavailableError: there is none for this machine.
+    """
+    try:
+        library = ctypes.CDLL(str(build()))
+    except OSError as error:
+        raise KernelsUnavailableError(f"the compiled kernels cannot be loaded: {error}") from error
+    library.midfill_open.argtypes = [POINTER(CDecoder), c_int64]
+    library.midfill_open.restype = c_void_p
+    library.midfill_forward.argtypes = [
+        *(c_void_p, c_void_p, c_int64, POINTER(CCache)),
+        *(c_void_p, c_void_p, c_void_p),
+    ]
+    library.midfill_forward.restype = None
+    library.midfill_logits.argtypes = [c_void_p, c_void_p, c_int64, c_void_p]
+    library.midfill_logits.restype = None
+    library.midfill_close.argtypes = [c_void_p]
+    library.midfill_close.restype = None
+    library.has_fast_panels.argtypes = []
+    return library
