@@ -25,6 +25,7 @@ _FLAGS = [
     "-std=c11",
     "-O3",
     "-fopenmp-simd",
+    "-ffp-contract=fast",
     "-fno-math-errno",
     "-fno-trapping-math",
     "-shared",

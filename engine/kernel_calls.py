@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import mmap
 from ctypes import POINTER, Structure, c_float, c_int64, c_void_p
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
+from midfill.engine import quantization
 from midfill.engine.kernel_build import KernelsUnavailableError, build
 
 if TYPE_CHECKING:
@@ -72,10 +76,30 @@ def dense(weight: torch.Tensor) -> CMatrix:
     return CMatrix(weight.data_ptr(), rows, columns, FORMATS[weight.dtype])
 
 
-def grouped(matrix: GroupedMatrix, packed: torch.Tensor) -> CMatrix:
-    """A quantized matrix in its panels, which have to outlive their use."""
-    format_ = _GROUPED_FORMATS[matrix.bits]
-    return CMatrix(packed.data_ptr(), matrix.rows, matrix.columns, format_)
+class Arena:
+    """Memory for packed matrices, one behind the other in the order in which they are read.
+
+    On Linux in huge pages: measured, the kernels read 32 GB/s instead of 26 with one thread. Pages
+    that nothing is put into cost nothing.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._memory = mmap.mmap(-1, max(most_bytes, 1))
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            # A kernel without huge pages refuses, and the memory is as good as any.
+            with contextlib.suppress(OSError):
+                self._memory.madvise(mmap.MADV_HUGEPAGE)
+        self._bytes = np.frombuffer(self._memory, np.uint8)
+        self.used_bytes = 0
+
+    def put(self, matrix: GroupedMatrix) -> CMatrix:
+        """Pack a quantized matrix; the arena has to outlive the use of the result."""
+        size = quantization.packed_bytes(matrix.rows, matrix.columns, matrix.bits)
+        out = self._bytes[self.used_bytes : self.used_bytes + size]
+        quantization.pack(matrix, out)
+        self.used_bytes += size
+        format_ = _GROUPED_FORMATS[matrix.bits]
+        return CMatrix(out.ctypes.data, matrix.rows, matrix.columns, format_)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from midfill.engine import quantization
-from midfill.engine.kernel_calls import CDecoder, CLayer, CMatrix, dense, grouped
+from midfill.engine.kernel_calls import Arena, CDecoder, CLayer, CMatrix, dense
 from midfill.engine.linear import DenseLinear
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class NativeWeights:
 
     decoder: CDecoder
     layers: object
-    kept: list[torch.Tensor] = field(default_factory=list)
+    arena: Arena
+    vectors: list[torch.Tensor] = field(default_factory=list)
     formats: Counter[str] = field(default_factory=Counter)
     """Weights in each format, by name; an embedding that is only looked up does not count."""
 
@@ -44,7 +45,7 @@ class NativeWeights:
     @property
     def nbytes(self) -> int:
         """Bytes of all that was packed for the kernels alone."""
-        return sum(tensor.nbytes for tensor in self.kept)
+        return self.arena.used_bytes + sum(vector.nbytes for vector in self.vectors)
 
 
 def build_native_weights(
@@ -67,7 +68,7 @@ class _Builder:
         self._model, self._tensors, self._wanted = model, tensors, wanted
         count = model.architecture.num_hidden_layers
         self._layers = (CLayer * count)()
-        self._weights = NativeWeights(CDecoder(), self._layers)
+        self._weights = NativeWeights(CDecoder(), self._layers, Arena(_most_bytes(tensors)))
 
     def build(self) -> NativeWeights:
         a, weights, decoder = self._model.architecture, self._model.weights, self._weights.decoder
@@ -100,7 +101,7 @@ class _Builder:
 
     def _vector(self, name: str) -> int:
         vector = self._tensors[name + ".weight"].read(torch.float32)
-        self._weights.kept.append(vector)
+        self._weights.vectors.append(vector)
         return vector.data_ptr()
 
     def _matrix(self, names: list[str], plain: torch.Tensor, *, is_head: bool = False) -> CMatrix:
@@ -110,10 +111,13 @@ class _Builder:
         sources = [self._tensors[name + ".weight"] for name in names]
         bits = None if self._wanted == "auto" else 8 if is_head else BITS[self._wanted]
         matrix = _without_loss(sources, bits) or _quantized(sources, bits or 8)
-        packed = quantization.pack(matrix)
-        self._weights.kept.append(packed)
         self._weights.formats[f"int{matrix.bits}"] += plain.numel()
-        return grouped(matrix, packed)
+        return self._weights.arena.put(matrix)
+
+
+def _most_bytes(tensors: Mapping[str, TensorSource]) -> int:
+    matrices = [source.shape for source in tensors.values() if len(source.shape) == 2]
+    return sum(quantization.packed_bytes(rows, columns, 8) for rows, columns in matrices)
 
 
 def _weight(linear: Linear) -> torch.Tensor:

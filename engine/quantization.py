@@ -12,7 +12,7 @@ These hold what GGUF's Q8_0, Q4_0 and Q4_1 hold, bit for bit. The layout of a pa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GROUP = 32
 PANEL = 16
 """Rows of a panel."""
-_PANEL_ALIGNMENT = 64
+_ALIGNMENT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class GroupedMatrix:
     @property
     def rows(self) -> int:
         """Out features."""
-        return self.quants.shape[0]
+        return len(self.quants)
 
     @property
     def bits(self) -> int:
@@ -92,30 +92,33 @@ def stack(parts: Sequence[GroupedMatrix]) -> GroupedMatrix:
     )
 
 
-def pack(matrix: GroupedMatrix) -> torch.Tensor:
-    """The panels of ``kernels/midfill.h``, bytes, (panels, bytes of a panel)."""
+def packed_bytes(rows: int, columns: int, bits: int) -> int:
+    """Of all panels of such a matrix; a panel's size is a multiple of 64."""
+    group_bytes = PANEL * (GROUP + 2 if bits == 8 else GROUP // 2 + 4)
+    panel = -(-columns // GROUP) * group_bytes
+    return -(-rows // PANEL) * (-(-panel // _ALIGNMENT) * _ALIGNMENT)
+
+
+def pack(matrix: GroupedMatrix, out: NDArray[np.uint8]) -> None:
+    """Write the panels of ``kernels/midfill.h`` to ``out``, (packed_bytes,)."""
     panels, groups = -(-matrix.rows // PANEL), matrix.scales.shape[1]
     quads = matrix.quants.shape[2] // 4
-    parts = [_panels(matrix.quants, panels).view("<u4").reshape(panels, PANEL, groups, quads)]
-    parts += [_panels(part, panels) for part in (matrix.scales, matrix.offsets) if part is not None]
-    sizes = [part[0].nbytes for part in parts]
-    packed = torch.zeros(
-        panels, -(-sum(sizes) // _PANEL_ALIGNMENT) * _PANEL_ALIGNMENT, dtype=torch.uint8
-    )
-    bytes_, start = packed.numpy(), 0
-    for part, size in zip(parts, sizes, strict=True):
-        rows_last = np.ascontiguousarray(np.moveaxis(part, 1, -1))
-        bytes_[:, start : start + size] = rows_last.reshape(panels, -1).view(np.uint8)
-        start += size
-    return packed
+    quants = np.ascontiguousarray(matrix.quants).view("<u4").reshape(matrix.rows, groups, quads)
+    start, rows = 0, out.reshape(panels, -1)
+    for part in (quants, matrix.scales, matrix.offsets):
+        if part is not None:
+            values = np.moveaxis(_panels(part, panels), 1, -1)
+            raw = np.ascontiguousarray(values).reshape(panels, -1).view(np.uint8)
+            rows[:, start : start + raw.shape[1]] = raw
+            start += raw.shape[1]
 
 
-def _panels(values: NDArray[np.generic], panels: int) -> NDArray[np.generic]:
+def _panels(values: NDArray[Any], panels: int) -> NDArray[Any]:
     """(rows, ...) to (panels, 16, ...), with rows of zeros put behind."""
     missing = panels * PANEL - len(values)
     if missing:
         values = np.concatenate((values, np.zeros((missing, *values.shape[1:]), values.dtype)))
-    return np.ascontiguousarray(values).reshape(panels, PANEL, *values.shape[1:])
+    return values.reshape(panels, PANEL, *values.shape[1:])
 
 
 def _fields(
@@ -155,9 +158,8 @@ def _quantize_int4(groups: NDArray[np.float32], columns: int) -> GroupedMatrix:
     offsets = groups.min(-1).astype(np.float16)
     scales = ((groups.max(-1) - offsets) / 15).astype(np.float16)
     quants = np.rint((groups - offsets[..., None]) * _inverse(scales)).clip(0, 15)
-    small = quants.astype(np.uint8)
-    halves = small[..., : GROUP // 2] | small[..., GROUP // 2 :] << 4
-    return GroupedMatrix(columns, halves, scales, offsets)
+    low, high = np.split(quants.astype(np.uint8), 2, -1)
+    return GroupedMatrix(columns, np.bitwise_or(low, high << 4).astype(np.uint8), scales, offsets)
 
 
 def _inverse(scales: NDArray[np.float16]) -> NDArray[np.float32]:

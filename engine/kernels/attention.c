@@ -5,11 +5,11 @@
  * needs the result merges them. The split with the last positions rotates and writes the new keys
  * and values first: nobody else reads them.
  */
+#include "attention_block.h"
 #include "midfill.h"
 #include "scalar.h"
 
-enum { BLOCK = 32, SPLIT_POSITIONS = 128 };
-static const float NOTHING_YET = -1e30f;
+enum { SPLIT_POSITIONS = 256, LINE = 64 };
 
 /* Of a thread, for one head: rows are the queries of all tokens. */
 struct scratch {
@@ -74,7 +74,7 @@ static void load_vectors(const struct attention *a, int64_t vector, int64_t coun
     int64_t n = a->decoder->head_dim;
     if (a->cache.format == BF16) {
         const uint16_t *values = (const uint16_t *)a->cache.data + vector * n;
-        for (int64_t i = 0; i < count * n; i++) out[i] = from_bf16(values[i]);
+        widen_bf16(values, count * n, out);
     } else {
         memcpy(out, (const float *)a->cache.data + vector * n, (size_t)(count * n) * sizeof *out);
     }
@@ -121,37 +121,11 @@ static int64_t visible(const struct attention *a, struct block block, int64_t ro
     return (end < block.end ? end : block.end) - block.first;
 }
 
-static void score(const float *restrict query, const float *restrict keys, int64_t count,
-                  int64_t width, float *restrict scores) {
-    for (int64_t j = 0; j < count; j++) {
-        float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < width; i++) sum += query[i] * keys[j * width + i];
-        scores[j] = sum;
-    }
-}
-
-/* Turns scores into weights under the maximum so far; rescales what was summed before. */
-static void update_softmax(float *restrict scores, int64_t count, float *restrict state,
-                           int64_t width) {
-    float largest = state[0], sum = 0;
-#pragma omp simd reduction(max : largest)
-    for (int64_t j = 0; j < count; j++) largest = scores[j] > largest ? scores[j] : largest;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < count; j++) {
-        scores[j] = exponential(scores[j] - largest);
-        sum += scores[j];
-    }
-    float correction = exponential(state[0] - largest);
-    state[0] = largest;
-    state[1] = state[1] * correction + sum;
-    for (int64_t i = 0; i < width; i++) state[2 + i] *= correction;
-}
-
-static void add_weighted(const float *restrict weights, int64_t count,
-                         const float *restrict values, int64_t width, float *restrict out) {
-    for (int64_t j = 0; j < count; j++)
-        for (int64_t i = 0; i < width; i++) out[i] += weights[j] * values[j * width + i];
+/* Asks for the next block while this one is worked on. */
+static void prefetch_block(const struct attention *a, int64_t vector, int64_t count) {
+    int64_t bytes = a->decoder->head_dim * (a->cache.format == BF16 ? 2 : 4);
+    const uint8_t *first = (const uint8_t *)a->cache.data + vector * bytes;
+    for (int64_t at = 0; at < count * bytes; at += LINE) __builtin_prefetch(first + at);
 }
 
 static void attend_to_block(const struct attention *a, int64_t layer, int64_t kv_head,
@@ -160,15 +134,17 @@ static void attend_to_block(const struct attention *a, int64_t layer, int64_t kv
     int64_t rows = a->tokens * queries_per_kv_head(a->decoder);
     struct scratch s = scratch_of(a);
     load_vectors(a, vector_at(a, 0, layer, kv_head, block.first), count, s.loaded);
+    prefetch_block(a, vector_at(a, 0, layer, kv_head, block.end), BLOCK);
     for (int64_t row = 0; row < rows; row++) {
         int64_t seen = visible(a, block, row);
         if (seen <= 0) continue;
         score(s.queries + row * n, s.loaded, seen, n, s.weights + row * BLOCK);
-        update_softmax(s.weights + row * BLOCK, seen, state_of(a, row, kv_head, split), n);
+        update_softmax(s.weights + row * BLOCK, state_of(a, row, kv_head, split), n);
     }
     load_vectors(a, vector_at(a, 1, layer, kv_head, block.first), count, s.loaded);
+    prefetch_block(a, vector_at(a, 1, layer, kv_head, block.end), BLOCK);
     for (int64_t row = 0; row < rows; row++)
-        add_weighted(s.weights + row * BLOCK, visible(a, block, row), s.loaded, n,
+        add_weighted(s.weights + row * BLOCK, s.loaded, visible(a, block, row), n,
                      state_of(a, row, kv_head, split) + 2);
 }
 
