@@ -63,10 +63,7 @@ def build() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: ``$MIDFILL_HOME/kernels``, or the user's cache."""
-    configured = os.environ.get("MIDFILL_HOME")
-    if configured:
-        return Path(configured).expanduser().absolute() / "kernels"
+    """Where compiled kernels are kept: in the user's cache."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("midfill", appauthor=False)) / "kernels"

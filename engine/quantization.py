@@ -134,7 +134,7 @@ def _fields(
 
 def _from_q8_0(blocks: NDArray[np.uint8]) -> GroupedMatrix:
     scales, quants = _fields(blocks, 1, GROUP)
-    return GroupedMatrix(scales.shape[1] * GROUP, quants ^ 128, scales[..., 0], None)
+    return GroupedMatrix(scales.shape[1] * GROUP, quants ^ np.uint8(128), scales[..., 0], None)
 
 
 def _from_q4_1(blocks: NDArray[np.uint8]) -> GroupedMatrix:
@@ -159,7 +159,8 @@ def _quantize_int4(groups: NDArray[np.float32], columns: int) -> GroupedMatrix:
     scales = ((groups.max(-1) - offsets) / 15).astype(np.float16)
     quants = np.rint((groups - offsets[..., None]) * _inverse(scales)).clip(0, 15)
     low, high = np.split(quants.astype(np.uint8), 2, -1)
-    return GroupedMatrix(columns, np.bitwise_or(low, high << 4).astype(np.uint8), scales, offsets)
+    halves = np.bitwise_or(low, high << 4).astype(np.uint8)
+    return GroupedMatrix(columns, halves, scales, offsets)
 
 
 def _inverse(scales: NDArray[np.float16]) -> NDArray[np.float32]:
