@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from midfill.engine.kernel_build import KernelsUnavailableError
+from midfill.engine.kernel_calls import load
 from midfill.engine.native import NativeModel
 from midfill.engine.native_weights import build_native_weights
 
@@ -41,12 +42,13 @@ def accelerate(
     if placement.device.type != "cpu":
         return Accelerated(model, placement.dtype_name, placement.reason)
     try:
-        weights = build_native_weights(model, checkpoint.tensors, placement.formats)
-        native = NativeModel(model, weights, threads)
+        library = load()
     except KernelsUnavailableError as error:
         log.warning("decoding without native kernels: %s", error)
         reason = f"{placement.reason}; without native kernels: {error}"
         return Accelerated(model, placement.dtype_name, reason)
+    weights = build_native_weights(model, checkpoint.tensors, placement.formats)
+    native = NativeModel(model, weights, threads, library)
     why = "asked for"
     if placement.formats == "auto":
         why = "the file's own blocks where it has such, else int8: fewer bytes to read"

@@ -46,7 +46,6 @@ class KernelsUnavailableError(MidfillError):
     """There is no library for this machine, and the message says why; PyTorch does the work."""
 
 
-@functools.cache
 def build() -> Path:
     """The library's path, compiled if this machine has none yet (some seconds).
 

@@ -16,6 +16,8 @@ from midfill.engine import quantization
 from midfill.engine.kernel_build import KernelsUnavailableError, build
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from midfill.engine.quantization import GroupedMatrix
 
 MAX_TOKENS = 8
@@ -104,13 +106,22 @@ class Arena:
 
 @functools.cache
 def load() -> ctypes.CDLL:
-    """The library, compiled if need be.
+    """The library of this machine, compiled if need be.
 
     Raises:
-        KernelsUnavailableError: there is none for this machine.
+        KernelsUnavailableError: there is none.
+    """
+    return load_library(build())
+
+
+def load_library(path: Path) -> ctypes.CDLL:
+    """A compiled library, with the signatures of its functions.
+
+    Raises:
+        KernelsUnavailableError: it does not fit this machine.
     """
     try:
-        library = ctypes.CDLL(str(build()))
+        library = ctypes.CDLL(str(path))
     except OSError as error:
         raise KernelsUnavailableError(f"the compiled kernels cannot be loaded: {error}") from error
     library.midfill_open.argtypes = [POINTER(CDecoder), c_int64]

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from midfill.engine.kernel_calls import FORMATS, MAX_TOKENS, CCache, load
+from midfill.engine.kernel_calls import FORMATS, MAX_TOKENS, CCache
 from midfill.engine.rope import RotaryTable
 
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Sequence
 
     from midfill.engine.kv_cache import Slot
@@ -34,14 +35,13 @@ class NativeModel:
         model: The decoder in PyTorch, for long passes.
         weights: The same weights for the kernels.
         threads: Of the kernels.
-
-    Raises:
-        KernelsUnavailableError: this machine has none.
+        library: The kernels, from ``kernel_calls.load``.
     """
 
-    def __init__(self, model: LlamaModel, weights: NativeWeights, threads: int) -> None:
-        self._model, self._weights = model, weights
-        self._library = load()
+    def __init__(
+        self, model: LlamaModel, weights: NativeWeights, threads: int, library: ctypes.CDLL
+    ) -> None:
+        self._model, self._weights, self._library = model, weights, library
         self._session = self._library.midfill_open(byref(weights.decoder), threads)
         if not self._session:
             raise MemoryError("too little memory for the buffers of the kernels")

@@ -35,11 +35,11 @@ class NativeWeights:
     arena: Arena
     vectors: list[torch.Tensor] = field(default_factory=list)
     formats: Counter[str] = field(default_factory=Counter)
-    """Weights in each format, by name; an embedding that is only looked up does not count."""
+    """Weights of the layers in each format, by name."""
 
     @property
     def format(self) -> str:
-        """The format of most weights."""
+        """The one of most weights of the layers."""
         return self.formats.most_common(1)[0][0]
 
     @property
@@ -106,12 +106,12 @@ class _Builder:
 
     def _matrix(self, names: list[str], plain: torch.Tensor, *, is_head: bool = False) -> CMatrix:
         if self._wanted in ("bf16", "fp32"):
-            self._weights.formats[self._wanted] += plain.numel()
+            self._weights.formats[self._wanted] += plain.numel() * (not is_head)
             return dense(plain)
         sources = [self._tensors[name + ".weight"] for name in names]
         bits = None if self._wanted == "auto" else 8 if is_head else BITS[self._wanted]
         matrix = _without_loss(sources, bits) or _quantized(sources, bits or 8)
-        self._weights.formats[f"int{matrix.bits}"] += plain.numel()
+        self._weights.formats[f"int{matrix.bits}"] += plain.numel() * (not is_head)
         return self._weights.arena.put(matrix)
 
 
