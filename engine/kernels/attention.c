@@ -9,13 +9,14 @@
 #include "midfill.h"
 #include "scalar.h"
 
-enum { SPLIT_POSITIONS = 256, LINE = 64 };
+enum { SPLIT_POSITIONS = 256 };
 
 /* Of a thread, for one head: rows are the queries of all tokens. */
 struct scratch {
     float *queries; /* [row][head_dim], rotated and scaled */
     float *loaded;  /* [BLOCK][head_dim], keys or values */
     float *weights; /* [row][BLOCK] */
+    uint16_t *rounded_queries, *rounded_weights; /* the same in bf16 */
 };
 
 struct block {
@@ -31,16 +32,18 @@ static int64_t queries_per_kv_head(const struct decoder *d) { return d->query_he
 
 static int64_t heads_per_token(const struct decoder *d) { return d->query_heads + 2 * d->kv_heads; }
 
+static int64_t most_rows(const struct decoder *d) { return MAX_TOKENS * queries_per_kv_head(d); }
+
 size_t attention_scratch_bytes(const struct decoder *d) {
-    int64_t rows = MAX_TOKENS * queries_per_kv_head(d);
-    return sizeof(float) * (size_t)((rows + BLOCK) * d->head_dim + rows * BLOCK);
+    int64_t per_row = (d->head_dim + BLOCK) * (int64_t)(sizeof(float) + sizeof(uint16_t));
+    return (size_t)(most_rows(d) * per_row + BLOCK * d->head_dim * (int64_t)sizeof(float));
 }
 
 static struct scratch scratch_of(const struct attention *a) {
-    const struct decoder *d = a->decoder;
-    int64_t rows = MAX_TOKENS * queries_per_kv_head(d);
-    float *loaded = a->scratch + rows * d->head_dim;
-    return (struct scratch){a->scratch, loaded, loaded + BLOCK * d->head_dim};
+    int64_t rows = most_rows(a->decoder), n = a->decoder->head_dim;
+    float *loaded = a->scratch + rows * n, *weights = loaded + BLOCK * n;
+    uint16_t *rounded = (uint16_t *)(weights + rows * BLOCK);
+    return (struct scratch){a->scratch, loaded, weights, rounded, rounded + rows * n};
 }
 
 static void rotate(const float *x, const float *cos, const float *sin, int64_t width, float scale,
@@ -121,31 +124,54 @@ static int64_t visible(const struct attention *a, struct block block, int64_t ro
     return (end < block.end ? end : block.end) - block.first;
 }
 
-/* Asks for the next block while this one is worked on. */
-static void prefetch_block(const struct attention *a, int64_t vector, int64_t count) {
-    int64_t bytes = a->decoder->head_dim * (a->cache.format == BF16 ? 2 : 4);
-    const uint8_t *first = (const uint8_t *)a->cache.data + vector * bytes;
-    for (int64_t at = 0; at < count * bytes; at += LINE) __builtin_prefetch(first + at);
+/* The scores of a block become weights, in fp32 and, if wanted, in bf16; unseen ones 0. */
+static void weigh_rows(const struct attention *a, int64_t kv_head, int64_t split,
+                       struct block block, int rounding) {
+    struct scratch s = scratch_of(a);
+    for (int64_t row = 0; row < a->tokens * queries_per_kv_head(a->decoder); row++) {
+        float *weights = s.weights + row * BLOCK;
+        int64_t seen = visible(a, block, row);
+        for (int64_t j = seen < 0 ? 0 : seen; j < BLOCK; j++) weights[j] = NOTHING_YET;
+        if (seen > 0)
+            update_softmax(weights, state_of(a, row, kv_head, split), a->decoder->head_dim);
+        else
+            memset(weights, 0, BLOCK * sizeof *weights);
+        if (rounding) round_to_bf16(weights, BLOCK, s.rounded_weights + row * BLOCK);
+    }
 }
 
-static void attend_to_block(const struct attention *a, int64_t layer, int64_t kv_head,
-                            int64_t split, struct block block) {
+static void attend_in_fp32(const struct attention *a, int64_t layer, int64_t kv_head,
+                           int64_t split, struct block block) {
     int64_t n = a->decoder->head_dim, count = block.end - block.first;
     int64_t rows = a->tokens * queries_per_kv_head(a->decoder);
     struct scratch s = scratch_of(a);
     load_vectors(a, vector_at(a, 0, layer, kv_head, block.first), count, s.loaded);
-    prefetch_block(a, vector_at(a, 0, layer, kv_head, block.end), BLOCK);
-    for (int64_t row = 0; row < rows; row++) {
-        int64_t seen = visible(a, block, row);
-        if (seen <= 0) continue;
-        score(s.queries + row * n, s.loaded, seen, n, s.weights + row * BLOCK);
-        update_softmax(s.weights + row * BLOCK, state_of(a, row, kv_head, split), n);
-    }
+    for (int64_t row = 0; row < rows; row++)
+        score(s.queries + row * n, s.loaded, visible(a, block, row), n, s.weights + row * BLOCK);
+    weigh_rows(a, kv_head, split, block, 0);
     load_vectors(a, vector_at(a, 1, layer, kv_head, block.first), count, s.loaded);
-    prefetch_block(a, vector_at(a, 1, layer, kv_head, block.end), BLOCK);
     for (int64_t row = 0; row < rows; row++)
         add_weighted(s.weights + row * BLOCK, s.loaded, visible(a, block, row), n,
                      state_of(a, row, kv_head, split) + 2);
+}
+
+static void attend_in_bf16(const struct attention *a, int64_t layer, int64_t kv_head,
+                           int64_t split, struct block block) {
+    int64_t n = a->decoder->head_dim, count = block.end - block.first;
+    int64_t rows = a->tokens * queries_per_kv_head(a->decoder);
+    struct scratch s = scratch_of(a);
+    const uint16_t *cache = a->cache.data;
+    const uint16_t *keys = cache + vector_at(a, 0, layer, kv_head, block.first) * n;
+    const uint16_t *values = cache + vector_at(a, 1, layer, kv_head, block.first) * n;
+    score_rows(s.rounded_queries, rows, keys, count, n, s.weights);
+    weigh_rows(a, kv_head, split, block, 1);
+    for (int64_t first = 0; first < rows; first += ROWS) {
+        float *out[ROWS];
+        int64_t some = rows - first < ROWS ? rows - first : ROWS;
+        for (int64_t row = 0; row < some; row++)
+            out[row] = state_of(a, first + row, kv_head, split) + 2;
+        add_weighted_rows(s.rounded_weights + first * BLOCK, some, values, count, n, out);
+    }
 }
 
 /* One head's share of the cache; the result goes to `partial`. */
@@ -156,15 +182,19 @@ void attend(const struct attention *a, int64_t layer, int64_t kv_head, int64_t s
         write_new(a, layer, kv_head);
         end += new;
     }
-    rotate_queries(a, kv_head, scratch_of(a).queries);
-    for (int64_t row = 0; row < new * queries_per_kv_head(a->decoder); row++) {
+    int64_t rows = new * queries_per_kv_head(a->decoder), n = a->decoder->head_dim;
+    int in_bf16 = a->cache.format == BF16 && has_fast_attention(n);
+    struct scratch s = scratch_of(a);
+    rotate_queries(a, kv_head, s.queries);
+    if (in_bf16) round_to_bf16(s.queries, rows * n, s.rounded_queries);
+    for (int64_t row = 0; row < rows; row++) {
         float *state = state_of(a, row, kv_head, split);
-        memset(state, 0, sizeof *state * (size_t)(2 + a->decoder->head_dim));
+        memset(state, 0, sizeof *state * (size_t)(2 + n));
         state[0] = NOTHING_YET;
     }
     for (int64_t at = first; at < end; at += BLOCK) {
         struct block block = {at, at + BLOCK < end ? at + BLOCK : end};
-        attend_to_block(a, layer, kv_head, split, block);
+        (in_bf16 ? attend_in_bf16 : attend_in_fp32)(a, layer, kv_head, split, block);
     }
 }
 

@@ -70,7 +70,6 @@ void score(const float *query, const float *keys, int64_t seen, int64_t width, f
     else
         for (int64_t j = 0; j < seen; j += LANES)
             *(lanes *)(scores + j) = score_16(query, keys + j * width, width);
-    for (int64_t j = seen; j < BLOCK; j++) scores[j] = NOTHING_YET;
 }
 
 void update_softmax(float *restrict scores, float *restrict state, int64_t width) {
