@@ -7,6 +7,10 @@
  *     alone on a busy machine it does all the work itself;
  *   - a thread that was away for any time takes nothing stale: its ticket no longer fits.
  * Threads without work spin for a moment, which is shorter than a token, and then sleep.
+ *
+ * A thread that loses its core in the middle of a unit keeps all others waiting for a scheduler's
+ * slice, which is longer than a token. Once the caller has waited so long, it runs alone for a
+ * while, and for longer each time that company turns out bad again.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -15,7 +19,7 @@
 
 #include "midfill.h"
 
-enum { UNIT_BITS = 24, SPINS_IN_PHASE = 4000, SPINS_IDLE = 4000 };
+enum { UNIT_BITS = 24, SPINS_IN_PHASE = 4000, SPINS_IDLE = 4000, LEAST_ALONE = 8, MOST_ALONE = 128 };
 static const uint64_t UNIT_MASK = (1u << UNIT_BITS) - 1;
 
 struct pool {
@@ -25,6 +29,9 @@ struct pool {
     _Atomic uint64_t first;
     _Atomic int64_t sleepers;
     _Atomic int stopping;
+    _Atomic int alone;   /* no other thread takes part in this run */
+    int64_t alone_runs;  /* still to come */
+    int64_t alone_next;  /* how many, if the caller has to wait again */
     int64_t threads;
     struct work work;
     pthread_mutex_t lock;
@@ -64,10 +71,14 @@ static int take_share(struct pool *pool, uint64_t ticket, int64_t thread) {
     return 1;
 }
 
+static int has_work(struct pool *pool, uint64_t ticket) {
+    return !pool->alone && ticket >> UNIT_BITS < pool->end;
+}
+
 static void sleep_until_work(struct pool *pool) {
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleepers, 1);
-    while (!pool->stopping && pool->ticket >> UNIT_BITS >= pool->end)
+    while (!pool->stopping && !has_work(pool, pool->ticket))
         pthread_cond_wait(&pool->wake, &pool->lock);
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->lock);
@@ -79,7 +90,7 @@ static void *run_worker(void *argument) {
     free(argument);
     for (int spins = 0; !pool->stopping;) {
         uint64_t ticket = pool->ticket;
-        int idle = ticket >> UNIT_BITS >= pool->end;
+        int idle = !has_work(pool, ticket);
         if (!idle && take_share(pool, ticket, worker.thread)) {
             spins = 0;
         } else if (++spins < (idle ? SPINS_IDLE : SPINS_IN_PHASE)) {
@@ -94,25 +105,45 @@ static void *run_worker(void *argument) {
     return NULL;
 }
 
-void pool_run(struct pool *pool, int64_t phases) {
-    uint64_t first = pool->ticket >> UNIT_BITS, end = first + (uint64_t)phases;
-    pool->first = first;
+static void open_run(struct pool *pool, uint64_t end) {
+    pool->first = pool->ticket >> UNIT_BITS;
+    pool->alone = pool->alone_runs > 0;
     pool->end = end;
-    if (pool->sleepers) {
+    if (pool->alone) {
+        pool->alone_runs--;
+    } else if (pool->sleepers) {
         pthread_mutex_lock(&pool->lock);
         pthread_cond_broadcast(&pool->wake);
         pthread_mutex_unlock(&pool->lock);
     }
+}
+
+static void judge_company(struct pool *pool, int waited_long) {
+    if (waited_long) {
+        pool->alone_runs = pool->alone_next;
+        if (pool->alone_next < MOST_ALONE) pool->alone_next *= 2;
+    } else if (!pool->alone) {
+        pool->alone_next = LEAST_ALONE;
+    }
+}
+
+void pool_run(struct pool *pool, int64_t phases) {
+    uint64_t end = (pool->ticket >> UNIT_BITS) + (uint64_t)phases;
+    int waited_long = 0;
+    open_run(pool, end);
     for (int spins = 0;;) {
         uint64_t ticket = pool->ticket;
-        if (ticket >> UNIT_BITS == end) return;
-        if (take_share(pool, ticket, 0))
+        if (ticket >> UNIT_BITS == end) break;
+        if (take_share(pool, ticket, 0)) {
             spins = 0;
-        else if (++spins < SPINS_IN_PHASE)
+        } else if (++spins < SPINS_IN_PHASE) {
             pause_briefly();
-        else
+        } else {
+            waited_long = 1;
             sched_yield();
+        }
     }
+    judge_company(pool, waited_long);
 }
 
 static int start_worker(struct pool *pool, int64_t thread) {
@@ -127,7 +158,7 @@ static int start_worker(struct pool *pool, int64_t thread) {
 struct pool *pool_open(int64_t threads, struct work work) {
     struct pool *pool = aligned_alloc(64, (sizeof *pool + 63) / 64 * 64);
     if (!pool) return NULL;
-    *pool = (struct pool){.threads = 1, .work = work};
+    *pool = (struct pool){.threads = 1, .work = work, .alone_next = LEAST_ALONE};
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
     pool->handles = calloc((size_t)threads, sizeof *pool->handles);
