@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import functools
 import mmap
+import os
 from ctypes import POINTER, Structure, c_float, c_int64, c_void_p
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,9 @@ class Arena:
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self._memory = mmap.mmap(-1, max(most_bytes, 1))
+        # Shared memory, the default, would be in small pages.
+        private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
+        self._memory = mmap.mmap(-1, max(most_bytes, 1), **private)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             # A kernel without huge pages refuses, and the memory is as good as any.
             with contextlib.suppress(OSError):

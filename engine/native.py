@@ -7,6 +7,7 @@ arithmetic; here that is one call. Long prompts are bound by arithmetic and stay
 from __future__ import annotations
 
 import weakref
+from contextlib import contextmanager
 from ctypes import byref
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from midfill.engine.rope import RotaryTable
 
 if TYPE_CHECKING:
     import ctypes
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from midfill.engine.kv_cache import Slot
     from midfill.engine.model import LlamaModel
@@ -34,7 +35,7 @@ class NativeModel:
     Args:
         model: The decoder in PyTorch, for long passes.
         weights: The same weights for the kernels.
-        threads: Of the kernels.
+        threads: Of the kernels, and of PyTorch in long passes.
         library: The kernels, from ``kernel_calls.load``.
     """
 
@@ -42,6 +43,7 @@ class NativeModel:
         self, model: LlamaModel, weights: NativeWeights, threads: int, library: ctypes.CDLL
     ) -> None:
         self._model, self._weights, self._library = model, weights, library
+        self._threads = threads
         self._session = self._library.midfill_open(byref(weights.decoder), threads)
         if not self._session:
             raise MemoryError("too little memory for the buffers of the kernels")
@@ -80,7 +82,8 @@ class NativeModel:
             The final hidden states, (T, hidden), fp32.
         """
         if len(ids) > NATIVE_TOKENS:
-            return self._model.forward(ids, slot).float()
+            with _torch_threads(self._threads):
+                return self._model.forward(ids, slot).float()
         hidden = torch.empty(len(ids), self.architecture.hidden_size)
         for first in range(0, len(ids), MAX_TOKENS):
             self._forward(ids[first : first + MAX_TOKENS], slot, hidden[first:])
@@ -111,3 +114,13 @@ class NativeModel:
             *(cos.data_ptr(), sin.data_ptr(), hidden.data_ptr()),
         )
         slot.append(ids)
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

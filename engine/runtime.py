@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from midfill.engine.acceleration import accelerate
+from midfill.engine.acceleration import accelerate, use_threads
 from midfill.engine.api import EngineInfo
 from midfill.engine.byte_index import ByteIndex
 from midfill.engine.errors import (
@@ -48,7 +48,7 @@ class Runtime:
         self._info = info
         self._scheduler = Scheduler(
             lambda job: Generation(machine, job).run(),
-            prepare=lambda: _use_threads(threads),
+            prepare=lambda: use_threads(machine.model, _thread_count(threads)),
         )
 
     @property
@@ -153,11 +153,6 @@ def _check_vocabulary(checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
             f"model {checkpoint.name!r}: its tokenizer has {tokenizer.vocab_size} tokens, its"
             f" embedding only {rows} rows; the files do not belong together, fetch them anew"
         )
-
-
-def _use_threads(threads: int) -> None:
-    """Set for the calling thread."""
-    torch.set_num_threads(_thread_count(threads))
 
 
 def _thread_count(threads: int) -> int:

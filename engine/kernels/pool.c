@@ -10,7 +10,7 @@
  *
  * A thread that loses its core in the middle of a unit keeps all others waiting for a scheduler's
  * slice, which is longer than a token. Once the caller has waited so long, it runs alone for a
- * while, and for longer each time that company turns out bad again.
+ * while, and for longer each time that company turns out bad again; trust returns slowly.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -19,7 +19,9 @@
 
 #include "midfill.h"
 
-enum { UNIT_BITS = 24, SPINS_IN_PHASE = 4000, SPINS_IDLE = 4000, LEAST_ALONE = 8, MOST_ALONE = 128 };
+enum { UNIT_BITS = 24 };
+enum { SPINS_IN_PHASE = 4000, SPINS_IDLE = 4000 }; /* pauses, about 0.2 ms */
+enum { LEAST_ALONE = 8, MOST_ALONE = 256 };        /* runs; a token takes two */
 static const uint64_t UNIT_MASK = (1u << UNIT_BITS) - 1;
 
 struct pool {
@@ -122,8 +124,8 @@ static void judge_company(struct pool *pool, int waited_long) {
     if (waited_long) {
         pool->alone_runs = pool->alone_next;
         if (pool->alone_next < MOST_ALONE) pool->alone_next *= 2;
-    } else if (!pool->alone) {
-        pool->alone_next = LEAST_ALONE;
+    } else if (!pool->alone && pool->alone_next > LEAST_ALONE) {
+        pool->alone_next--;
     }
 }
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from tiny_engine import SHAPE, tiny_checkpoint
+from tiny_engine import SHAPE, tiny_checkpoint, tiny_model
 from tiny_models import write_gguf
 
 from midfill.engine import acceleration
-from midfill.engine.acceleration import Accelerated, accelerate
+from midfill.engine.acceleration import Accelerated, accelerate, use_threads
 from midfill.engine.kernel_build import KernelsUnavailableError
+from midfill.engine.kv_cache import Slot
 from midfill.engine.loader import choose_placement, load_model
 from midfill.engine.model import LlamaModel
 from midfill.engine.native import NativeModel
@@ -73,6 +74,21 @@ def test_without_kernels_pytorch_decodes_and_the_reason_is_shown(
     assert result.dtype_name in ("bf16", "fp32")
     assert "without native kernels: no C compiler 'cc' on the path" in result.reason
     assert "decoding without native kernels: no C compiler" in caplog.text
+
+
+def test_pytorch_gets_one_thread_beside_kernels_and_all_without() -> None:
+    """Long passes borrow theirs and give them back."""
+    before = torch.get_num_threads()
+    try:
+        result = accelerated("int8")
+        use_threads(result.model, 3)
+        slot = Slot(result.model.architecture, result.model.dtype, result.model.device)
+        result.model.forward(list(range(100)), slot)
+        assert torch.get_num_threads() == 1
+        use_threads(tiny_model(), 3)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_accelerator_keeps_its_model() -> None:

@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from midfill.engine.acceleration import use_threads
 from midfill.engine.api import EngineConfig, Sampling
 from midfill.engine.kv_cache import Slot
 from midfill.engine.runtime import open_runtime
@@ -85,12 +86,14 @@ class Midfill:
         self._machine: Machine = runtime.machine
         self.format = runtime.info.dtype
         runtime.close()  # the worker thread; the parts stay
+        self._threads = threads
         decoder = self._machine.model
         self._slot = Slot(decoder.architecture, decoder.dtype, decoder.device)
 
     def run(self, workload: Workload) -> float:
         """Tokens per second, once; the cache is filled first, untimed."""
         model, slot = self._machine.model, self._slot
+        use_threads(model, self._threads)
         if workload.kind == "prefill":
             slot.cut(0)
             started = time.perf_counter()
