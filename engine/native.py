@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from midfill.weights.architecture import LlamaArchitecture
 
 NATIVE_TOKENS = 32
-"""The longest forward pass that runs natively, in calls of ``MAX_TOKENS``."""
+"""The longest forward pass that runs natively in calls of ``MAX_TOKENS``, where the processor has
+arithmetic for quantized weights. Elsewhere it is one call: PyTorch is faster at more."""
 
 
 class NativeModel:
@@ -48,6 +49,8 @@ class NativeModel:
         if not self._session:
             raise MemoryError("too little memory for the buffers of the kernels")
         weakref.finalize(self, self._library.midfill_close, self._session)
+        quantized = weights.format in ("int8", "int4")
+        self._longest = NATIVE_TOKENS if quantized and library.has_fast_panels() else MAX_TOKENS
         self._rope = RotaryTable(model.architecture, torch.float32, model.device)
 
     @property
@@ -81,7 +84,7 @@ class NativeModel:
         Returns:
             The final hidden states, (T, hidden), fp32.
         """
-        if len(ids) > NATIVE_TOKENS:
+        if len(ids) > self._longest:
             with _torch_threads(self._threads):
                 return self._model.forward(ids, slot).float()
         hidden = torch.empty(len(ids), self.architecture.hidden_size)
