@@ -17,8 +17,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from midfill.engine.errors import MidfillError
-
 SOURCES = Path(__file__).parent / "kernels"
 COMPILE_TIMEOUT_S = 300
 _FLAGS = [
@@ -42,8 +40,8 @@ _NATIVE_FLAGS = {
 log = logging.getLogger(__name__)
 
 
-class KernelsUnavailableError(MidfillError):
-    """There is no library for this machine, and the message says why; PyTorch does the work."""
+class KernelsUnavailableError(Exception):
+    """There is no library for this machine, and the message says why; it never leaves the engine."""
 
 
 def build() -> Path:
