@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class KernelsUnavailableError(Exception):
-    """There is no library for this machine, and the message says why; it never leaves the engine."""
+    """There is no library for this machine, and the message says why; stays in the engine."""
 
 
 def build() -> Path:
