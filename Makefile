@@ -7,6 +7,7 @@ PYTHON ?= python3
 MODEL := smollm2-135m
 DEMO := docs/examples/primes.py
 BIN := .venv/bin
+E2E := tests/lsp_server/test_lsp_process.py tests/lsp_server/test_cli_demo.py
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALLED := .venv/installed
 TYPES := build/types/midfill
@@ -33,13 +34,12 @@ check: setup  ## format, lint, types, import contracts, project rules
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest --quiet tests/project
 
-e2e: model  ## run the protocol tests against a real server and the real model
-	@test -d tests/e2e || { echo "there are no tests in tests/e2e yet"; exit 2; }
+e2e: model  ## run the tests that start the real command, as an editor and a terminal do
 	@path="$$($(BIN)/midfill models path $(MODEL))" && \
-		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest tests/e2e $(ARGS)
+		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest $(E2E) $(ARGS)
 
-bench:  ## measure speed (comes with the speed issue)
-	@echo "there are no benchmarks yet: they come with the issue about speed"; exit 2
+bench: model  ## measure how soon the server answers, from the start of its process
+	@$(BIN)/python -P -m midfill.weights.recipes.startup $(ARGS)
 
 wheel: setup  ## build the wheel, install it into a fresh environment, try it in a hostile folder
 	@rm -rf build/lib build/bdist.* build/wheel-env dist

@@ -13,7 +13,8 @@ class StreamingDetokenizer:
     """Turns generated tokens into text; what it returned is never taken back.
 
     Joined, the text is that of all bytes after the first ``skip_bytes``, with U+FFFD for bytes that
-    are no UTF-8. A character whose bytes are not all there yet is held until they are.
+    are no UTF-8. A character whose bytes are not all there yet is held until they are; one that is
+    incomplete at the end is dropped.
 
     Args:
         tokenizer: Gives each token's bytes.
@@ -32,7 +33,3 @@ class StreamingDetokenizer:
         new = token[self._skip_bytes :]
         self._skip_bytes -= len(token) - len(new)
         return self._decoder.decode(new)
-
-    def flush(self) -> str:
-        """What is still held at the end: U+FFFD for an incomplete character, else nothing."""
-        return self._decoder.decode(b"", final=True)

@@ -177,7 +177,7 @@ class EngineHost:
             return
         self._engine = engine
         info = engine.info
-        _log.info("%s is ready: %s on %s (%s)", info.model, info.dtype, info.device, info.dialect)
+        _log.info("%s is ready (%s); %s", info.model, info.dialect, info.device_reason)
         self._publish(Status(State.READY, info.model))
         self._settled.set()
 

@@ -108,9 +108,14 @@ async def serve_tcp(
 
     listener = await asyncio.start_server(connected, host, port)
     for socket in listener.sockets:
-        announce("{}:{}".format(*socket.getsockname()[:2]))
+        announce(shown_address(*socket.getsockname()[:2]))
     async with listener:
         await listener.serve_forever()
+
+
+def shown_address(host: str, port: int) -> str:
+    """``HOST:PORT`` as ``--tcp`` takes it, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _pump(source: int, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 from hypothesis import strategies as st
 
 WORDS = (
@@ -83,3 +85,8 @@ def code_texts(max_fragments: int = 12) -> st.SearchStrategy[str]:
     anything = st.characters(exclude_categories=["Cs"])
     fragments = st.one_of(st.sampled_from(FRAGMENTS), st.sampled_from(WORDS + SPACES), anything)
     return st.lists(fragments, max_size=max_fragments).map("".join)
+
+
+def whole_characters(data: bytes) -> str:
+    """With U+FFFD for bytes that are no UTF-8, but nothing for a character cut off at the end."""
+    return codecs.getincrementaldecoder("utf-8")("replace").decode(data)

@@ -67,6 +67,7 @@ def main(
     open_engine: EngineOpener = midfill.engine.open_engine,
 ) -> int:
     """Run the command and return its exit code; a wrong option raises ``SystemExit(2)``."""
+    _replace_closed_streams()
     args = build_parser(open_engine).parse_args(argv)
     try:
         code: int = args.run(args)
@@ -77,10 +78,25 @@ def main(
         # Python flushes standard output once more at its exit, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUTPUT_CLOSED
+    except UnicodeEncodeError as error:
+        lacking = error.object[error.start : error.end]
+        print(
+            f"midfill: the output is {error.encoding}, which lacks {lacking!a}; "
+            "set PYTHONIOENCODING=utf-8",
+            file=sys.stderr,
+        )
+        return BAD_INPUT
     except (MidfillError, OSError) as error:
         print(f"midfill: {_message(error)}", file=sys.stderr)
         return MODEL_NOT_AVAILABLE if isinstance(error, ModelNotAvailableError) else BAD_INPUT
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Read nothing from, and write nowhere to, a stream that is closed: Python has None for it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _message(error: Exception) -> str:

@@ -6,6 +6,7 @@ middle is ever encoded anew or gets other line ends.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -135,10 +136,12 @@ class SourceFile:
         Raises:
             InvalidRequestError: it came from standard input, is no longer what was read, or its
                 encoding does not give the same bytes back.
-            OSError: the file cannot be read any more.
+            OSError: the file cannot be read any more, or is read-only.
         """
         if self.path is None:
             raise InvalidRequestError("standard input cannot be written: leave out --write")
+        if not os.access(self.path, os.W_OK):  # a rename would ask the folder only
+            raise PermissionError(errno.EACCES, "it is read-only, and was left as it is", self.name)
         if self.path.read_bytes() != self._encode(self.text):
             raise InvalidRequestError(
                 f"{self.name} was left as it is: it changed meanwhile, or is not plain "

@@ -105,6 +105,42 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
     assert process.wait() == 141
 
 
+def test_an_output_that_lacks_a_character_is_bad_input_and_no_traceback(tmp_path: Path) -> None:
+    """As a pipe on Windows, or on a machine without a locale; the message says what to set."""
+    script = (
+        "import sys; from fakes import FakeEngine, writing; from midfill.lsp_server import cli\n"
+        "engine = FakeEngine(writing('\\u00e9'))\n"
+        "sys.exit(cli.main(sys.argv[1:], lambda *_: engine))"
+    )
+    file = tmp_path / "a.py"
+    file.write_text("x = \n", encoding="utf-8")
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", script, "infill", str(file), "--at", "1:5"],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": tests, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"midfill: the output is ascii")
+    assert b"PYTHONIOENCODING=utf-8" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_closed_stream_is_an_empty_one(closed: str, tmp_path: Path) -> None:
+    """Python has None for it; nothing may end with a traceback, and so with "no completion"."""
+    script = f'"$@" {closed}'
+    arguments = {"<&-": ("infill", "-", "--at", "2:1"), ">&-": ("models", "list")}[closed]
+    command = ["sh", "-c", script, "sh", *COMMAND, *arguments]
+    done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path)
+    said = {
+        "<&-": b"midfill: line 2 is not in standard input: it has the lines 1 to 1\n",
+        ">&-": b"",
+    }[closed]
+    assert (done.stderr, done.returncode) == (said, 2 if said else 0)
+
+
 def test_help_is_there_at_once(tmp_path: Path) -> None:
     """150 ms of processor time, measured at 100 on two slow cores; the best of five is compared."""
     script = "import time; from midfill.lsp_server import cli; cli.build_parser().format_help()"

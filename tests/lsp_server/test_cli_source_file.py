@@ -190,6 +190,17 @@ def test_a_file_that_changed_meanwhile_is_not_written(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "saved by the editor"
 
 
+def test_a_read_only_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename needs the folder's permission only, but the file says no."""
+    path = tmp_path / "a.py"
+    path.write_text("old", encoding="utf-8")
+    monkeypatch.setattr(os, "access", lambda file, mode: (Path(file), mode) != (path, os.W_OK))
+    with pytest.raises(PermissionError) as refused:
+        read_source(str(path)).require_rewritable()
+    assert refused.value.filename == str(path)
+    assert path.read_text(encoding="utf-8") == "old"
+
+
 def test_writing_keeps_mode_and_symbolic_link(tmp_path: Path) -> None:
     """The link's target gets the text; an executable stays one."""
     target, link = tmp_path / "bin" / "tool", tmp_path / "link"

@@ -15,7 +15,7 @@ from lsp_lab import item
 
 from midfill.lsp_server.engine_host import EngineHost
 from midfill.lsp_server.server import MidfillServer
-from midfill.lsp_server.transport import PipeWriter, serve_pipes, serve_tcp
+from midfill.lsp_server.transport import PipeWriter, serve_pipes, serve_tcp, shown_address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -103,6 +103,12 @@ async def test_a_client_that_reads_no_more_is_written_to_in_vain() -> None:
     writer.write(b"x")
     writer.write(b"y" * 100_000)
     writer.close()
+
+
+def test_an_ipv6_address_is_told_as_it_is_given() -> None:
+    """In brackets, so that the port can be told from it."""
+    assert shown_address("::1", 80) == "[::1]:80"
+    assert shown_address("127.0.0.1", 80) == "127.0.0.1:80"
 
 
 async def test_clients_over_tcp_share_one_engine_and_nothing_else() -> None:

@@ -152,7 +152,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise CorruptModelError(f"{file} is missing") from error
+        raise CorruptModelError(f"{file} is missing; a Hugging Face model has one") from error
     except ValueError as error:
         raise CorruptModelError(f"{file} is not JSON: {error}") from error
     if not isinstance(value, dict):
