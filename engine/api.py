@@ -263,7 +263,7 @@ class EngineConfig:
     dialect: str | None = None
     """A name from engine.infilling.DIALECTS; None chooses by the model."""
     dtype: str = "auto"
-    """auto, bf16 or fp32."""
+    """auto, bf16, fp32, and on a processor int8 or int4."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     threads: int = 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from midfill.engine.byte_index import ByteIndex
     from midfill.engine.infilling import Prompter
     from midfill.engine.kv_cache import KVCache
-    from midfill.engine.model import LlamaModel
+    from midfill.engine.model import Decoder
     from midfill.engine.prefill import Prefiller
     from midfill.engine.scheduler import Job
     from midfill.engine.tokenizer import Tokenizer
@@ -32,7 +32,7 @@ _MARGIN = 16
 class Machine:
     """What every completion of a model shares."""
 
-    model: LlamaModel
+    model: Decoder
     tokenizer: Tokenizer
     index: ByteIndex
     prompter: Prompter

@@ -43,6 +43,11 @@ class Slot:
         return self._ids[: self.length]
 
     @property
+    def keys_values(self) -> torch.Tensor:
+        """All of them, (2, L, Hkv, capacity, D), until ``reserve`` moves them."""
+        return self._kv
+
+    @property
     def nbytes(self) -> int:
         """Bytes reserved for keys and values."""
         return self._kv.nbytes

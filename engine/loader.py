@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from midfill.weights.architecture import Checkpoint
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+QUANTIZED = ("int8", "int4")
+"""Formats of the native kernels' weights; around them a model runs as with ``auto``."""
 DEVICES = ("cpu", "cuda", "mps")
 
 
@@ -28,6 +30,9 @@ class Placement:
     dtype: torch.dtype
     dtype_name: str
     reason: str
+    device_reason: str = ""
+    formats: str = "auto"
+    """What was asked for: auto, or a name from DTYPES or QUANTIZED."""
 
 
 def choose_placement(device: str, dtype: str) -> Placement:
@@ -43,6 +48,8 @@ def choose_placement(device: str, dtype: str) -> Placement:
         DTYPES[dtype_name],
         dtype_name,
         f"{device_reason}; {dtype_reason}",
+        device_reason,
+        dtype,
     )
 
 
@@ -108,8 +115,14 @@ def _choose_device(device: str) -> tuple[str, str]:
 def _choose_dtype(dtype: str, device: str) -> tuple[str, str]:
     if dtype in DTYPES:
         return dtype, f"{dtype}: asked for"
-    if dtype != "auto":
-        raise InvalidRequestError(f"dtype is {dtype!r}; it must be auto, {', '.join(DTYPES)}")
+    if dtype in QUANTIZED and device != "cpu":
+        raise InvalidRequestError(
+            f"dtype is {dtype!r} and the device {device}; on an accelerator it must be auto,"
+            f" {', '.join(DTYPES)}"
+        )
+    if dtype not in ("auto", *QUANTIZED):
+        names = ", ".join((*DTYPES, *QUANTIZED))
+        raise InvalidRequestError(f"dtype is {dtype!r}; it must be auto, {names}")
     if device != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return "bf16", "bf16: native here, half the memory traffic of fp32"
     return "fp32", "fp32: this processor has no bf16 arithmetic"

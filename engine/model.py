@@ -10,7 +10,7 @@ Axes: T new tokens, S cached tokens, Hq query heads, Hkv key/value heads, D head
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch.nn.functional import embedding, rms_norm, scaled_dot_product_attention, silu
@@ -54,6 +54,38 @@ class _Places:
     cos: torch.Tensor
     sin: torch.Tensor
     mask: torch.Tensor | None
+
+
+class Decoder(Protocol):
+    """What completions need of a model: ``LlamaModel``, or the same with native kernels."""
+
+    @property
+    def architecture(self) -> LlamaArchitecture:
+        """Its shape."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of keys and values."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything lives."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """Weights in all matrices and norms, a tied head counted once."""
+        ...
+
+    def forward(self, ids: Sequence[int], slot: Slot) -> torch.Tensor:
+        """Run T new tokens behind a slot's S cached ones; final hidden states, (T, hidden)."""
+        ...
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Next-token logits in fp32, (T, V), of final hidden states (T, hidden)."""
+        ...
 
 
 class LlamaModel:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from midfill.engine.kv_cache import Slot
-    from midfill.engine.model import LlamaModel
+    from midfill.engine.model import Decoder
 
 CHUNK_MS = 50.0
 """How long one forward pass of the prompt should take at most."""
@@ -31,7 +31,7 @@ class Prefiller:
         chunk: Tokens at most in one forward pass; 0 lets the rate decide.
     """
 
-    def __init__(self, model: LlamaModel, chunk: int = 0) -> None:
+    def __init__(self, model: Decoder, chunk: int = 0) -> None:
         self._model = model
         self._fixed = chunk
         self._tokens_per_ms = 0.0

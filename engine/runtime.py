@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from midfill.engine.acceleration import accelerate, use_threads
 from midfill.engine.api import EngineInfo
 from midfill.engine.byte_index import ByteIndex
 from midfill.engine.errors import (
@@ -47,7 +48,7 @@ class Runtime:
         self._info = info
         self._scheduler = Scheduler(
             lambda job: Generation(machine, job).run(),
-            prepare=lambda: _use_threads(threads),
+            prepare=lambda: use_threads(machine.model, _thread_count(threads)),
         )
 
     @property
@@ -93,7 +94,9 @@ def start_runtime(
     dialect = _dialect(checkpoint, tokenizer, config.dialect)
     prompter = Prompter(dialect, tokenizer, checkpoint.name)
     placement = choose_placement(config.device, config.dtype)
-    model = load_model(checkpoint, placement, lambda share: report("reading weights", share))
+    loaded = load_model(checkpoint, placement, lambda share: report("reading weights", share))
+    accelerated = accelerate(loaded, checkpoint, placement, _thread_count(config.threads))
+    model = accelerated.model
     slots = [Slot(model.architecture, model.dtype, model.device) for _ in range(config.cache_slots)]
     machine = Machine(
         model=model,
@@ -109,9 +112,9 @@ def start_runtime(
         dialect=dialect.name,
         parameters=model.parameters,
         context_length=context_length,
-        dtype=placement.dtype_name,
+        dtype=accelerated.dtype_name,
         device=str(placement.device),
-        device_reason=placement.reason,
+        device_reason=accelerated.reason,
     )
     return Runtime(machine, info, config.threads)
 
@@ -152,7 +155,7 @@ def _check_vocabulary(checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
         )
 
 
-def _use_threads(threads: int) -> None:
-    """Set for the calling thread; 0 takes what torch found, but no more than we may run on."""
+def _thread_count(threads: int) -> int:
+    """The number asked for; for 0 what torch found, but no more than we may run on."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(threads or min(torch.get_num_threads(), allowed or 1))
+    return threads or min(torch.get_num_threads(), allowed or 1)

@@ -132,7 +132,7 @@ class Settings:
     """A name from `midfill models list`, a GGUF file or a Hugging Face folder."""
     dialect: str | None = _ENGINE.dialect
     """How infilling prompts are built; null: by the model."""
-    dtype: Literal["auto", "bf16", "fp32"] = "auto"
+    dtype: Literal["auto", "bf16", "fp32", "int8", "int4"] = "auto"
     """Of the model's arithmetic."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the model runs."""

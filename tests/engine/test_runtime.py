@@ -17,7 +17,7 @@ from tiny_tokenizers import (
     train_sentencepiece,
 )
 
-from midfill.engine import open_engine
+from midfill.engine import acceleration, open_engine
 from midfill.engine.api import (
     CompletionRequest,
     EngineConfig,
@@ -33,6 +33,7 @@ from midfill.engine.errors import (
     InvalidRequestError,
     ModelNotFoundError,
 )
+from midfill.engine.kernel_build import KernelsUnavailableError
 from midfill.engine.runtime import LONGEST_CONTEXT, Runtime, open_runtime, start_runtime
 from midfill.weights.architecture import SentencePieceModel
 
@@ -76,7 +77,7 @@ def test_an_engine_says_what_was_opened(start: Open) -> None:
         context_length=2048,
         dtype="fp32",
         device="cpu",
-        device_reason="cpu: asked for; fp32: asked for",
+        device_reason="cpu: asked for; fp32: asked for; native kernels",
     )
     assert info.parameters == sum(
         source.array.size for source in tiny_checkpoint().tensors.values()
@@ -259,6 +260,17 @@ def test_a_newer_request_of_a_document_supersedes_the_older(
     ]
 
 
+@pytest.fixture
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch computes everything, with all threads."""
+
+    def unavailable() -> None:
+        raise KernelsUnavailableError("no C compiler")
+
+    monkeypatch.setattr(acceleration, "load", unavailable)
+
+
+@pytest.mark.usefixtures("without_kernels")
 @pytest.mark.parametrize(("threads", "cores", "expected"), [(3, 8, 3), (0, 1, 1), (0, 64, 4)])
 def test_arithmetic_uses_the_cores_that_we_may_use(
     start: Open, monkeypatch: pytest.MonkeyPatch, threads: int, cores: int, expected: int
@@ -272,6 +284,7 @@ def test_arithmetic_uses_the_cores_that_we_may_use(
     assert chosen == [expected]
 
 
+@pytest.mark.usefixtures("without_kernels")
 def test_where_cores_cannot_be_counted_by_process_all_are_taken(
     start: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

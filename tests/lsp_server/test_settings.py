@@ -99,7 +99,7 @@ def test_null_means_not_set() -> None:
         (
             {"dtype": ["bf16"]},
             "midfill.dtype cannot be ['bf16']; "
-            'allowed: "auto", "bf16", "fp32". Using the default, "auto"',
+            'allowed: "auto", "bf16", "fp32", "int8", "int4". Using the default, "auto"',
         ),
         (
             {"threads": True},

@@ -1,0 +1,110 @@
+/* A block of the cache against the queries of one head: where attention spends its time.
+ *
+ * Vectors of 16 floats are the compilers' own (gcc, clang); they become whatever the processor has.
+ */
+#include "attention_block.h"
+
+#include "scalar.h"
+
+enum { LANES = 16 };
+typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+typedef uint32_t words __attribute__((vector_size(4 * LANES)));
+
+void widen_bf16(const uint16_t *restrict values, int64_t n, float *restrict out) {
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        words wide = __builtin_convertvector(*(const halves *)(values + i), words) << 16;
+        *(lanes *)(out + i) = (lanes)wide;
+    }
+    for (; i < n; i++) out[i] = from_bf16(values[i]);
+}
+
+/* Lanes of two vectors added crosswise, so that each lane of the result sums two of one vector. */
+#define FOLD(a, b, ...)                                    \
+    (__builtin_shufflevector(a, b, __VA_ARGS__))
+#define LOW_1 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define HIGH_1 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+#define LOW_2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define HIGH_2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define LOW_4 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define HIGH_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define LOW_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define HIGH_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define ADD(a, b, n) (FOLD(a, b, LOW_##n) + FOLD(a, b, HIGH_##n))
+
+/* Lane i of the result is the sum of all lanes of sums[i]. */
+static inline lanes sum_each(lanes *sums) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) sums[i] = ADD(sums[2 * i], sums[2 * i + 1], 1);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) sums[i] = ADD(sums[2 * i], sums[2 * i + 1], 2);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) sums[i] = ADD(sums[2 * i], sums[2 * i + 1], 4);
+    return ADD(sums[0], sums[1], 8);
+}
+
+/* The scores of 16 positions. */
+static inline lanes score_16(const float *query, const float *keys, int64_t width) {
+    lanes sums[LANES] = {0};
+    for (int64_t i = 0; i < width; i += LANES) {
+        lanes part = *(const lanes *)(query + i);
+#pragma GCC unroll 16
+        for (int j = 0; j < LANES; j++) sums[j] += part * *(const lanes *)(keys + j * width + i);
+    }
+    return sum_each(sums);
+}
+
+static void score_any(const float *restrict query, const float *restrict keys, int64_t width,
+                      float *restrict scores) {
+    for (int64_t j = 0; j < BLOCK; j++) {
+        float sum = 0;
+        for (int64_t i = 0; i < width; i++) sum += query[i] * keys[j * width + i];
+        scores[j] = sum;
+    }
+}
+
+void score(const float *query, const float *keys, int64_t seen, int64_t width, float *scores) {
+    if (width % LANES)
+        score_any(query, keys, width, scores);
+    else
+        for (int64_t j = 0; j < seen; j += LANES)
+            *(lanes *)(scores + j) = score_16(query, keys + j * width, width);
+}
+
+void update_softmax(float *restrict scores, float *restrict state, int64_t width) {
+    float largest = state[0], sum = 0;
+#pragma omp simd reduction(max : largest)
+    for (int j = 0; j < BLOCK; j++) largest = scores[j] > largest ? scores[j] : largest;
+#pragma omp simd reduction(+ : sum)
+    for (int j = 0; j < BLOCK; j++) {
+        scores[j] = exponential(scores[j] - largest);
+        sum += scores[j];
+    }
+    float correction = exponential(state[0] - largest);
+    state[0] = largest;
+    state[1] = state[1] * correction + sum;
+    for (int64_t i = 0; i < width; i++) state[2 + i] *= correction;
+}
+
+/* `count` vectors of each value at once, so that their sums stay in registers. */
+static inline void add_lanes(const float *weights, const float *values, int64_t seen,
+                             int64_t width, int count, float *out) {
+    lanes sums[4];
+    for (int i = 0; i < count; i++) sums[i] = *(lanes *)(out + i * LANES);
+    for (int64_t j = 0; j < seen; j++)
+        for (int i = 0; i < count; i++)
+            sums[i] += weights[j] * *(const lanes *)(values + j * width + i * LANES);
+    for (int i = 0; i < count; i++) *(lanes *)(out + i * LANES) = sums[i];
+}
+
+void add_weighted(const float *restrict weights, const float *restrict values, int64_t seen,
+                  int64_t width, float *restrict out) {
+    int64_t i = 0;
+    for (; i + 4 * LANES <= width; i += 4 * LANES)
+        add_lanes(weights, values + i, seen, width, 4, out + i);
+    for (; i + LANES <= width; i += LANES)
+        add_lanes(weights, values + i, seen, width, 1, out + i);
+    for (; i < width; i++)
+        for (int64_t j = 0; j < seen; j++) out[i] += weights[j] * values[j * width + i];
+}

@@ -1,0 +1,36 @@
+/* A block of the cache against the queries of one head. */
+#ifndef MIDFILL_ATTENTION_BLOCK_H
+#define MIDFILL_ATTENTION_BLOCK_H
+
+#include <stdint.h>
+
+enum { BLOCK = 64, ROWS = 8 }; /* positions; queries at once */
+static const float NOTHING_YET = -1e30f; /* a maximum, or a score that weighs nothing */
+
+void widen_bf16(const uint16_t *restrict values, int64_t n, float *restrict out);
+
+/* The scores, (BLOCK), of one query (width) and keys (BLOCK, width); only `seen` positions count
+ * and keys past them may hold anything. */
+void score(const float *query, const float *keys, int64_t seen, int64_t width, float *scores);
+
+/* Turns scores into weights under the maximum so far, and rescales what was summed before.
+ * state: maximum, sum, weighted values (width). */
+void update_softmax(float *restrict scores, float *restrict state, int64_t width);
+
+/* Adds the weighted values (BLOCK, width) to out (width). */
+void add_weighted(const float *restrict weights, const float *restrict values, int64_t seen,
+                  int64_t width, float *restrict out);
+
+/* The same with AVX-512, where the processor has it: all in bf16, several queries at once. */
+int has_fast_attention(int64_t width);
+void round_to_bf16(const float *values, int64_t n, uint16_t *out); /* n: a multiple of 16 */
+
+/* Scores (rows, BLOCK) of `count` keys; those behind are of the last one again. */
+void score_rows(const uint16_t *queries, int64_t rows, const uint16_t *keys, int64_t count,
+                int64_t width, float *scores);
+
+/* Adds to up to ROWS vectors out[row]; weights (rows, BLOCK) past `count` must be 0. */
+void add_weighted_rows(const uint16_t *weights, int64_t rows, const uint16_t *values,
+                       int64_t count, int64_t width, float *const *out);
+
+#endif

@@ -1,0 +1,131 @@
+/* Matrices times a few vectors, in C that compilers turn into vector code. */
+#include "midfill.h"
+#include "scalar.h"
+
+static int64_t groups_of(const struct matrix *matrix) { return (matrix->cols + GROUP - 1) / GROUP; }
+
+int64_t panels_of(const struct matrix *matrix) { return (matrix->rows + PANEL - 1) / PANEL; }
+
+int wants_quants(const struct matrix *matrix) {
+    return has_fast_panels() && (matrix->format == INT8 || matrix->format == INT4);
+}
+
+static const uint8_t *panel_at(const struct matrix *matrix, int64_t panel) {
+    int64_t group_bytes = matrix->format == INT8 ? PANEL * (GROUP + 2) : PANEL * (GROUP / 2 + 4);
+    int64_t bytes = (groups_of(matrix) * group_bytes + 63) / 64 * 64;
+    return (const uint8_t *)matrix->data + panel * bytes;
+}
+
+/* One group's quants as [column][row]. */
+static void spread_int8(const uint8_t *q, float out[GROUP][PANEL]) {
+    for (int column = 0; column < GROUP; column++)
+        for (int row = 0; row < PANEL; row++)
+            out[column][row] = (float)(q[(column / 4 * PANEL + row) * 4 + column % 4] - 128);
+}
+
+static void spread_int4(const uint8_t *q, float out[GROUP][PANEL]) {
+    for (int column = 0; column < GROUP / 2; column++)
+        for (int row = 0; row < PANEL; row++) {
+            uint8_t byte = q[(column / 4 * PANEL + row) * 4 + column % 4];
+            out[column][row] = (float)(byte & 15);
+            out[column + GROUP / 2][row] = (float)(byte >> 4);
+        }
+}
+
+/* One group's weights as [column][row]. */
+static void read_group(const struct matrix *matrix, const uint8_t *panel, int64_t group,
+                       float out[GROUP][PANEL]) {
+    int64_t groups = groups_of(matrix), q_bytes = PANEL * (matrix->format == INT8 ? 32 : 16);
+    const uint16_t *scales = (const uint16_t *)(panel + groups * q_bytes) + group * PANEL;
+    float scale[PANEL], offset[PANEL];
+    for (int row = 0; row < PANEL; row++) {
+        scale[row] = from_fp16(scales[row]);
+        offset[row] = matrix->format == INT8 ? 0 : from_fp16(scales[groups * PANEL + row]);
+    }
+    if (matrix->format == INT8)
+        spread_int8(panel + group * q_bytes, out);
+    else
+        spread_int4(panel + group * q_bytes, out);
+    for (int column = 0; column < GROUP; column++)
+        for (int row = 0; row < PANEL; row++)
+            out[column][row] = out[column][row] * scale[row] + offset[row];
+}
+
+static void multiply_grouped(const struct matrix *matrix, const uint8_t *panel,
+                             const struct activations *x, float y[MAX_TOKENS][PANEL]) {
+    float weights[GROUP][PANEL];
+    memset(y, 0, sizeof(float) * MAX_TOKENS * PANEL);
+    for (int64_t group = 0; group < groups_of(matrix); group++) {
+        read_group(matrix, panel, group, weights);
+        for (int64_t token = 0; token < x->tokens; token++) {
+            const float *values = x->values + token * x->stride + group * GROUP;
+            for (int column = 0; column < GROUP; column++)
+                for (int row = 0; row < PANEL; row++)
+                    y[token][row] += weights[column][row] * values[column];
+        }
+    }
+}
+
+static float dot_f32(const float *restrict weights, const float *restrict x, int64_t n) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++) sum += weights[i] * x[i];
+    return sum;
+}
+
+static float dot_bf16(const uint16_t *restrict weights, const float *restrict x, int64_t n) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++) sum += from_bf16(weights[i]) * x[i];
+    return sum;
+}
+
+static void multiply_dense(const struct matrix *matrix, int64_t panel, const struct activations *x,
+                           float y[MAX_TOKENS][PANEL]) {
+    int64_t first = panel * PANEL, n = matrix->cols;
+    int64_t rows = matrix->rows - first < PANEL ? matrix->rows - first : PANEL;
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t token = 0; token < x->tokens; token++) {
+            const float *values = x->values + token * x->stride;
+            int64_t start = (first + row) * n;
+            y[token][row] = matrix->format == BF16
+                                ? dot_bf16((const uint16_t *)matrix->data + start, values, n)
+                                : dot_f32((const float *)matrix->data + start, values, n);
+        }
+}
+
+/* y = W x for the 16 rows of a panel; rows past the matrix's last hold anything. */
+void multiply_panel(const struct matrix *matrix, int64_t panel, const struct activations *x,
+                    float y[MAX_TOKENS][PANEL]) {
+    if (matrix->format == F32 || matrix->format == BF16)
+        multiply_dense(matrix, panel, x, y);
+    else if (!has_fast_panels())
+        multiply_grouped(matrix, panel_at(matrix, panel), x, y);
+    else if (matrix->format == INT8)
+        multiply_int8_panel(panel_at(matrix, panel), x, y);
+    else
+        multiply_int4_panel(panel_at(matrix, panel), x, y);
+}
+
+static void grouped_row(const struct matrix *matrix, int64_t row, float *out) {
+    float weights[GROUP][PANEL];
+    for (int64_t group = 0; group < groups_of(matrix); group++) {
+        read_group(matrix, panel_at(matrix, row / PANEL), group, weights);
+        int64_t rest = matrix->cols - group * GROUP;
+        for (int64_t column = 0; column < GROUP && column < rest; column++)
+            out[group * GROUP + column] = weights[column][row % PANEL];
+    }
+}
+
+/* One row as fp32, (cols). */
+void matrix_row(const struct matrix *matrix, int64_t row, float *out) {
+    int64_t n = matrix->cols;
+    if (matrix->format == F32) {
+        memcpy(out, (const float *)matrix->data + row * n, (size_t)n * sizeof *out);
+    } else if (matrix->format == BF16) {
+        const uint16_t *weights = (const uint16_t *)matrix->data + row * n;
+        for (int64_t i = 0; i < n; i++) out[i] = from_bf16(weights[i]);
+    } else {
+        grouped_row(matrix, row, out);
+    }
+}

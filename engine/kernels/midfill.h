@@ -1,0 +1,115 @@
+/* One forward pass of a Llama decoder for a few tokens, for processors.
+ *
+ * Everything is fp32 between matrices. A matrix is (rows, cols), y = W x, in one of these formats:
+ *   F32, BF16  rows one after another, as torch stores them;
+ *   INT8       panels of 16 rows; a row's weights in groups of 32: w = scale * (q - 128);
+ *   INT4       the same with w = scale * q + offset.
+ * Bytes of a panel, columns padded to whole groups, rows to whole panels, its size to 64:
+ *   INT8  q[group][8][16 rows][4 columns], then fp16 scale[group][16 rows]
+ *   INT4  q[group][4][16 rows][4 columns], a byte holds columns c (low) and c + 16 (high),
+ *         then fp16 scale[group][16 rows], then fp16 offset[group][16 rows]
+ * With rows in the lanes of a vector nothing is ever summed across lanes.
+ */
+#ifndef MIDFILL_H
+#define MIDFILL_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MAX_TOKENS = 8, PANEL = 16, GROUP = 32, MAX_SPLITS = 32 };
+enum format { F32, BF16, INT8, INT4 };
+
+struct matrix {
+    const void *data;
+    int64_t rows, cols;
+    int64_t format;
+};
+
+struct layer {
+    const float *input_layernorm, *post_attention_layernorm;
+    struct matrix qkv_proj, o_proj, gate_proj, up_proj, down_proj;
+};
+
+struct decoder {
+    int64_t layers, hidden, intermediate, query_heads, kv_heads, head_dim;
+    float rms_norm_eps;
+    struct matrix embed_tokens, lm_head;
+    const float *norm;
+    const struct layer *layer;
+};
+
+/* Where keys and values are: (2, layers, kv_heads, capacity, head_dim), and how many are there. */
+struct cache {
+    void *data;
+    int64_t format; /* F32 or BF16 */
+    int64_t capacity, length;
+};
+
+/* What one thread multiplies with: up to MAX_TOKENS vectors, also in groups of 32 signed bytes. */
+struct activations {
+    int64_t tokens, cols, stride; /* stride: cols padded to whole groups; the padding is 0 */
+    float *values;                /* [token][stride] */
+    int8_t *quants;               /* [token][stride], values = scales * quants, if wanted */
+    float *scales;                /* [token][stride / GROUP] */
+    int32_t *sums;                /* of the quants of each group */
+};
+
+/* matrix.c */
+int wants_quants(const struct matrix *matrix);
+int64_t panels_of(const struct matrix *matrix);
+void matrix_row(const struct matrix *matrix, int64_t row, float *out);
+void multiply_panel(const struct matrix *matrix, int64_t panel, const struct activations *x,
+                    float y[MAX_TOKENS][PANEL]);
+
+/* matrix_avx512.c */
+int has_fast_panels(void);
+void multiply_int8_panel(const uint8_t *panel, const struct activations *x,
+                         float y[MAX_TOKENS][PANEL]);
+void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
+                         float y[MAX_TOKENS][PANEL]);
+
+/* activations.c */
+void normalize(const float *x, const float *weight, float eps, int64_t n, float *out);
+void quantize(struct activations *x);
+void activate(float gate[PANEL], const float up[PANEL]);
+
+/* attention.c */
+struct attention {
+    const struct decoder *decoder;
+    struct cache cache;
+    int64_t tokens, splits;
+    const float *cos, *sin; /* [token][head_dim]; the first half of each sine is negated */
+    const float *heads;     /* [token][queries, keys, values] */
+    float *partial;         /* [token][query head][split][2 + head_dim]: maximum, sum, values */
+    float *scratch;         /* of the thread, attention_scratch_bytes() */
+};
+int64_t attention_splits(int64_t positions);
+size_t attention_scratch_bytes(const struct decoder *decoder);
+void attend(const struct attention *a, int64_t layer, int64_t kv_head, int64_t split);
+void merge_splits(const struct attention *a, int64_t token, float *out);
+
+/* pool.c */
+struct pool;
+struct share {
+    int64_t phase, serial; /* serial: of the phase, over all runs */
+    int64_t thread, first, end;
+};
+struct work {
+    int64_t (*units)(void *context, int64_t phase); /* at most 2^24 - 1; 0 for a strange phase */
+    void (*run)(void *context, struct share share);
+    void *context;
+};
+struct pool *pool_open(int64_t threads, struct work work);
+void pool_run(struct pool *pool, int64_t phases);
+void pool_close(struct pool *pool);
+
+/* Called from Python. */
+struct session;
+struct session *midfill_open(const struct decoder *decoder, int64_t threads);
+void midfill_forward(struct session *session, const int64_t *ids, int64_t tokens,
+                     const struct cache *cache, const float *cos, const float *sin, float *hidden);
+void midfill_logits(struct session *session, const float *hidden, int64_t tokens, float *logits);
+void midfill_close(struct session *session);
+
+#endif

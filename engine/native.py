@@ -1,0 +1,129 @@
+"""A decoder whose small forward passes run in native kernels; see ``kernels/midfill.h``.
+
+Decoding a token reads every weight once, so its time is that of memory plus whatever surrounds the
+arithmetic; here that is one call. Long prompts are bound by arithmetic and stay with PyTorch.
+"""
+
+from __future__ import annotations
+
+import weakref
+from contextlib import contextmanager
+from ctypes import byref
+from typing import TYPE_CHECKING
+
+import torch
+
+from midfill.engine.kernel_calls import FORMATS, MAX_TOKENS, CCache
+from midfill.engine.rope import RotaryTable
+
+if TYPE_CHECKING:
+    import ctypes
+    from collections.abc import Iterator, Sequence
+
+    from midfill.engine.kv_cache import Slot
+    from midfill.engine.model import LlamaModel
+    from midfill.engine.native_weights import NativeWeights
+    from midfill.weights.architecture import LlamaArchitecture
+
+NATIVE_TOKENS = 32
+"""The longest forward pass that runs natively in calls of ``MAX_TOKENS``, where the processor has
+arithmetic for quantized weights. Elsewhere it is one call: PyTorch is faster at more."""
+
+
+class NativeModel:
+    """A ``LlamaModel`` for processors, with the same contract; hidden states are fp32.
+
+    Args:
+        model: The decoder in PyTorch, for long passes.
+        weights: The same weights for the kernels.
+        threads: Of the kernels, and of PyTorch in long passes.
+        library: The kernels, from ``kernel_calls.load``.
+    """
+
+    def __init__(
+        self, model: LlamaModel, weights: NativeWeights, threads: int, library: ctypes.CDLL
+    ) -> None:
+        self._model, self._weights, self._library = model, weights, library
+        self._threads = threads
+        self._session = self._library.midfill_open(byref(weights.decoder), threads)
+        if not self._session:
+            raise MemoryError("too little memory for the buffers of the kernels")
+        weakref.finalize(self, self._library.midfill_close, self._session)
+        quantized = weights.format in ("int8", "int4")
+        self._longest = NATIVE_TOKENS if quantized and library.has_fast_panels() else MAX_TOKENS
+        self._rope = RotaryTable(model.architecture, torch.float32, model.device)
+
+    @property
+    def architecture(self) -> LlamaArchitecture:
+        """Of the decoder."""
+        return self._model.architecture
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of keys and values."""
+        return self._model.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything lives: the CPU."""
+        return self._model.device
+
+    @property
+    def parameters(self) -> int:
+        """Weights in all matrices and norms, a tied head counted once."""
+        return self._model.parameters
+
+    @property
+    def format(self) -> str:
+        """Of most weights: bf16, fp32, int8 or int4."""
+        return self._weights.format
+
+    def forward(self, ids: Sequence[int], slot: Slot) -> torch.Tensor:
+        """Run T new tokens behind a slot's S cached ones, and cache them.
+
+        Returns:
+            The final hidden states, (T, hidden), fp32.
+        """
+        if len(ids) > self._longest:
+            with _torch_threads(self._threads):
+                return self._model.forward(ids, slot).float()
+        hidden = torch.empty(len(ids), self.architecture.hidden_size)
+        for first in range(0, len(ids), MAX_TOKENS):
+            self._forward(ids[first : first + MAX_TOKENS], slot, hidden[first:])
+        return hidden
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Next-token logits in fp32, (T, V), of final hidden states (T, hidden)."""
+        hidden = hidden.float().contiguous()
+        logits = torch.empty(len(hidden), self.architecture.vocab_size)
+        for first in range(0, len(hidden), MAX_TOKENS):
+            rows = hidden[first : first + MAX_TOKENS]
+            self._library.midfill_logits(
+                self._session, rows.data_ptr(), len(rows), logits[first:].data_ptr()
+            )
+        return logits
+
+    def _forward(self, ids: Sequence[int], slot: Slot, hidden: torch.Tensor) -> None:
+        """Up to MAX_TOKENS tokens; their states are written to the first rows of ``hidden``."""
+        assert 0 <= min(ids) <= max(ids) < self.architecture.vocab_size, ids
+        stop = slot.length + len(ids)
+        slot.reserve(stop)
+        kv = slot.keys_values
+        cache = CCache(kv.data_ptr(), FORMATS[kv.dtype], kv.shape[3], slot.length)
+        cos, sin = self._rope.at(slot.length, stop)
+        tokens = torch.tensor(ids)
+        self._library.midfill_forward(
+            *(self._session, tokens.data_ptr(), len(ids), byref(cache)),
+            *(cos.data_ptr(), sin.data_ptr(), hidden.data_ptr()),
+        )
+        slot.append(ids)
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,169 @@
+"""Matrices in groups of 32 weights along the input, and the panels that the kernels read.
+
+A group is one scale, for 4 bits also one offset, and 32 small integers q::
+
+    int8    w = scale * (q - 128)       q is 0 to 255      8.5 bits a weight
+    int4    w = scale * q + offset      q is 0 to 15         5 bits a weight
+
+These hold what GGUF's Q8_0, Q4_0 and Q4_1 hold, bit for bit. The layout of a panel stands in
+``kernels/midfill.h``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+GROUP = 32
+PANEL = 16
+"""Rows of a panel."""
+_ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedMatrix:
+    """A quantized matrix of (rows, columns); columns are padded to whole groups."""
+
+    columns: int
+    quants: NDArray[np.uint8]
+    """(rows, groups, 32), or (rows, groups, 16) with column c in the low half of byte c and column
+    c + 16 in the high half."""
+    scales: NDArray[np.float16]
+    """(rows, groups)."""
+    offsets: NDArray[np.float16] | None
+    """(rows, groups), for 4 bits."""
+
+    @property
+    def rows(self) -> int:
+        """Out features."""
+        return len(self.quants)
+
+    @property
+    def bits(self) -> int:
+        """Of a quant: 8 or 4."""
+        return 8 if self.offsets is None else 4
+
+
+def from_blocks(type_name: str, blocks: NDArray[np.uint8]) -> GroupedMatrix | None:
+    """A GGUF matrix without loss, from its blocks (rows, bytes); None for any other type.
+
+    Blocks are laid out as in ggml-common.h: Q8_0 is ``fp16 d, int8 q[32]``, Q4_1 is ``fp16 d,
+    fp16 m, uint8 q[16]``, and Q4_0 is ``fp16 d, uint8 q[16]`` with w = d * (q - 8).
+    """
+    read = {"Q8_0": _from_q8_0, "Q4_0": _from_q4_0, "Q4_1": _from_q4_1}.get(type_name)
+    return None if read is None else read(blocks)
+
+
+def quantize(weight: torch.Tensor, bits: int) -> GroupedMatrix:
+    """The nearest grouped matrix to ``weight`` (rows, columns), each group by its own range."""
+    rows, columns = weight.shape
+    padded = torch.nn.functional.pad(weight.float(), (0, -columns % GROUP))
+    groups = padded.view(rows, -1, GROUP).numpy()
+    return (_quantize_int8 if bits == 8 else _quantize_int4)(groups, columns)
+
+
+def dequantize(matrix: GroupedMatrix) -> NDArray[np.float32]:
+    """The values, (rows, columns), fp32."""
+    scales = matrix.scales.astype(np.float32)[..., None]
+    if matrix.offsets is None:
+        values = (matrix.quants.astype(np.float32) - 128) * scales
+    else:
+        quants = np.concatenate((matrix.quants & 15, matrix.quants >> 4), -1)
+        values = quants * scales + matrix.offsets.astype(np.float32)[..., None]
+    return values.reshape(matrix.rows, -1)[:, : matrix.columns]
+
+
+def stack(parts: Sequence[GroupedMatrix]) -> GroupedMatrix:
+    """Matrices of the same width and bits, one below the other."""
+    offsets = [part.offsets for part in parts if part.offsets is not None]
+    return GroupedMatrix(
+        parts[0].columns,
+        np.concatenate([part.quants for part in parts]),
+        np.concatenate([part.scales for part in parts]),
+        np.concatenate(offsets) if offsets else None,
+    )
+
+
+def packed_bytes(rows: int, columns: int, bits: int) -> int:
+    """Of all panels of such a matrix; a panel's size is a multiple of 64."""
+    group_bytes = PANEL * (GROUP + 2 if bits == 8 else GROUP // 2 + 4)
+    panel = -(-columns // GROUP) * group_bytes
+    return -(-rows // PANEL) * (-(-panel // _ALIGNMENT) * _ALIGNMENT)
+
+
+def pack(matrix: GroupedMatrix, out: NDArray[np.uint8]) -> None:
+    """Write the panels of ``kernels/midfill.h`` to ``out``, (packed_bytes,)."""
+    panels, groups = -(-matrix.rows // PANEL), matrix.scales.shape[1]
+    quads = matrix.quants.shape[2] // 4
+    quants = np.ascontiguousarray(matrix.quants).view("<u4").reshape(matrix.rows, groups, quads)
+    start, rows = 0, out.reshape(panels, -1)
+    for part in (quants, matrix.scales, matrix.offsets):
+        if part is not None:
+            values = np.moveaxis(_panels(part, panels), 1, -1)
+            raw = np.ascontiguousarray(values).reshape(panels, -1).view(np.uint8)
+            rows[:, start : start + raw.shape[1]] = raw
+            start += raw.shape[1]
+
+
+def _panels(values: NDArray[Any], panels: int) -> NDArray[Any]:
+    """(rows, ...) to (panels, 16, ...), with rows of zeros put behind."""
+    missing = panels * PANEL - len(values)
+    if missing:
+        values = np.concatenate((values, np.zeros((missing, *values.shape[1:]), values.dtype)))
+    return values.reshape(panels, PANEL, *values.shape[1:])
+
+
+def _fields(
+    blocks: NDArray[np.uint8], halves: int, quant_bytes: int
+) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
+    """Blocks that start with fp16 numbers: those, (rows, groups, halves), and the rest."""
+    size = 2 * halves + quant_bytes
+    blocks = np.ascontiguousarray(blocks).reshape(len(blocks), -1, size)
+    return np.ascontiguousarray(blocks[..., : 2 * halves]).view(np.float16), blocks[
+        ..., 2 * halves :
+    ]
+
+
+def _from_q8_0(blocks: NDArray[np.uint8]) -> GroupedMatrix:
+    scales, quants = _fields(blocks, 1, GROUP)
+    return GroupedMatrix(scales.shape[1] * GROUP, quants ^ np.uint8(128), scales[..., 0], None)
+
+
+def _from_q4_1(blocks: NDArray[np.uint8]) -> GroupedMatrix:
+    halves, quants = _fields(blocks, 2, GROUP // 2)
+    return GroupedMatrix(halves.shape[1] * GROUP, quants, halves[..., 0], halves[..., 1])
+
+
+def _from_q4_0(blocks: NDArray[np.uint8]) -> GroupedMatrix:
+    halves, quants = _fields(blocks, 1, GROUP // 2)
+    scales = halves[..., 0]
+    return GroupedMatrix(scales.shape[1] * GROUP, quants, scales, scales * np.float16(-8))
+
+
+def _quantize_int8(groups: NDArray[np.float32], columns: int) -> GroupedMatrix:
+    scales = (np.abs(groups).max(-1) / 127).astype(np.float16)
+    quants = np.rint(groups * _inverse(scales)).clip(-127, 127) + 128
+    return GroupedMatrix(columns, quants.astype(np.uint8), scales, None)
+
+
+def _quantize_int4(groups: NDArray[np.float32], columns: int) -> GroupedMatrix:
+    offsets = groups.min(-1).astype(np.float16)
+    scales = ((groups.max(-1) - offsets) / 15).astype(np.float16)
+    quants = np.rint((groups - offsets[..., None]) * _inverse(scales)).clip(0, 15)
+    low, high = np.split(quants.astype(np.uint8), 2, -1)
+    halves = np.bitwise_or(low, high << 4).astype(np.uint8)
+    return GroupedMatrix(columns, halves, scales, offsets)
+
+
+def _inverse(scales: NDArray[np.float16]) -> NDArray[np.float32]:
+    """(rows, groups) to (rows, groups, 1); 0 for groups whose range vanished in fp16."""
+    wide = scales.astype(np.float32)[..., None]
+    return np.divide(1, wide, out=np.zeros_like(wide), where=wide != 0)

@@ -1,0 +1,100 @@
+"""With kernels or without: the model decodes, and says which it is and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from tiny_engine import SHAPE, tiny_checkpoint, tiny_model
+from tiny_models import write_gguf
+
+from midfill.engine import acceleration
+from midfill.engine.acceleration import Accelerated, accelerate, use_threads
+from midfill.engine.kernel_build import KernelsUnavailableError
+from midfill.engine.kv_cache import Slot
+from midfill.engine.loader import choose_placement, load_model
+from midfill.engine.model import LlamaModel
+from midfill.engine.native import NativeModel
+from midfill.weights.formats.gguf import read_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from midfill.weights.architecture import Checkpoint
+
+
+def accelerated(dtype: str, checkpoint: Checkpoint | None = None) -> Accelerated:
+    """A model on the processor as the runtime makes it."""
+    checkpoint = checkpoint or tiny_checkpoint()
+    placement = choose_placement("cpu", dtype)
+    model = load_model(checkpoint, placement, lambda _share: None)
+    return accelerate(model, checkpoint, placement, threads=1)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp32", "int8", "int4"])
+def test_a_format_that_was_asked_for_is_taken(dtype: str) -> None:
+    """By the kernels."""
+    result = accelerated(dtype)
+    assert isinstance(result.model, NativeModel)
+    assert result.dtype_name == dtype
+    assert result.reason == f"cpu: asked for; {dtype}: asked for; native kernels"
+
+
+def test_auto_takes_int8_for_plain_weights() -> None:
+    """The fastest that costs less than 1 % perplexity for any model."""
+    result = accelerated("auto")
+    assert result.dtype_name == "int8"
+    assert "fewer bytes to read" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("type_name", "expected"),
+    [("Q4_1", "int4"), ("Q4_0", "int4"), ("Q8_0", "int8"), ("F16", "int8")],
+)
+def test_auto_takes_the_files_own_blocks(type_name: str, expected: str, tmp_path: Path) -> None:
+    """Where it has blocks of 4 or 8 bits."""
+    write_gguf(tmp_path / "tiny.gguf", types=(type_name,))
+    result = accelerated("auto", read_checkpoint(tmp_path / "tiny.gguf", "tiny"))
+    assert result.dtype_name == expected
+
+
+def test_without_kernels_pytorch_decodes_and_the_reason_is_shown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In what PyTorch is fast in, whatever was asked for."""
+
+    def unavailable() -> None:
+        raise KernelsUnavailableError("no C compiler 'cc' on the path")
+
+    monkeypatch.setattr(acceleration, "load", unavailable)
+    result = accelerated("int4")
+    assert isinstance(result.model, LlamaModel)
+    assert result.dtype_name in ("bf16", "fp32")
+    assert "without native kernels: no C compiler 'cc' on the path" in result.reason
+    assert "decoding without native kernels: no C compiler" in caplog.text
+
+
+def test_pytorch_gets_one_thread_beside_kernels_and_all_without() -> None:
+    """Long passes borrow theirs and give them back."""
+    before = torch.get_num_threads()
+    try:
+        result = accelerated("int8")
+        use_threads(result.model, 3)
+        slot = Slot(result.model.architecture, result.model.dtype, result.model.device)
+        result.model.forward(list(range(100)), slot)
+        assert torch.get_num_threads() == 1
+        use_threads(tiny_model(), 3)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_accelerator_keeps_its_model() -> None:
+    """The kernels are for processors."""
+    checkpoint = tiny_checkpoint(SHAPE)
+    placement = replace(choose_placement("cpu", "bf16"), device=torch.device("meta"))
+    model = load_model(checkpoint, placement, lambda _share: None)
+    result = accelerate(model, checkpoint, placement, threads=1)
+    assert result == Accelerated(model, "bf16", placement.reason)

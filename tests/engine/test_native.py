@@ -1,0 +1,243 @@
+"""Native kernels against the model in PyTorch: every format, shape, length and number of tokens."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_engine import CPU, FP32, SHAPE, ArraySource, tiny_checkpoint
+from tiny_models import write_gguf
+from torch.nn.functional import cross_entropy
+
+from midfill.engine import kernel_build, quantization
+from midfill.engine.kernel_calls import load, load_library
+from midfill.engine.kv_cache import Slot
+from midfill.engine.loader import Placement, load_model
+from midfill.engine.native import NATIVE_TOKENS, NativeModel
+from midfill.engine.native_weights import build_native_weights
+from midfill.engine.tokenizer import open_tokenizer
+from midfill.weights.architecture import RopeScaling
+from midfill.weights.checkpoint import open_checkpoint
+from midfill.weights.formats.gguf import read_checkpoint
+
+if TYPE_CHECKING:
+    import ctypes
+    from collections.abc import Sequence
+
+    from midfill.engine.model import Decoder, LlamaModel
+    from midfill.weights.architecture import Checkpoint, LlamaArchitecture
+
+PROMPTS = Path(__file__).parents[1] / "data/prompts.json"
+
+TOLERANCE = {"fp32": 1e-4, "bf16": 0.1, "int8": 0.1, "int4": 0.1}
+"""Largest difference of a logit, in standard deviations of all logits. fp32 only adds in another
+order. bf16 rounds keys and values to 8 bits (0.4 %), and PyTorch's long passes everything; int8
+and int4 round activations (to 0.4 % of the largest of 32). A wrong weight, position or head gives
+1 and more."""
+
+SHAPES = {
+    "tiny": SHAPE,
+    "one head for all": replace(
+        SHAPE, hidden_size=48, intermediate_size=80, num_attention_heads=3, num_key_value_heads=1,
+        head_dim=16, vocab_size=100, tie_word_embeddings=True,
+    ),
+    "wide heads": replace(
+        SHAPE, hidden_size=72, intermediate_size=100, num_attention_heads=2, num_key_value_heads=2,
+        head_dim=128,
+    ),
+    "odd heads": replace(SHAPE, num_attention_heads=5, num_key_value_heads=1, head_dim=20),
+    "stretched": replace(SHAPE, head_dim=64, rope_scaling=RopeScaling("linear", 4.0)),
+    "llama3": replace(
+        SHAPE, head_dim=32, rope_theta=500000.0, rope_scaling=RopeScaling("llama3", 8.0, 1, 4, 64)
+    ),
+}  # fmt: skip
+
+
+def rounded_to(checkpoint: Checkpoint, wanted: str) -> Checkpoint:
+    """The same model with the values that its matrices have in a format."""
+
+    def rounded(name: str, weight: torch.Tensor) -> torch.Tensor:
+        if wanted == "fp32" or weight.ndim == 1:
+            return weight
+        head = "model.embed_tokens" if checkpoint.architecture.tie_word_embeddings else "lm_head"
+        if wanted == "bf16" or ("embed_tokens" in name and "embed_tokens" not in head):
+            return weight.bfloat16().float()
+        bits = 4 if wanted == "int4" and head not in name else 8
+        return torch.from_numpy(quantization.dequantize(quantization.quantize(weight, bits)))
+
+    tensors = {
+        name: ArraySource(rounded(name, source.read(torch.float32)).numpy())
+        for name, source in checkpoint.tensors.items()
+    }
+    return replace(checkpoint, tensors=tensors)
+
+
+def native(
+    checkpoint: Checkpoint, wanted: str, threads: int = 2, library: ctypes.CDLL | None = None
+) -> NativeModel:
+    """The model with kernels."""
+    dtype = torch.float32 if wanted == "fp32" else torch.bfloat16
+    placement = Placement(CPU, dtype, wanted, "")
+    model = load_model(rounded_to(checkpoint, wanted), placement, lambda _share: None)
+    weights = build_native_weights(model, checkpoint.tensors, wanted)
+    return NativeModel(model, weights, threads, library or load())
+
+
+def reference(checkpoint: Checkpoint, wanted: str) -> LlamaModel:
+    """The model in PyTorch in fp32, its matrices rounded to the format first."""
+    return load_model(rounded_to(checkpoint, wanted), FP32, lambda _share: None)
+
+
+def run(model: Decoder, ids: Sequence[int], *sizes: int, slot: Slot | None = None) -> torch.Tensor:
+    """Logits of all tokens, run in pieces of these sizes, and the rest at once."""
+    slot = slot or Slot(model.architecture, model.dtype, model.device)
+    rows, ids = [], list(ids)
+    for size in (*sizes, len(ids) - sum(sizes)):
+        if size:
+            rows.append(model.logits(model.forward(ids[:size], slot)))
+        ids = ids[size:]
+    return torch.cat(rows)
+
+
+def some_ids(architecture: LlamaArchitecture, count: int) -> list[int]:
+    """Tokens in no order."""
+    return [(7919 * i + 13) % architecture.vocab_size for i in range(count)]
+
+
+def assert_close(ours: torch.Tensor, theirs: torch.Tensor, wanted: str) -> None:
+    """Within the format's tolerance."""
+    difference = (ours - theirs).abs().max() / theirs.std()
+    assert difference < TOLERANCE[wanted], float(difference)
+
+
+@pytest.mark.parametrize("wanted", TOLERANCE)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_kernels_equal_pytorch(shape: str, wanted: str) -> None:
+    """Pieces of 1 to 8 tokens, and one of 300 behind which the rest is decoded."""
+    checkpoint = tiny_checkpoint(SHAPES[shape])
+    ids = some_ids(checkpoint.architecture, 340)
+    ours = run(native(checkpoint, wanted), ids, *range(1, 9), 264, *range(8, 0, -1), 1, 1, 1)
+    assert_close(ours, run(reference(checkpoint, wanted), ids), wanted)
+
+
+@pytest.mark.parametrize("types", [("Q4_1",), ("Q4_0",), ("Q8_0",), ("Q8_0", "Q4_1", "F16")])
+def test_a_quantized_file_is_read_as_it_is(types: tuple[str, ...], tmp_path: Path) -> None:
+    """Its own blocks, with query and key rows in order; matrices fused of several types too."""
+    write_gguf(tmp_path / "tiny.gguf", types=types)
+    checkpoint = read_checkpoint(tmp_path / "tiny.gguf", "tiny")
+    theirs = load_model(checkpoint, FP32, lambda _share: None)
+    weights = build_native_weights(theirs, checkpoint.tensors, "auto")
+    ids = some_ids(checkpoint.architecture, 40)
+    ours = run(NativeModel(theirs, weights, 2, load()), ids, 8, 8, 1, 2, 3, 8)
+    assert_close(ours, run(theirs, ids), "int4")
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, tuple[NativeModel, LlamaModel]]:
+    """One of each format, with its reference."""
+    checkpoint = tiny_checkpoint(SHAPES["one head for all"])
+    return {
+        wanted: (native(checkpoint, wanted), reference(checkpoint, wanted)) for wanted in TOLERANCE
+    }
+
+
+@given(
+    wanted=st.sampled_from(sorted(TOLERANCE)),
+    cached=st.integers(0, 300),
+    sizes=st.lists(st.integers(1, NATIVE_TOKENS + 8), min_size=1, max_size=4),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_pieces_behind_any_cache_equal_the_whole(
+    models: dict[str, tuple[NativeModel, LlamaModel]], wanted: str, cached: int, sizes: list[int]
+) -> None:
+    """Native passes, PyTorch's long ones, and both in turn on one slot."""
+    ours, theirs = models[wanted]
+    ids = some_ids(ours.architecture, cached + sum(sizes))
+    assert_close(run(ours, ids, cached, *sizes), run(theirs, ids), wanted)
+
+
+@given(
+    length=st.integers(1, 300), count=st.integers(1, 8), wanted=st.sampled_from(["fp32", "int4"])
+)
+@settings(max_examples=40, deadline=None)
+def test_a_slot_that_was_cut_back_is_as_good_as_new(
+    models: dict[str, tuple[NativeModel, LlamaModel]], length: int, count: int, wanted: str
+) -> None:
+    """Nothing of what was behind the cut is seen."""
+    model, _ = models[wanted]
+    ids = some_ids(model.architecture, length + count)
+    slot = Slot(model.architecture, model.dtype, model.device)
+    run(model, ids[:length], slot=slot)
+    run(model, ids[::-1], slot=slot)
+    slot.cut(length)
+    again = run(model, ids[length:], slot=slot)
+    assert slot.ids.tolist() == ids
+    assert torch.equal(again, run(model, ids, length)[length:])
+
+
+@pytest.mark.parametrize("wanted", TOLERANCE)
+def test_the_number_of_threads_changes_nothing(wanted: str) -> None:
+    """Who computes a row does not matter to the row: equal to the last bit."""
+    checkpoint = tiny_checkpoint()
+    ids = some_ids(checkpoint.architecture, 320)
+    one, four = (run(native(checkpoint, wanted, threads), ids, 300, 8, 8) for threads in (1, 4))
+    assert torch.equal(one, four)
+
+
+def test_a_long_head_is_computed_in_calls(
+    models: dict[str, tuple[NativeModel, LlamaModel]],
+) -> None:
+    """Logits of more tokens than a call takes."""
+    model, _ = models["int8"]
+    hidden = torch.randn(21, model.architecture.hidden_size)
+    rows = [model.logits(hidden[row : row + 1]) for row in range(21)]
+    assert torch.equal(model.logits(hidden), torch.cat(rows))
+
+
+@pytest.mark.parametrize("wanted", TOLERANCE)
+def test_a_processor_without_wide_vectors_computes_the_same(
+    wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels compiled for any processor of this kind."""
+    monkeypatch.setattr(kernel_build, "_NATIVE_FLAGS", {})
+    monkeypatch.setattr(kernel_build, "_processor_features", lambda: "none")
+    library = load_library(kernel_build.build())
+    assert not library.has_fast_panels()
+    checkpoint = tiny_checkpoint(SHAPES["stretched"])
+    ids = some_ids(checkpoint.architecture, 60)
+    ours = run(native(checkpoint, wanted, library=library), ids, *range(1, 9), 1, 2)
+    assert_close(ours, run(reference(checkpoint, wanted), ids), wanted)
+
+
+def test_the_model_describes_itself(models: dict[str, tuple[NativeModel, LlamaModel]]) -> None:
+    """As the one that it wraps, and by its format."""
+    for wanted, (model, wrapped) in models.items():
+        assert model.format == wanted or (wanted, model.format) == ("int4", "int4")
+        assert model.parameters == wrapped.parameters
+        assert model.device == CPU
+        assert model.dtype is (torch.float32 if wanted == "fp32" else torch.bfloat16)
+
+
+@pytest.mark.real_model
+def test_the_real_model_predicts_code_as_well_as_in_fp32(real_model_path: Path) -> None:
+    """Its file's own 4-bit blocks cost nothing, activations in bytes less than 1 % perplexity."""
+    checkpoint = open_checkpoint(str(real_model_path))
+    theirs = load_model(checkpoint, FP32, lambda _share: None)
+    ours = NativeModel(theirs, build_native_weights(theirs, checkpoint.tensors, "auto"), 2, load())
+    assert ours.format == "int4"
+    tokenizer = open_tokenizer(checkpoint.tokenizer)
+    losses, same = [], []
+    for piece in json.loads(PROMPTS.read_text(encoding="utf-8")):
+        ids = tokenizer.encode("\n".join(piece["lines"]))
+        mine, correct = run(ours, ids, *[8] * (len(ids) // 8)), run(theirs, ids)
+        losses.append([cross_entropy(x[:-1], torch.tensor(ids[1:])) for x in (mine, correct)])
+        same.append((mine.argmax(-1) == correct.argmax(-1)).float().mean())
+    loss, correct_loss = torch.tensor(losses).mean(0)
+    assert loss - correct_loss < 0.01
+    assert torch.stack(same).mean() > 0.95

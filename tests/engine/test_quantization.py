@@ -1,0 +1,113 @@
+"""Quantized matrices: GGUF's blocks bit for bit, rounding within half a step, panels in order."""
+
+from __future__ import annotations
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from midfill.engine.quantization import (
+    GROUP,
+    PANEL,
+    GroupedMatrix,
+    dequantize,
+    from_blocks,
+    pack,
+    packed_bytes,
+    quantize,
+    stack,
+)
+
+SHAPES = st.tuples(st.integers(1, 35), st.integers(1, 100))
+WEIGHTS = arrays.arrays(
+    np.float32, SHAPES, elements=st.floats(-1000, 1000, width=32, allow_subnormal=False)
+)
+
+
+def random_matrix(rows: int, columns: int, bits: int, seed: int = 0) -> GroupedMatrix:
+    """Of normal weights."""
+    generator = torch.Generator().manual_seed(seed)
+    return quantize(torch.randn(rows, columns, generator=generator), bits)
+
+
+def steps(matrix: GroupedMatrix) -> np.ndarray:
+    """The distance of neighbouring values at each weight, (rows, columns)."""
+    return np.repeat(matrix.scales.astype(np.float32), GROUP, 1)[:, : matrix.columns]
+
+
+@given(WEIGHTS, st.sampled_from([8, 4]))
+def test_no_weight_moves_by_more_than_a_step(weight: np.ndarray, bits: int) -> None:
+    """Half a step by rounding; the rest is scale and offset, rounded to fp16 (11 bits).
+
+    A scale too small for fp16's normal numbers has fewer bits: then up to its resolution, 6e-8,
+    for each of the 128 steps from the middle.
+    """
+    matrix = quantize(torch.from_numpy(weight), bits)
+    values = dequantize(matrix)
+    assert values.shape == weight.shape
+    padded = np.pad(np.abs(weight), ((0, 0), (0, -weight.shape[1] % GROUP)))
+    largest = padded.reshape(len(weight), -1, GROUP).max(-1)
+    bound = 0.51 * steps(matrix) + 1e-5
+    bound += np.repeat(largest, GROUP, 1)[:, : matrix.columns] * 3 / 2**11
+    assert (np.abs(values - weight) <= bound).all()
+
+
+@given(WEIGHTS, st.sampled_from([8, 4]))
+def test_quantizing_again_changes_nothing_but_rounding(weight: np.ndarray, bits: int) -> None:
+    """What was a quantized matrix stays within fp16's rounding of scale and offset."""
+    once = dequantize(quantize(torch.from_numpy(weight), bits))
+    matrix = quantize(torch.from_numpy(once.copy()), bits)
+    slack = 4 / 2**11 * np.abs(once).max(initial=0) + 1e-5
+    assert (np.abs(dequantize(matrix) - once) <= 0.51 * steps(matrix) + slack).all()
+
+
+@pytest.mark.parametrize("type_name", ["Q8_0", "Q4_0", "Q4_1"])
+def test_gguf_blocks_keep_every_value(type_name: str) -> None:
+    """The values of gguf's own dequantization, to the last bit of the product."""
+    kind = gguf.GGMLQuantizationType[type_name]
+    weight = np.random.default_rng(0).standard_normal((5, 96)).astype(np.float32)
+    blocks = gguf.quantize(weight, kind)
+    matrix = from_blocks(type_name, blocks)
+    assert matrix is not None
+    expected = gguf.dequantize(blocks, kind)
+    np.testing.assert_allclose(dequantize(matrix), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_other_block_types_are_left_alone() -> None:
+    """Nobody guesses a layout."""
+    assert from_blocks("Q6_K", np.zeros((1, 210), np.uint8)) is None
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_stacked_matrices_keep_their_order(bits: int) -> None:
+    """As queries, keys and values are."""
+    parts = [random_matrix(rows, 64, bits, seed=rows) for rows in (3, 5, 1)]
+    expected = np.concatenate([dequantize(part) for part in parts])
+    np.testing.assert_array_equal(dequantize(stack(parts)), expected)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_panel_is_laid_out_as_the_kernels_header_says(bits: int) -> None:
+    """Each quant, scale and offset found where ``kernels/midfill.h`` puts it."""
+    matrix = random_matrix(rows=35, columns=70, bits=bits)
+    groups, panels = 3, 3
+    raw = np.full(packed_bytes(35, 70, bits), 255, np.uint8)
+    pack(matrix, raw)
+    panel = raw.reshape(panels, -1)[2]
+    quads = matrix.quants.shape[2] // 4
+    quant_bytes = groups * quads * PANEL * 4
+    quants = panel[:quant_bytes].reshape(groups, quads, PANEL, 4)
+    halves = panel[quant_bytes : quant_bytes + groups * PANEL * 2].view(np.float16)
+    for group in range(groups):
+        for row in range(3):
+            expected = matrix.quants[2 * PANEL + row, group]
+            assert (quants[group, :, row].reshape(-1) == expected).all()
+            assert halves[group * PANEL + row] == matrix.scales[2 * PANEL + row, group]
+    assert raw.nbytes % 64 == 0
+    assert not halves.reshape(groups, PANEL)[:, 3:].any(), (
+        "rows that are missing must weigh nothing"
+    )
