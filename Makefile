@@ -38,8 +38,9 @@ e2e: model  ## run the tests that start the real command, as an editor and a ter
 	@path="$$($(BIN)/midfill models path $(MODEL))" && \
 		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest $(E2E) $(ARGS)
 
-bench: model  ## measure how soon the server answers, from the start of its process
-	@$(BIN)/python -P -m midfill.weights.recipes.startup $(ARGS)
+bench: model  ## measure how fast the engine reads and writes, and how soon the server answers
+	@$(BIN)/python -P -m midfill.weights.recipes.bench_engine $(ARGS)
+	@$(BIN)/python -P -m midfill.weights.recipes.startup
 
 wheel: setup  ## build the wheel, install it into a fresh environment, try it in a hostile folder
 	@rm -rf build/lib build/bdist.* build/wheel-env dist

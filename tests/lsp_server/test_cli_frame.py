@@ -156,12 +156,11 @@ def test_a_closed_stream_is_an_empty_one(closed: str, tmp_path: Path) -> None:
     assert (done.stderr, done.returncode) == (said, 2 if said else 0)
 
 
-def test_help_is_there_at_once(tmp_path: Path) -> None:
-    """150 ms of processor time, measured at 100 on two slow cores; the best of five is compared."""
-    script = "import time; from midfill.lsp_server import cli; cli.build_parser().format_help()"
-    timed = f"{script}; print(time.process_time())"
-    runs = [
-        subprocess.run([sys.executable, "-P", "-c", timed], check=True, capture_output=True)
-        for _ in range(5)
-    ]
-    assert min(float(done.stdout) for done in runs) < 0.15
+def test_help_needs_nothing_heavy() -> None:
+    """So it is there at once."""
+    script = (
+        "import sys; from midfill.lsp_server import cli; cli.build_parser().format_help();"
+        "print(*{'torch', 'numpy', 'rich', 'pygls', 'lsprotocol', 'gguf'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", script], check=True, capture_output=True)
+    assert done.stdout.split() == []
