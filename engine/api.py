@@ -219,7 +219,7 @@ class CompletionStream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What was opened, for status lines and ``doctor``."""
+    """What was opened, for logs and status lines."""
 
     model: str
     dialect: str

@@ -68,7 +68,7 @@ def start() -> Iterator[Open]:
 
 
 def test_an_engine_says_what_was_opened(start: Open) -> None:
-    """For status lines and doctor."""
+    """For logs and status lines."""
     info = start().info
     assert info == EngineInfo(
         model="tiny",
