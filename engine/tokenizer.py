@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from midfill.weights.architecture import BytePairVocabulary, SentencePieceModel
+from midfill.weights.architecture import SentencePieceModel
 
 if TYPE_CHECKING:
     from midfill.weights.architecture import TokenizerData
@@ -77,8 +77,4 @@ def open_tokenizer(data: TokenizerData) -> Tokenizer:
         return SentencePieceTokenizer(data)
     from midfill.engine.tokenizer_bpe import ByteLevelBpe
 
-    if isinstance(data, BytePairVocabulary):
-        return ByteLevelBpe(data)
-    from midfill.engine.tokenizer_huggingface import read_tokenizer_json
-
-    return ByteLevelBpe(read_tokenizer_json(data))
+    return ByteLevelBpe(data)

@@ -59,11 +59,11 @@ def _smollm_split() -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Sequence([digits, _gpt2_split()])
 
 
-# By llama.cpp's name: how text is split before merging, and the pre-tokens that never grow.
-_SPLITS = {
+SPLITS = {
     "gpt-2": (_gpt2_split, _CONTRACTIONS),
     "smollm": (_smollm_split, _CONTRACTIONS | _DIGITS),
 }
+"""Of each of PRE_TOKENIZERS: how it splits, and the pre-tokens that never grow."""
 
 
 class ByteLevelBpe(Vocabulary):
@@ -74,12 +74,12 @@ class ByteLevelBpe(Vocabulary):
     """
 
     def __init__(self, data: BytePairVocabulary) -> None:
-        if data.pre_tokenizer not in _SPLITS:
+        if data.pre_tokenizer not in SPLITS:
             raise UnsupportedModelError(
-                f"the pre-tokenizer is {data.pre_tokenizer!r}; known are {', '.join(_SPLITS)}: "
+                f"the pre-tokenizer is {data.pre_tokenizer!r}; known are {', '.join(SPLITS)}: "
                 "use a model with one of these"
             )
-        split, self._final = _SPLITS[data.pre_tokenizer]
+        split, self._final = SPLITS[data.pre_tokenizer]
         plain = {token: i for i, token in enumerate(data.tokens) if i not in data.special}
         super().__init__(
             [b"" if i in data.special else _bytes_of(t) for i, t in enumerate(data.tokens)],

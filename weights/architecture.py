@@ -52,13 +52,17 @@ class LlamaArchitecture:
     rope_scaling: RopeScaling | None = None
 
 
+PRE_TOKENIZERS = frozenset({"gpt-2", "smollm"})
+"""The rules that midfill implements for splitting text before merging, by llama.cpp's names."""
+
+
 @dataclass(frozen=True, slots=True)
 class BytePairVocabulary:
     """A byte-level BPE tokenizer, as data.
 
     ``tokens`` are in the GPT-2 byte-to-unicode alphabet and indexed by id; ``merges`` in order of
     rank; ``special`` are the ids of control tokens (never produced from user text);
-    ``pre_tokenizer`` names the splitting rule (llama.cpp's names: ``smollm``, ``gpt-2``...).
+    ``pre_tokenizer`` is one of PRE_TOKENIZERS.
     """
 
     tokens: tuple[str, ...]
@@ -78,16 +82,7 @@ class SentencePieceModel:
     eos_ids: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class HuggingFaceTokenizer:
-    """A ``tokenizer.json`` of byte-level BPE kind, read by the tokenizers library."""
-
-    path: Path
-    bos_id: int | None
-    eos_ids: frozenset[int]
-
-
-TokenizerData = BytePairVocabulary | SentencePieceModel | HuggingFaceTokenizer
+TokenizerData = BytePairVocabulary | SentencePieceModel
 
 
 class TensorSource(Protocol):

@@ -8,7 +8,8 @@ import pytest
 from tiny_tokenizers import tiny_byte_level_vocabulary
 from tokenizers import pre_tokenizers
 
-from midfill.engine.tokenizer_bpe import BYTE_ALPHABET, ByteLevelBpe
+from midfill.engine.tokenizer_bpe import BYTE_ALPHABET, SPLITS, ByteLevelBpe
+from midfill.weights.architecture import PRE_TOKENIZERS
 from midfill.weights.errors import UnsupportedModelError
 
 
@@ -85,6 +86,11 @@ def test_a_long_text_without_seams_is_still_exact() -> None:
     text = "語。" * 500
     ids = tokenizer.encode(text)
     assert tokenizer.stable_length(text, ids) == len(ids) - len(tokenizer.encode("。"))
+
+
+def test_the_pre_tokenizers_that_the_formats_let_through_are_implemented() -> None:
+    """Those and no others."""
+    assert SPLITS.keys() == PRE_TOKENIZERS
 
 
 def test_an_unknown_pre_tokenizer_is_refused() -> None:

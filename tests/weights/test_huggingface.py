@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from tiny_models import write_llama_folder
+from tiny_tokenizers import tiny_byte_level_vocabulary, tiny_tokenizer_json
 
-from midfill.weights.architecture import (
-    HuggingFaceTokenizer,
-    LlamaArchitecture,
-    RopeScaling,
-    SentencePieceModel,
-)
+from midfill.weights.architecture import LlamaArchitecture, RopeScaling, SentencePieceModel
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.formats.huggingface import read_checkpoint
 
@@ -214,21 +211,11 @@ def test_several_ends_of_text_are_read(folder: Path) -> None:
 
 
 def test_a_tokenizer_json_serves_where_there_is_no_sentencepiece_model(folder: Path) -> None:
-    """This one adds no BOS."""
+    """This one adds no BOS; the end of text is the config's."""
     (folder / "tokenizer.model").unlink()
-    file = folder / "tokenizer.json"
-    file.write_text(
-        json.dumps(
-            {
-                "normalizer": None,
-                "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
-                "model": {"type": "BPE"},
-                "post_processor": None,
-            }
-        )
-    )
+    (folder / "tokenizer.json").write_text(tiny_tokenizer_json(), "utf-8")
     tokenizer = read_checkpoint(folder, "tiny").tokenizer
-    assert tokenizer == HuggingFaceTokenizer(file, None, frozenset({2}))
+    assert tokenizer == replace(tiny_byte_level_vocabulary(), eos_ids=frozenset({2}))
 
 
 def test_a_folder_without_a_tokenizer_is_corrupt(folder: Path) -> None:

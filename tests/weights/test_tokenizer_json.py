@@ -1,4 +1,4 @@
-"""Which tokenizer.json the engine can take, and the token that it puts in front."""
+"""tokenizer.json: read as plain data with the token that it puts in front, or refused."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tiny_tokenizers import tiny_byte_level_vocabulary, tiny_tokenizer_json
+from tokenizers import Tokenizer, processors
 
+from midfill.weights.architecture import PRE_TOKENIZERS
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.formats.strict import Metadata
-from midfill.weights.formats.tokenizer_json import read_bos_id
+from midfill.weights.formats.tokenizer_json import read_vocabulary
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-BYTE_LEVEL = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    from midfill.weights.architecture import BytePairVocabulary
+
 BOS_IN_FRONT = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
 BOTH_ENDS = processors.TemplateProcessing(
     single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
@@ -26,31 +29,63 @@ TWO_IN_FRONT = processors.TemplateProcessing(
 NOTHING_ADDED = processors.TemplateProcessing(single="$A", special_tokens=[])
 
 
-def written(
-    folder: Path,
-    *,
-    pre_tokenizer: Any = BYTE_LEVEL,
-    post_processor: Any = None,
-    **changes: object,
-) -> Path:
-    """A tokenizer.json from the tokenizers library, with changed top-level keys."""
-    tokenizer = Tokenizer(models.BPE(vocab={"<unk>": 0, "<s>": 1, "</s>": 2}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizer
+def changed(document: str | None = None, **changes: object) -> dict[str, Any]:
+    """The tiny tokenizer's document with other values at the top or in its model."""
+    values: dict[str, Any] = json.loads(document or tiny_tokenizer_json())
+    for name, value in changes.items():
+        place = values if name in values else values["model"]
+        place[name] = value
+    return values
+
+
+def with_post_processor(post_processor: Any) -> dict[str, Any]:
+    """The tiny tokenizer's document with this, as the library writes it; None for none."""
+    tokenizer = Tokenizer.from_str(tiny_tokenizer_json())
     if post_processor is not None:
         tokenizer.post_processor = post_processor
+    return changed(tokenizer.to_str())
+
+
+def read(folder: Path, document: Any, **config: object) -> BytePairVocabulary:
+    """This document as a file, read under a config with these keys, ended by id 0."""
     file = folder / "tokenizer.json"
-    file.write_text(json.dumps(json.loads(tokenizer.to_str()) | changes))
-    return file
+    file.write_text(document if isinstance(document, str) else json.dumps(document), "utf-8")
+    return read_vocabulary(file, Metadata(folder / "config.json", config), frozenset({0}))
 
 
-def bos_id(file: Path, **config: object) -> int | None:
-    """The id that is put in front, under a config with these keys."""
-    return read_bos_id(file, Metadata(file.with_name("config.json"), config))
+@pytest.mark.parametrize("pre_tokenizer", sorted(PRE_TOKENIZERS))
+def test_the_file_is_read_as_the_vocabulary_it_holds(tmp_path: Path, pre_tokenizer: str) -> None:
+    """Tokens, merges, special ids and the name of each pre-tokenizer that there is."""
+    vocabulary = read(tmp_path, tiny_tokenizer_json(pre_tokenizer))
+    assert vocabulary == tiny_byte_level_vocabulary(pre_tokenizer)
+
+
+def test_merges_may_be_strings_as_older_files_have_them(tmp_path: Path) -> None:
+    """And such files leave use_regex out of the byte-level step."""
+    document = changed()
+    merges = [f"{left} {right}" for left, right in document["model"]["merges"]]
+    steps = document["pre_tokenizer"]
+    del steps["pretokenizers"][1]["use_regex"]
+    vocabulary = read(tmp_path, changed(merges=merges, pre_tokenizer=steps))
+    assert vocabulary == tiny_byte_level_vocabulary()
+
+
+def test_ids_that_no_token_has_are_special(tmp_path: Path) -> None:
+    """They add no bytes, so nothing can generate text with them."""
+    added = [*changed()["added_tokens"], {"id": 1205, "content": "<late>", "special": False}]
+    vocabulary = read(tmp_path, changed(added_tokens=added))
+    assert vocabulary.tokens[1200:] == ("", "", "", "", "", "<late>")
+    assert vocabulary.special == {*range(7), *range(1200, 1206)}
 
 
 def test_no_post_processor_adds_nothing(tmp_path: Path) -> None:
     """Even if the config has a BOS id."""
-    assert bos_id(written(tmp_path), bos_token_id=1) is None
+    assert read(tmp_path, tiny_tokenizer_json(), bos_token_id=1).bos_id is None
+
+
+def test_the_config_says_which_token_is_in_front(tmp_path: Path) -> None:
+    """The post-processor only says that there is one."""
+    assert read(tmp_path, with_post_processor(BOS_IN_FRONT), bos_token_id=2).bos_id == 2
 
 
 @pytest.mark.parametrize(
@@ -66,7 +101,7 @@ def test_the_post_processor_says_what_is_in_front(
     tmp_path: Path, post_processor: Any, added: int | None
 ) -> None:
     """Alone, or as a part of a sequence."""
-    assert bos_id(written(tmp_path, post_processor=post_processor)) == added
+    assert read(tmp_path, with_post_processor(post_processor)).bos_id == added
 
 
 @pytest.mark.parametrize(("asked", "added"), [(True, 1), (False, None)])
@@ -74,54 +109,67 @@ def test_the_tokenizer_config_has_the_last_word(
     tmp_path: Path, added: int | None, *, asked: bool
 ) -> None:
     """It can switch the token on and off."""
-    file = written(tmp_path, post_processor=None if asked else BOS_IN_FRONT)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"add_bos_token": asked}))
-    assert bos_id(file, bos_token_id=1) == added
+    document = with_post_processor(None if asked else BOS_IN_FRONT)
+    assert read(tmp_path, document, bos_token_id=1).bos_id == added
 
 
-def test_a_sequence_of_pre_tokenizers_may_end_in_bytes(tmp_path: Path) -> None:
-    """SmolLM splits digits first."""
-    digits = pre_tokenizers.Digits(individual_digits=True)
-    file = written(tmp_path, pre_tokenizer=pre_tokenizers.Sequence([digits, BYTE_LEVEL]))
-    assert bos_id(file) is None
+@pytest.mark.parametrize(
+    "post_processor",
+    [BOTH_ENDS, TWO_IN_FRONT, processors.BertProcessing(("</s>", 2), ("<s>", 1))],
+)
+def test_other_tokens_than_one_in_front_are_refused(tmp_path: Path, post_processor: Any) -> None:
+    """Nothing comes after the text."""
+    with pytest.raises(UnsupportedModelError, match="Processing adds more than one token"):
+        read(tmp_path, with_post_processor(post_processor))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pre_tokenizer": pre_tokenizers.Whitespace()}, "no ByteLevel pre-tokenizer"),
-        ({"pre_tokenizer": pre_tokenizers.ByteLevel(add_prefix_space=True)}, "add_prefix_space"),
-        ({"post_processor": BOTH_ENDS}, "TemplateProcessing adds more than one token"),
-        ({"post_processor": TWO_IN_FRONT}, "TemplateProcessing adds more than one token"),
-        (
-            {"post_processor": processors.BertProcessing(("</s>", 2), ("<s>", 1))},
-            "BertProcessing adds more than one token",
-        ),
-        ({"normalizer": {"type": "NFC"}}, "its normalizer would change user text"),
-        ({"model": {"type": "Unigram"}}, "the model is Unigram"),
-        ({"model": {"type": "BPE", "dropout": 0.1}}, "BPE with dropout 0.1"),
+        ({"type": "Unigram"}, "model's type is 'Unigram'; it must be 'BPE'"),
+        ({"type": None}, "model's type is None"),
+        ({"dropout": 0.1}, "dropout is 0.1"),
+        ({"continuing_subword_prefix": "##"}, "continuing_subword_prefix is '##'"),
+        ({"end_of_word_suffix": "</w>"}, "end_of_word_suffix is '</w>'"),
+        ({"byte_fallback": True}, "byte_fallback is True"),
+        ({"ignore_merges": True}, "ignore_merges is True"),
+        ({"normalizer": {"type": "NFC"}}, "normalizer is .*NFC"),
+        ({"pre_tokenizer": None}, "pre-tokenizer is None"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "pre-tokenizer is .*Whitespace"),
+        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}}, "_space': True"),
+        ({"added_tokens": [{"id": 9, "content": "    "}]}, "plain text is '    '"),
     ],
 )
-def test_what_would_lose_bytes_or_add_tokens_is_refused(
+def test_what_would_encode_differently_is_refused(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    """The joined bytes of the tokens must be the text; nothing comes after it."""
+    """With the value, and what is known."""
     with pytest.raises(UnsupportedModelError, match=message):
-        bos_id(written(tmp_path, **changes))
+        read(tmp_path, changed(**changes))
 
 
-def test_no_pre_tokenizer_is_refused(tmp_path: Path) -> None:
-    """Null, as Unigram files may have it."""
-    file = written(tmp_path)
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"pre_tokenizer": None}))
-    with pytest.raises(UnsupportedModelError, match="no ByteLevel"):
-        bos_id(file)
-
-
-@pytest.mark.parametrize("content", ["{}", '{"model": []}'])
-def test_another_json_object_is_corrupt(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("missing", ["normalizer", "pre_tokenizer", "post_processor", "model"])
+def test_a_file_without_one_of_its_fields_is_corrupt(tmp_path: Path, missing: str) -> None:
     """The fields are named by the format; none may be missing."""
-    file = tmp_path / "tokenizer.json"
-    file.write_text(content)
-    with pytest.raises(CorruptModelError, match=r"is not a whole tokenizer.json"):
-        bos_id(file)
+    document = changed()
+    del document[missing]
+    with pytest.raises(CorruptModelError, match=rf"not a whole tokenizer\.json .*{missing}"):
+        read(tmp_path, document)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"model": []}, {"merges": ["a b c"]}, {"merges": None}, {"vocab": {}, "added_tokens": []}],
+)
+def test_a_field_of_another_kind_is_corrupt(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """A merge is of two tokens, and there is a token at least."""
+    with pytest.raises(CorruptModelError, match=r"not a whole tokenizer\.json"):
+        read(tmp_path, changed(**changes))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_another_file_is_corrupt(tmp_path: Path, text: str) -> None:
+    """The path is in the message."""
+    with pytest.raises(CorruptModelError, match=r"tokenizer\.json (is not JSON|holds)"):
+        read(tmp_path, text)

@@ -5,7 +5,12 @@ Key names: ``gguf.constants.Keys``; defaults where a key is absent: llama.cpp's.
 
 from __future__ import annotations
 
-from midfill.weights.architecture import BytePairVocabulary, LlamaArchitecture, RopeScaling
+from midfill.weights.architecture import (
+    PRE_TOKENIZERS,
+    BytePairVocabulary,
+    LlamaArchitecture,
+    RopeScaling,
+)
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.formats.strict import Metadata, check_heads
 
@@ -67,8 +72,6 @@ FIXED_KEYS: dict[str, object] = {
     "tokenizer.ggml.remove_extra_whitespaces": False,
 }
 """Keys that are understood at one value only: the one that changes nothing."""
-
-PRE_TOKENIZERS = frozenset({"smollm", "gpt-2"})
 
 END_OF_TEXT_NAMES = frozenset({"<|endoftext|>", "<|im_end|>"})
 """Control tokens that end a text, whatever the file declares as its end."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from midfill.weights.architecture import (
     Checkpoint,
-    HuggingFaceTokenizer,
     LlamaArchitecture,
     RopeScaling,
     SentencePieceModel,
@@ -20,7 +19,7 @@ from midfill.weights.architecture import (
 from midfill.weights.errors import CorruptModelError
 from midfill.weights.formats.safetensors import open_tensors
 from midfill.weights.formats.strict import Metadata, check_heads, check_tensors, read_json
-from midfill.weights.formats.tokenizer_json import read_bos_id
+from midfill.weights.formats.tokenizer_json import read_vocabulary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,5 +178,5 @@ def _tokenizer(folder: Path, config: Metadata) -> TokenizerData:
         return SentencePieceModel(serialized, config.integer("bos_token_id", 1, minimum=0), eos_ids)
     file = folder / "tokenizer.json"
     if file.is_file():
-        return HuggingFaceTokenizer(file, read_bos_id(file, config), eos_ids)
+        return read_vocabulary(file, config, eos_ids)
     raise CorruptModelError(f"{folder} has neither tokenizer.model nor tokenizer.json")

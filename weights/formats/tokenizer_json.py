@@ -1,64 +1,121 @@
-"""What a ``tokenizer.json`` must be for the engine: byte-level BPE that loses no byte.
+"""A ``tokenizer.json`` of byte-level BPE kind, read as a plain vocabulary.
 
-Source: the serialization of the ``tokenizers`` library.
+Whatever would make its encoding differ from that vocabulary's is refused. Source: the serialization
+of the ``tokenizers`` library.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from midfill.weights.architecture import BytePairVocabulary
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.formats.strict import Metadata, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+# The steps of each of PRE_TOKENIZERS, with the fields that matter.
+_BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+_PRE_TOKENIZER_STEPS = {
+    "gpt-2": [_BYTE_LEVEL],
+    "smollm": [{"type": "Digits", "individual_digits": True}, _BYTE_LEVEL],
+}
+# Settings of the model under which it merges differently, and the values that do not.
+_PLAIN_MODEL: dict[str, tuple[object, ...]] = {
+    "type": ("BPE",),
+    "dropout": (None,),
+    "continuing_subword_prefix": (None, ""),
+    "end_of_word_suffix": (None, ""),
+    "byte_fallback": (None, False),
+    "ignore_merges": (None, False),
+}
+_MARKER = re.compile(r"<.+>|\[.+\]", re.DOTALL)
 
-def read_bos_id(file: Path, config: Metadata) -> int | None:
-    """The token that this tokenizer puts in front of a text, after a check of its kind.
 
-    ``add_bos_token`` of ``tokenizer_config.json`` has the last word, as in transformers.
+def read_vocabulary(file: Path, config: Metadata, eos_ids: frozenset[int]) -> BytePairVocabulary:
+    """The vocabulary of this file; its added tokens are the special ones.
+
+    Args:
+        file: A ``tokenizer.json``; ``add_bos_token`` of the ``tokenizer_config.json`` beside it has
+            the last word on BOS, as in transformers.
+        config: The model's; its ``bos_token_id`` goes before the post-processor's.
+        eos_ids: The ids that end a text.
 
     Raises:
-        UnsupportedModelError: not byte-level BPE, or text is changed before it is encoded, or
-            other special tokens than one in front are added.
-        CorruptModelError: not a tokenizer.json.
+        UnsupportedModelError: not byte-level BPE, or a setting that is not implemented, or other
+            special tokens than one in front are added.
+        CorruptModelError: the file cannot be read, or lacks what every such file has.
     """
     tokenizer = read_json(file)
     try:
-        _check_model(file, tokenizer["model"])
-        _check_text_is_kept(file, tokenizer)
+        _check_encoding_is_plain(file, tokenizer)
+        pre_tokenizer = _pre_tokenizer_name(file, tokenizer["pre_tokenizer"])
         in_front = _added_in_front(file, tokenizer)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CorruptModelError(f"{file} is not a whole tokenizer.json: {error!r}") from error
-    settings_file = file.with_name("tokenizer_config.json")
-    settings = Metadata(settings_file, read_json(settings_file) if settings_file.is_file() else {})
-    if settings.flag("add_bos_token", default=in_front is not None):
-        return config.integer("bos_token_id", in_front, minimum=0)
-    return None
+        merges = tuple(_merge(entry) for entry in tokenizer["model"]["merges"])
+        tokens, special = _tokens(tokenizer)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        raise CorruptModelError(
+            f"{file} is not a whole tokenizer.json ({error!r}); get the file again"
+        ) from error
+    bos_id = _bos_id(file, config, in_front)
+    return BytePairVocabulary(tokens, merges, special, pre_tokenizer, bos_id, eos_ids)
 
 
-def _check_model(file: Path, model: dict[str, Any]) -> None:
-    kind = model.get("type", "BPE")
-    if kind != "BPE" or model.get("dropout"):
-        raise UnsupportedModelError(
-            f"{file}: the model is {kind} with dropout {model.get('dropout')}; "
-            "midfill implements BPE without dropout"
-        )
+def _check_encoding_is_plain(file: Path, tokenizer: dict[str, Any]) -> None:
+    for setting, allowed in _PLAIN_MODEL.items():
+        _require(file, f"model's {setting}", tokenizer["model"].get(setting), allowed)
+    _require(file, "normalizer", tokenizer["normalizer"], (None,))
+    for entry in tokenizer["added_tokens"]:
+        if not (entry.get("special") or _MARKER.fullmatch(entry["content"])):
+            _require(file, "added token of plain text", entry["content"], ())
 
 
-def _check_text_is_kept(file: Path, tokenizer: dict[str, Any]) -> None:
-    if tokenizer["normalizer"] is not None:
-        raise UnsupportedModelError(f"{file}: its normalizer would change user text")
-    steps = _steps(tokenizer["pre_tokenizer"], "pretokenizers")
-    byte_level = [step for step in steps if step["type"] == "ByteLevel"]
-    if not byte_level:
-        raise UnsupportedModelError(
-            f"{file} is not byte-level BPE (no ByteLevel pre-tokenizer); of a SentencePiece "
-            "model midfill reads tokenizer.model"
-        )
-    if any(step["add_prefix_space"] for step in byte_level):
-        raise UnsupportedModelError(f"{file}: add_prefix_space would change user text")
+def _require(file: Path, what: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise _unsupported(file, what, value, allowed)
+
+
+def _unsupported(
+    file: Path, what: str, value: object, allowed: tuple[object, ...]
+) -> UnsupportedModelError:
+    known = " or ".join(map(repr, allowed)) or "absent"
+    return UnsupportedModelError(
+        f"{file}: the {what} is {value!r}; it must be {known}: use tokenizer.model if the model "
+        "has one, or another model"
+    )
+
+
+def _pre_tokenizer_name(file: Path, step: dict[str, Any] | None) -> str:
+    steps = [_essence(inner) for inner in _steps(step, "pretokenizers")]
+    for name, known in _PRE_TOKENIZER_STEPS.items():
+        if steps == known:
+            return name
+    raise _unsupported(file, "pre-tokenizer", step, tuple(_PRE_TOKENIZER_STEPS.values()))
+
+
+def _essence(step: dict[str, Any]) -> dict[str, Any]:
+    """The step without what only concerns offsets; older files leave ``use_regex`` out."""
+    essence = {key: value for key, value in step.items() if key != "trim_offsets"}
+    return {"use_regex": True} | essence if step["type"] == "ByteLevel" else essence
+
+
+def _merge(entry: str | list[str]) -> tuple[str, str]:
+    """A merge is written ``"a b"`` or, by newer releases, ``["a", "b"]``."""
+    left, right = entry.split(" ") if isinstance(entry, str) else entry
+    return left, right
+
+
+def _tokens(tokenizer: dict[str, Any]) -> tuple[tuple[str, ...], frozenset[int]]:
+    """The tokens by id, and the special ids: the added ones and those that no token has."""
+    added = {entry["content"]: entry["id"] for entry in tokenizer["added_tokens"]}
+    ids: dict[str, int] = tokenizer["model"]["vocab"] | added
+    tokens = [""] * (max(ids.values()) + 1)
+    for token, token_id in ids.items():
+        tokens[token_id] = token
+    unused = {token_id for token_id, token in enumerate(tokens) if not token}
+    return tuple(tokens), frozenset(added.values()) | unused
 
 
 def _steps(step: dict[str, Any] | None, parts: str) -> list[dict[str, Any]]:
@@ -90,3 +147,11 @@ def _added_in_front(file: Path, tokenizer: dict[str, Any]) -> int | None:
                 "others; midfill implements one at most"
             )
     return ids[0] if ids else None
+
+
+def _bos_id(file: Path, config: Metadata, in_front: int | None) -> int | None:
+    settings_file = file.with_name("tokenizer_config.json")
+    settings = Metadata(settings_file, read_json(settings_file) if settings_file.is_file() else {})
+    if settings.flag("add_bos_token", default=in_front is not None):
+        return config.integer("bos_token_id", in_front, minimum=0)
+    return None
