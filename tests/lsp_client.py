@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from midfill.lsp_server.server import MidfillServer
 
-URI = "file:///work/example.py"
+URI = "file:///project/example.py"
 
 INLINE: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}
 """Capabilities of a client that knows inline completion."""

@@ -15,7 +15,7 @@ from midfill.lsp_server.documents import (
     UnknownDocumentError,
 )
 
-URI = "file:///work/a.py"
+URI = "file:///project/a.py"
 characters = st.text(alphabet=st.sampled_from("ab\r\n\n\f\u2028é漢😀"), max_size=30)
 
 

@@ -17,7 +17,7 @@ from midfill.lsp_server.server import MidfillServer
 if TYPE_CHECKING:
     from lsp_lab import Lab
 
-OTHER = "file:///work/other.py"
+OTHER = "file:///project/other.py"
 
 
 def close(it: Lab, uri: str = URI) -> None:
@@ -74,7 +74,7 @@ async def test_nothing_is_done_for_what_is_no_document() -> None:
     async with lab() as it:
         await it.begin("x")
         await it.engine.prewarmed()
-        it.client.open("y", "git:/work/example.py")
+        it.client.open("y", "git:/project/example.py")
         await settled(it)
         assert len(it.engine.prewarms) == 1
 
@@ -141,7 +141,7 @@ async def test_of_many_documents_at_once_the_last_one_counts() -> None:
         await it.client.ready()
         with it.client.packet():
             for number in range(5):
-                it.client.open(f"x{number}", f"file:///work/{number}.py")
+                it.client.open(f"x{number}", f"file:///project/{number}.py")
         assert (await it.engine.prewarmed()).request.prefix == "x4"
         await settled(it)
         assert len(it.engine.prewarms) == 1

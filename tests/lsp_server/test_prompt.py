@@ -29,15 +29,15 @@ lines = st.lists(st.text("ab \n\r", max_size=30), max_size=30).map("\n".join)
 
 def test_the_text_of_the_hole_is_replaced() -> None:
     """The prefix ends and the suffix starts at its ends; line ends are plain."""
-    snapshot = Snapshot.of("a = 1\r\nb = OLD\rc = 2\n", uri="file:///work/x/m.py")
+    snapshot = Snapshot.of("a = 1\r\nb = OLD\rc = 2\n", uri="file:///project/x/m.py")
     request = build_request(snapshot, (11, 14), Settings())
     assert (request.prefix, request.suffix) == ("a = 1\nb = ", "\nc = 2\n")
 
 
 def test_the_request_says_where_the_file_is_and_what_language_it_has() -> None:
     """From the innermost workspace folder."""
-    snapshot = Snapshot.of("", uri="file:///work/app/src/m.lua", language_id="lua")
-    roots = (Path("/work"), Path("/work/app"))
+    snapshot = Snapshot.of("", uri="file:///project/app/src/m.lua", language_id="lua")
+    roots = (Path("/project"), Path("/project/app"))
     piece = ContextPiece("a.lua", "x")
     request = build_request(
         snapshot, (0, 0), Settings(), roots=roots, context=(piece,), priority=Priority.TYPING
@@ -48,7 +48,7 @@ def test_the_request_says_where_the_file_is_and_what_language_it_has() -> None:
         repo_name="app",
         path="src/m.lua",
         line_comment="--",
-        document="file:///work/app/src/m.lua",
+        document="file:///project/app/src/m.lua",
         priority=Priority.TYPING,
         time_limit_ms=Settings().completion.time_limit_ms,
     )
@@ -60,7 +60,7 @@ def test_the_request_says_where_the_file_is_and_what_language_it_has() -> None:
 )
 def test_a_file_outside_of_the_workspace_goes_by_its_name_alone(uri: str, path: str | None) -> None:
     """The rest of the path is private."""
-    request = build_request(Snapshot.of("", uri=uri), (0, 0), Settings(), roots=(Path("/work"),))
+    request = build_request(Snapshot.of("", uri=uri), (0, 0), Settings(), roots=(Path("/project"),))
     assert (request.path, request.repo_name) == (path, None)
 
 

@@ -142,10 +142,10 @@ def test_a_path_belongs_to_the_innermost_workspace_folder(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("uri", "path"),
     [
-        ("file:///work/a%20b/%C3%A9.py", "/work/a b/é.py"),
-        ("vscode-notebook-cell:/work/n.ipynb#W0", "/work/n.ipynb"),
+        ("file:///project/a%20b/%C3%A9.py", "/project/a b/é.py"),
+        ("vscode-notebook-cell:/project/n.ipynb#W0", "/project/n.ipynb"),
         ("untitled:Untitled-1", None),
-        ("git:/work/a.py?ref", None),
+        ("git:/project/a.py?ref", None),
         ("file:", None),
         ("", None),
     ],
