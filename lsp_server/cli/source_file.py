@@ -113,9 +113,13 @@ class SourceFile:
         Raises:
             InvalidRequestError: the marker is empty, absent, or there more than once.
         """
+        if not marker:
+            raise InvalidRequestError("the marker is empty: give a text that is there once")
         start = self.text.find(marker)
-        if not marker or start < 0:
-            raise InvalidRequestError(f"the marker {marker!r} is not in {self.name}")
+        if start < 0:
+            raise InvalidRequestError(
+                f"the marker {marker!r} is not in {self.name}: put it where the hole is"
+            )
         again = self.text.find(marker, start + 1)
         if again >= 0:
             raise InvalidRequestError(

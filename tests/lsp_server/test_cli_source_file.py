@@ -92,7 +92,7 @@ def test_a_marker_must_be_there_once() -> None:
         source.marked("x")
     with pytest.raises(InvalidRequestError, match="in line 3 and in line 4"):
         source.marked("b")
-    with pytest.raises(InvalidRequestError, match="'' is not in"):
+    with pytest.raises(InvalidRequestError, match="the marker is empty"):
         source.marked("")
 
 
