@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
+from midfill.lsp_server import VERSION
 from midfill.lsp_server.completion import Ask
 from midfill.lsp_server.documents import Edit
 from midfill.lsp_server.errors import answered, reported
@@ -55,9 +55,7 @@ class MidfillServer(LanguageServer):
     protocol: Protocol
 
     def __init__(self, host: EngineHost, model: str | None = None) -> None:
-        super().__init__(
-            "midfill", version("midfill"), protocol_cls=Protocol, converter_factory=converter
-        )
+        super().__init__("midfill", VERSION, protocol_cls=Protocol, converter_factory=converter)
         self.session = Session(self, host, model)
         self.editor: int | None = None
         """The client's process, unless it is in another container, where numbers mean others."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import midfill.engine
 from midfill.engine.errors import MidfillError, ModelNotAvailableError
+from midfill.lsp_server import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,16 +39,6 @@ INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 
 
-class _ShowVersion(argparse.Action):
-    """Like ``action="version"``, but looks the version up only when it is asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        print(f"midfill {version('midfill')}")
-        parser.exit()
-
-
 def build_parser(
     open_engine: EngineOpener = midfill.engine.open_engine,
 ) -> argparse.ArgumentParser:
@@ -57,7 +48,7 @@ def build_parser(
     parser = argparse.ArgumentParser(
         prog="midfill", description="Complete code at the cursor, on your own machine."
     )
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
+    parser.add_argument("--version", action="version", version=f"midfill {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     infill.add_arguments(commands, open_engine)
     lsp.add_arguments(commands, open_engine)
