@@ -6,6 +6,7 @@ What the engine writes is in the text before the cursor, after the last "# do:":
 command         the completion
 ==============  =================================================================
 write TEXT      the text, in pieces of three characters, with "~" for a line end
+slowly TEXT     the same, with time to look at each piece
 forever         pieces without an end, until it is cancelled
 raise           an error that nobody expects
 die             the engine's thread ends
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 
 PIECE = 3
 PAUSE_S = 0.005
+SLOW_PAUSE_S = 0.1
 
 
-def write(stream: FakeStream, pieces: Iterable[str]) -> None:
-    """Write a piece every few milliseconds until they end or the stream is cancelled."""
+def write(stream: FakeStream, pieces: Iterable[str], pause_s: float = PAUSE_S) -> None:
+    """Write a piece after each pause until they end or the stream is cancelled."""
     cancelled = threading.Event()
     cancel, stream.heeds_cancel = stream.cancel, False
 
@@ -47,7 +49,7 @@ def write(stream: FakeStream, pieces: Iterable[str]) -> None:
 
     def run() -> None:
         for piece in pieces:
-            if cancelled.wait(PAUSE_S):
+            if cancelled.wait(pause_s):
                 break
             stream.write(piece)
         stream.finish(FinishReason.CANCELLED if cancelled.is_set() else FINISHED)
@@ -74,6 +76,8 @@ def script(stream: FakeStream) -> None:
     command, _, argument = stream.request.prefix.rpartition("# do:")[2].strip().partition(" ")
     if command == "write":
         write(stream, pieces_of(argument))
+    elif command == "slowly":
+        write(stream, pieces_of(argument), SLOW_PAUSE_S)
     elif command == "forever":
         write(stream, repeat("more "))
     elif command == "print":

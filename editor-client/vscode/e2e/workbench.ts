@@ -115,7 +115,7 @@ export class Workbench {
       ['openFile', `vscode-remote://${authority}${path.join(workspace, file)}`],
     ]);
     const query = new URLSearchParams({ folder: workspace, payload });
-    await page.goto(`http://${authority}/?${query.toString()}`);
+    await page.goto(`http://${authority}/?${query.toString()}`, { timeout: START_MS });
     return page;
   }
 

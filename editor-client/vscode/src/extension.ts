@@ -4,7 +4,9 @@
 
 import * as vscode from 'vscode';
 
+import { CandidatesPanel } from './candidates';
 import { registerCommands } from './commands';
+import { Documents } from './documents';
 import { Ghost } from './ghost';
 import { findServer } from './search';
 import { Server } from './server';
@@ -41,9 +43,11 @@ export function activate(context: vscode.ExtensionContext): void {
     bar.update(made.process, made.status, switches.reasonOff(document));
   }
 
-  context.subscriptions.push(log, bar, switches, ghost);
+  const documents = new Documents();
+  const panel = new CandidatesPanel(documents, made);
+  context.subscriptions.push(log, bar, switches, ghost, documents, panel);
   context.subscriptions.push(switches.onDidChange(show), vscode.window.onDidChangeActiveTextEditor(show));
-  context.subscriptions.push(...registerCommands({ context, log, server: made, switches, ghost }));
+  context.subscriptions.push(...registerCommands({ context, log, server: made, switches, ghost, documents, panel }));
   show();
   void made.restart();
 }

@@ -1,9 +1,11 @@
 /**
  * Ghost text: answers the editor's requests, and lets an answer grow on the screen.
  *
- * The editor takes one answer for a request. So the first state of a growing suggestion is the answer, and
- * later ones are kept here until a hide and a trigger make the editor ask again at the same place.
- * Meanwhile Tab is bound to `midfill.acceptGrowing`, so that an accept in that moment is not lost.
+ * The editor takes one answer for a request. So the first state of a growing suggestion is the answer.
+ * For a later one we run "show next": the editor asks again, keeps what it shows, puts what it gets
+ * behind it, and goes on to that in one step, so that there is always something to accept. It does not
+ * ask twice for one place, unless there is another provider; so we register one that has nothing.
+ * An editor that still does not ask gets a hide and a trigger, which the eye sees.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -27,7 +29,6 @@ import { ShownSuggestion } from './shown';
 export const CANDIDATE_COUNT = 4;
 
 const IS_SHOWN = 'midfill.isShown';
-const IS_GROWING = 'midfill.isGrowing';
 
 /** A place of one version of a document. */
 export interface Place {
@@ -58,6 +59,9 @@ export class Ghost implements vscode.Disposable {
   readonly shown = new ShownSuggestion();
   private prepared: Prepared | undefined;
   private stream: { readonly key: string; readonly source: vscode.CancellationTokenSource } | undefined;
+  /** Where the editor has candidates to go through. */
+  private candidatesAt = '';
+  private renewal = vscode.Disposable.from();
   private readonly subscriptions: vscode.Disposable[];
 
   constructor(private readonly around: Surroundings) {
@@ -73,7 +77,7 @@ export class Ghost implements vscode.Disposable {
 
   dispose(): void {
     this.stop();
-    vscode.Disposable.from(...this.subscriptions).dispose();
+    vscode.Disposable.from(this.renewal, ...this.subscriptions).dispose();
   }
 
   /** The suggestions at a place, for the editor; undefined: none. */
@@ -95,7 +99,8 @@ export class Ghost implements vscode.Disposable {
     }
     const isInvoked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
     if (isInvoked && this.restAt(place) !== '') {
-      return this.others(client, place, token);
+      this.candidatesAt = place.key;
+      return this.give(place, await this.candidates(client, place, token));
     }
     return this.begin(client, place, context, token);
   }
@@ -115,7 +120,8 @@ export class Ghost implements vscode.Disposable {
     this.accepted(itemId, 'full', this.shown.lastStep || length);
   }
 
-  private accepted(itemId: string | undefined, kind: AcceptedKind, acceptedLength: number): void {
+  /** The user has accepted some of a suggestion. */
+  accepted(itemId: string | undefined, kind: AcceptedKind, acceptedLength: number): void {
     if (itemId !== undefined && acceptedLength > 0) {
       void this.around.client()?.sendNotification(ACCEPTED, { itemId, kind, acceptedLength });
     }
@@ -128,19 +134,17 @@ export class Ghost implements vscode.Disposable {
     this.accepted(itemId, kind, this.shown.lastStep);
   }
 
-  /** Accepts what is about to be shown, in the moment between the hide and the trigger. */
-  async acceptGrowing(): Promise<void> {
-    const { place, items: [item] = [] } = this.prepared ?? {};
+  /** Runs one of the editor's commands for the next or previous candidate, with candidates to go through. */
+  async cycle(command: string): Promise<void> {
+    const client = this.around.client();
     const editor = vscode.window.activeTextEditor;
-    if (item === undefined || editor === undefined || place?.key !== placeOf(editor).key) {
-      await vscode.commands.executeCommand('editor.action.inlineSuggest.commit');
-      return;
+    const place = editor && placeOf(editor);
+    if (client !== undefined && place !== undefined && this.candidatesAt !== place.key) {
+      const items = await this.candidates(client, place);
+      await this.replace(place, items, 'editor.action.inlineSuggest.trigger');
+      this.candidatesAt = place.key;
     }
-    this.prepared = undefined;
-    await editor.edit((edit) => {
-      edit.replace(rangeOf(item), item.insertText);
-    });
-    this.accepted(item.itemId, 'full', item.insertText.length);
+    await vscode.commands.executeCommand(command);
   }
 
   /** Asks for a suggestion and follows its growth; resolves with the first state worth showing. */
@@ -212,14 +216,14 @@ export class Ghost implements vscode.Disposable {
   }
 
   /** What is shown here, and other candidates after it. */
-  private async others(
+  private async candidates(
     client: LanguageClient,
     place: Place,
-    token: vscode.CancellationToken,
-  ): Promise<vscode.InlineCompletionItem[] | undefined> {
+    token?: vscode.CancellationToken,
+  ): Promise<readonly Item[]> {
     this.stop();
-    const items = await askForCandidates(client, place, token);
-    return this.give(place, withFirst(this.itemShown(place), items));
+    const shown = this.itemShown(place);
+    return withFirst(shown, await askForCandidates(client, place, token));
   }
 
   /** The suggestion that is shown at a place. */
@@ -231,18 +235,22 @@ export class Ghost implements vscode.Disposable {
   }
 
   /** Makes the editor show another state of the suggestion at a place, if the cursor is still there. */
-  private async replace(place: Place, items: readonly Item[]): Promise<void> {
+  private async replace(
+    place: Place,
+    items: readonly Item[],
+    command = 'editor.action.inlineSuggest.showNext',
+  ): Promise<void> {
     const editor = vscode.window.activeTextEditor;
     if (editor === undefined || placeOf(editor).key !== place.key) {
       return;
     }
-    this.prepared = { place, items };
-    await setContext(IS_GROWING, true);
-    try {
+    const prepared = (this.prepared = { place, items });
+    this.renewal.dispose();
+    this.renewal = registerNothing(place.document);
+    await vscode.commands.executeCommand(command);
+    if (this.prepared === prepared && this.restAt(place) !== '') {
       await vscode.commands.executeCommand('editor.action.inlineSuggest.hide');
       await vscode.commands.executeCommand('editor.action.inlineSuggest.trigger');
-    } finally {
-      await setContext(IS_GROWING, false);
     }
   }
 
@@ -292,6 +300,14 @@ export class Ghost implements vscode.Disposable {
   }
 }
 
+/** A provider without suggestions: with another provider, the editor asks all of them again. */
+function registerNothing({ uri: { scheme, path } }: vscode.TextDocument): vscode.Disposable {
+  return vscode.languages.registerInlineCompletionItemProvider(
+    { scheme, pattern: path },
+    { provideInlineCompletionItems: () => [] },
+  );
+}
+
 /** The place of an editor's cursor. */
 export function placeOf(editor: vscode.TextEditor): Place {
   return placeAt(editor.document, editor.selection.active);
@@ -301,7 +317,7 @@ export function placeOf(editor: vscode.TextEditor): Place {
 export async function askForCandidates(
   client: LanguageClient,
   place: Place,
-  token: vscode.CancellationToken,
+  token?: vscode.CancellationToken,
 ): Promise<readonly Item[]> {
   const { document, position } = place;
   const params = {
@@ -329,7 +345,7 @@ function isSame(one: Place, other: Place): boolean {
   return one.key === other.key && one.selected === other.selected;
 }
 
-function rangeOf({ range: { start, end } }: Item): vscode.Range {
+export function rangeOf({ range: { start, end } }: Item): vscode.Range {
   return new vscode.Range(start.line, start.character, end.line, end.character);
 }
 

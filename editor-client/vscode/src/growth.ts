@@ -1,9 +1,8 @@
 /**
  * When a growing suggestion is worth a redraw.
  *
- * The editor cannot let a shown text grow: each new state is a hide and a show, which the eye sees.
- * So the first complete line goes out at once, at most one more state while the rest is
- * written, and then the whole. A text that is on the screen already, because the user types along, is
+ * The first complete line goes out at once, then more complete lines from time to time, and then the
+ * whole: a text that changes with every token is not readable. A text that is on the screen already, because the user types along, is
  * never replaced by a shorter start of itself.
  */
 
@@ -14,7 +13,7 @@ export const FIRST_LINE_MS = 400;
 export const BETWEEN_MS = 400;
 
 /** How many states go out before the whole suggestion. */
-export const MOST_PARTS = 2;
+export const MOST_PARTS = 4;
 
 export class Growth {
   private given = '';

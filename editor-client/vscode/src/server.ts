@@ -13,7 +13,7 @@ import {
   type Middleware,
 } from 'vscode-languageclient/node';
 
-import type { Found } from './discovery';
+import type { Command, Found } from './discovery';
 import { STATUS, type Status } from './protocol';
 import { OneAtATime, RestartBudget } from './restarts';
 import type { Options } from './serverSettings';
@@ -25,7 +25,7 @@ const SCHEMES = ['file', 'untitled', 'vscode-notebook-cell', 'vscode-remote', 'v
 /** What the server's process is made from. */
 export interface Parts {
   find(): Promise<Found | undefined>;
-  settings(): Options;
+  readonly settings: () => Options;
   readonly log: vscode.LogOutputChannel;
   readonly provideInlineCompletionItems: NonNullable<Middleware['provideInlineCompletionItems']>;
   /** Called at each change of `process` and `status`. */
@@ -37,6 +37,7 @@ export class Server {
   /** What the running server said last. */
   status: Status | undefined;
   private client: LanguageClient | undefined;
+  private found: Found | undefined;
   private readonly budget = new RestartBudget();
   private readonly turns = new OneAtATime();
 
@@ -45,6 +46,13 @@ export class Server {
   /** The client of the running server. */
   get running(): LanguageClient | undefined {
     return this.client?.state === State.Running ? this.client : undefined;
+  }
+
+  /** How to download the configured model; undefined: there is no server that could. */
+  pullCommand(): Command | undefined {
+    const { server } = this.found ?? {};
+    const args = server?.args.slice(0, server.args.lastIndexOf('lsp'));
+    return server && args && { command: server.command, args: [...args, 'models', 'pull', ...this.model] };
   }
 
   /** Ends the server if there is one, and starts it again; calls meanwhile share one more start. */
@@ -69,6 +77,11 @@ export class Server {
     await client?.dispose();
   }
 
+  /** Its name, as the server said; none: the server's default. */
+  private get model(): string[] {
+    return this.status?.model ? [this.status.model] : [];
+  }
+
   private async start(): Promise<void> {
     this.become({ kind: 'looking' });
     const found = await this.parts.find();
@@ -76,6 +89,7 @@ export class Server {
       this.become({ kind: 'missing' });
       return;
     }
+    this.found = found;
     const { origin, server } = found;
     this.parts.log.info(`starting ${[server.command, ...server.args].join(' ')} from ${origin}`);
     this.become({ kind: 'starting', origin });

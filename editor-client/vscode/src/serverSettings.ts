@@ -7,9 +7,7 @@ const SECTION = 'midfill.';
 const CLIENT_ONLY = /^midfill\.(?:server\.|trace\.|streaming$)/;
 
 /** Nested options by name. */
-export interface Options {
-  [name: string]: unknown;
-}
+export type Options = Record<string, unknown>;
 
 /** The names of the server's options among those of package.json, without the section. */
 export function serverOptions(properties: readonly string[]): string[] {

@@ -58,7 +58,8 @@ function running(status: Status | undefined, off: string | undefined): Line {
       return line('$(sparkle) midfill', `${status.model} is ready`);
     case 'thinking':
       return line('$(sparkle-filled) midfill', `${status.model} is writing`);
-    default:
+    case 'off':
+    case undefined:
       return line('$(circle-outline) midfill', 'No model is loaded yet');
   }
 }

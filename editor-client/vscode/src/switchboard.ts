@@ -34,6 +34,10 @@ export class Switchboard implements vscode.Disposable {
     return reasonOff(this.switches(), subject, Date.now());
   }
 
+  get isSnoozing(): boolean {
+    return this.snoozedUntil > Date.now();
+  }
+
   /** Everywhere, for this user. */
   async toggle(): Promise<void> {
     const configuration = vscode.workspace.getConfiguration('midfill');
