@@ -23,6 +23,7 @@ PLUGIN = Path(__file__).parents[1] / "editor-client" / "neovim"
 SCRIPTED = Path(__file__).with_name("scripted_server.py")
 LIMIT_S = 30.0
 """Before a wait counts as failed; the machine may be busy."""
+LOAD_LIMIT_S = 100.0
 
 _INIT = """
 vim.opt.runtimepath:prepend(vim.env.MIDFILL_PLUGIN)
@@ -78,9 +79,14 @@ class Neovim:
             self.keys("<lt>" if character == "<" else character)
             self.eval("1")
 
-    def until(self, condition: Callable[[], Any], what: str = "it did not happen") -> Any:
+    def until(
+        self,
+        condition: Callable[[], Any],
+        what: str = "it did not happen",
+        limit_s: float = LIMIT_S,
+    ) -> Any:
         """The condition's value, once it is true."""
-        end = time.monotonic() + LIMIT_S
+        end = time.monotonic() + limit_s
         while not (value := condition()):
             assert time.monotonic() < end, f"{what}: {self.report()}"
             self.eval("wait(5, 'v:false')")
@@ -140,8 +146,8 @@ class Neovim:
         return state
 
     def ready(self) -> None:
-        """Wait until the model is loaded."""
-        self.until(lambda: self.status() == "ready", "the model does not load")
+        """Wait until the model is loaded; a real one compiles its kernels first."""
+        self.until(lambda: self.status() == "ready", "the model does not load", LOAD_LIMIT_S)
 
     def setup(self, options: str) -> None:
         """Start the plug-in, with these options in Lua."""

@@ -18,14 +18,19 @@ FUNCTION = "def add(a, b):~    return a + b"
 SHOWN = FUNCTION.replace("~", "\n")
 
 
+SCRIPT = (sys.executable, str(SCRIPTED), "lsp")
+"""A server that fills in what the document says."""
+
+
 @contextmanager
-def editing(folder: Path, text: str, options: str = "", name: str = "code.py") -> Iterator[Neovim]:
-    """An editor in insert mode at the end of a file, with a server that fills in what it says."""
-    file = folder / name
+def editing(
+    folder: Path, text: str, options: str = "", server: tuple[str, ...] = SCRIPT
+) -> Iterator[Neovim]:
+    """An editor in insert mode at the end of a file, with a server that is ready."""
+    file = folder / "code.py"
     file.write_bytes(text.encode())
     with neovim(folder, file) as it:
-        log = folder / "lsp.log"
-        command = [sys.executable, str(SCRIPTED), "lsp", "--log-file", str(log)]
+        command = (*server, "--log-file", str(folder / "lsp.log"))
         words = ", ".join(f"'{word}'" for word in command)
         it.setup(f"{{ cmd = {{ {words} }}, {options} }}")
         it.ready()
@@ -33,11 +38,11 @@ def editing(folder: Path, text: str, options: str = "", name: str = "code.py") -
         yield it
 
 
-def saved(it: Neovim, folder: Path, name: str = "code.py") -> bytes:
+def saved(it: Neovim, folder: Path) -> bytes:
     """The file on disk once the editor has written it."""
     it.keys("<Esc>:w<CR>")
     it.until(lambda: not it.eval("&modified"))
-    return (folder / name).read_bytes()
+    return (folder / "code.py").read_bytes()
 
 
 def counted(it: Neovim, name: str) -> int:
@@ -404,3 +409,48 @@ def test_a_suggestion_is_explained_in_a_window(tmp_path: Path) -> None:
         it.command("close")
         it.command("Midfill stats")
         it.until(lambda: any(line.startswith("requests ") for line in it.lines))
+
+
+# -- the real thing, and Neovim without the plug-in
+
+
+@pytest.mark.real_model
+def test_the_real_model_writes_in_a_real_editor(tmp_path: Path, real_model_path: Path) -> None:
+    """What is seen is what is in the file after Tab."""
+    command = (sys.executable, "-P", "-m", "midfill.lsp_server.cli", "lsp")
+    text = "def is_even(number):\n    return number % 2 == 0\n\n\ndef is_odd(number):\n    return"
+    with editing(tmp_path, text, server=(*command, "--model", str(real_model_path))) as it:
+        it.type(" ")
+        it.until(lambda: it.ghost and it.status() == "ready")
+        seen = it.ghost
+        it.keys("<Tab>")
+        it.until(lambda: "\n".join(it.lines) == f"{text} {seen}")
+        assert saved(it, tmp_path).decode() == f"{text} {seen}\n"
+
+
+def test_neovims_own_list_inserts_the_whole_completion(tmp_path: Path) -> None:
+    """Blanks, line ends and all, and the acceptance is counted."""
+    file = tmp_path / "code.py"
+    file.write_text("# do:fill t(1, 2)~    x\n")
+    with neovim(tmp_path, file) as it:
+        it.lua(
+            """
+            vim.o.completeopt = 'menuone,noinsert'
+            vim.g.ready = false
+            local id = vim.lsp.start({ name = 'list', cmd = ..., handlers = {
+              ['midfill/status'] = function(_, status) vim.g.ready = status.state == 'ready' end,
+            } })
+            vim.lsp.completion.enable(true, id, 0)
+            function _G.accepted()
+              local client = vim.lsp.get_client_by_id(id)
+              return client:request_sync('midfill/stats', {}, 5000).result.accepted
+            end
+            """,
+            list(SCRIPT),
+        )
+        it.until(lambda: it.eval("g:ready"))
+        it.keys("Goprin<C-x><C-o>")
+        it.until(lambda: it.eval("pumvisible()"))
+        it.keys("<C-y>")
+        it.until(lambda: it.lines[1:] == ["print(1, 2)", "    x"])
+        it.until(lambda: it.lua("return accepted()") == 1)
