@@ -91,7 +91,7 @@ class Neovim:
         end = time.monotonic() + limit_s
         while not (value := condition()):
             assert time.monotonic() < end, f"{what}: {self.report()}"
-            self.eval("wait(5, 'v:false')")
+            time.sleep(0.005)
         return value
 
     def report(self) -> str:

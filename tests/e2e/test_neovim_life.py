@@ -148,6 +148,23 @@ def test_restarting_by_hand_starts_another_server(tmp_path: Path) -> None:
         it.until(lambda: it.status() == "ready" and it.server() != first)
 
 
+def test_setting_up_again_takes_the_new_options(tmp_path: Path) -> None:
+    """With another server; the old one is gone."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        first = it.server()
+        words = ", ".join(f"'{word}'" for word in SCRIPT)
+        it.setup(f"{{ cmd = {{ {words} }}, settings = {{ enabled = false }} }}")
+        assert has_ended(first)
+        it.keys("<CR>x")
+        it.until(lambda: it.lines[-1] == "x")
+        assert counted(it, "requests") == 0
+        assert it.ghosts() == []
+        it.setup(f"{{ cmd = {{ {words} }} }}")
+        it.ready()
+        it.keys("y")
+        it.see(" = 1")
+
+
 @pytest.mark.parametrize("end", ["quit", "kill"])
 def test_no_server_outlives_the_editor(tmp_path: Path, end: str) -> None:
     """However it ends."""
