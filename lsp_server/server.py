@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 _LAST = "\uffff"
 """Sorts after every label."""
 
+_NEOVIM = "Neovim"
+"""Without inline completion (before 0.12): its list inserts a text edit's first word only."""
+
 _WORD_AT_END = re.compile(r"\w+\Z")
 
 
@@ -116,7 +119,8 @@ def _add_lifecycle(server: MidfillServer) -> None:
         server.greeted.set()
         text = params.capabilities.text_document
         if text is None or text.inline_completion is None:
-            _add_completion(server)
+            client = params.client_info.name if params.client_info else ""
+            _add_completion(server, cuts_edits=client == _NEOVIM)
 
     @server.feature(types.INITIALIZED)
     async def initialized(_: types.InitializedParams) -> None:
@@ -247,8 +251,9 @@ def _add_items(server: MidfillServer) -> None:
         return None if item is None else item.explain().as_json()
 
 
-def _add_completion(server: MidfillServer) -> None:
+def _add_completion(server: MidfillServer, *, cuts_edits: bool) -> None:
     """The fallback, for clients without inline completion."""
+    as_item = _completion_item_without_edit if cuts_edits else _completion_item
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
     async def completion(params: types.CompletionParams) -> types.CompletionList | None:
@@ -259,7 +264,7 @@ def _add_completion(server: MidfillServer) -> None:
             reply = await _complete(server, ask)
         if reply is None:
             return None
-        items = [_completion_item(snapshot, suggestion) for suggestion in reply]
+        items = [as_item(snapshot, suggestion) for suggestion in reply]
         return types.CompletionList(is_incomplete=True, items=items)
 
 
@@ -324,6 +329,17 @@ def _completion_item(snapshot: Snapshot, suggestion: Suggestion) -> types.Comple
         sort_text=_LAST,
         filter_text=first_line,
         insert_text_format=types.InsertTextFormat.PlainText,
+        insert_text_mode=types.InsertTextMode.AsIs,
         text_edit=types.TextEdit(snapshot.range_of(start, suggestion.end), text),
         command=accepted_command(suggestion.item_id),
     )
+
+
+def _completion_item_without_edit(
+    snapshot: Snapshot, suggestion: Suggestion
+) -> types.CompletionItem:
+    """The same for a client that replaces the word before the cursor by itself, and whole."""
+    item = _completion_item(snapshot, suggestion)
+    assert item.text_edit is not None
+    item.insert_text, item.text_edit = with_newlines(item.text_edit.new_text), None
+    return item

@@ -365,6 +365,7 @@ async def test_the_fallback_is_one_item_that_editors_keep() -> None:
         "sortText": "\uffff",
         "filterText": "print(",
         "insertTextFormat": 1,
+        "insertTextMode": 1,
         "textEdit": {
             "range": {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 4}},
             "newText": "print(\r\n    x)",
