@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midfill.weights import registry, store
+from midfill.weights import registry, shipped, store
 from midfill.weights.errors import (
     ModelNotAvailableError,
     ModelNotFoundError,
@@ -42,8 +42,10 @@ def open_checkpoint(model: str, adapter: str | None = None) -> Checkpoint:
 def _open_model(model: str) -> Checkpoint:
     if model in {entry.name for entry in registry.entries()}:
         entry = registry.entry(model)
-        checkpoint = _read(store.require(entry), entry.name)
-        return replace(checkpoint, dialect=entry.dialect)
+        checkpoint = _read(store.require(entry.pulled), entry.pulled.name)
+        if isinstance(entry, registry.AdaptedEntry):
+            checkpoint = _with_adapter(checkpoint, shipped.require(entry))
+        return replace(checkpoint, name=entry.name, dialect=entry.dialect)
     path = Path(model).expanduser().absolute()
     if not model or not path.exists():
         raise ModelNotFoundError(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from midfill.weights.architecture import Checkpoint
-    from midfill.weights.registry import Entry
+    from midfill.weights.registry import Model
     from midfill.weights.store import Progress
 
 DONE = 0
@@ -58,8 +58,9 @@ nothing behind that would be used."""
 
 VERIFY = """Read a downloaded model through and compare its size and sha256 with the registry's."""
 
-PATH = """Print where the model's file is, or would be. The store is the folder named by the
-environment variable MIDFILL_HOME, or else the platform's folder for user data."""
+PATH = """Print where the model's file is, or would be; for an adapter over a base, the base's file
+and, in a second line, the adapter's folder. The store is the folder named by the environment
+variable MIDFILL_HOME, or else the platform's folder for user data."""
 
 INFO = """Show a model's source, licence, dialect and, if it is on this machine, its architecture.
 MODEL may also be the path of a GGUF file or of a Hugging Face folder."""
@@ -90,27 +91,35 @@ def run_pull(args: argparse.Namespace) -> int:
 
     entry = _entry(args.model)
     with _progress_bar() as on_progress:
-        file = store.pull(entry, on_progress)
+        file = store.pull(entry.pulled, on_progress)
     print(file)
     return DONE
 
 
 def run_verify(args: argparse.Namespace) -> int:
     """Check the model in the store and say that it is intact."""
-    from midfill.weights import store
+    from midfill.weights import registry, shipped, store
 
     entry = _entry(args.model)
     with _progress_bar() as on_progress:
-        store.verify(entry, on_progress)
-    print(f"{entry.name}: {entry.size_bytes} bytes, sha256 {entry.sha256}, as promised")
+        store.verify(entry.pulled, on_progress)
+    parts: list[Model] = [entry.pulled]
+    if isinstance(entry, registry.AdaptedEntry):
+        shipped.verify(entry)
+        parts.append(entry)
+    for part in parts:
+        print(f"{part.name}: {part.size_bytes} bytes, sha256 {part.sha256}, as promised")
     return DONE
 
 
 def run_path(args: argparse.Namespace) -> int:
-    """Print where the model's file is, or would be."""
-    from midfill.weights import store
+    """Print where the model's file is, or would be, and where the adapter over it, if any."""
+    from midfill.weights import registry, shipped, store
 
-    print(store.path(_entry(args.model)))
+    entry = _entry(args.model)
+    print(store.path(entry.pulled))
+    if isinstance(entry, registry.AdaptedEntry):
+        print(shipped.folder(entry))
     return DONE
 
 
@@ -124,27 +133,37 @@ def run_info(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _entry(name: str | None) -> Entry:
+def _entry(name: str | None) -> Model:
     from midfill.weights import registry
 
     return registry.entry(registry.default_name() if name is None else name)
 
 
-def _facts(entry: Entry) -> dict[str, Any]:
-    from midfill.weights import store
+def _facts(entry: Model) -> dict[str, Any]:
+    """Size, source and path are those of what is pulled; an adapter over it adds its own."""
+    from midfill.weights import registry, shipped, store
 
-    return {
+    pulled = entry.pulled
+    facts = {
         "name": entry.name,
-        "size_bytes": entry.size_bytes,
+        "size_bytes": pulled.size_bytes,
         "licence": entry.licence,
-        "pulled": store.is_pulled(entry),
+        "pulled": store.is_pulled(pulled),
         "default": entry.default,
         "dialect": entry.dialect,
         "description": entry.description,
-        "source": entry.source.requirement,
-        "sha256": entry.sha256,
-        "path": str(store.path(entry)),
+        "source": pulled.source.requirement,
+        "sha256": pulled.sha256,
+        "path": str(store.path(pulled)),
     }
+    if isinstance(entry, registry.AdaptedEntry):
+        facts |= {
+            "base": entry.base.name,
+            "adapter": str(shipped.folder(entry)),
+            "adapter_bytes": entry.size_bytes,
+            "adapter_sha256": entry.sha256,
+        }
+    return facts
 
 
 def _info(model: str | None) -> dict[str, Any]:
@@ -184,7 +203,7 @@ def _print_json(value: object) -> None:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["name"],
-        f"{row['size_bytes'] / 1e6:.0f} MB",
+        f"{(row['size_bytes'] + row.get('adapter_bytes', 0)) / 1e6:.0f} MB",
         row["licence"],
         "pulled" if row["pulled"] else "not pulled",
         "default" if row["default"] else "",

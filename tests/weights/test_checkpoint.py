@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tiny_adapters import adapter_tensors, write_adapter
 from tiny_models import TINY_ARCHITECTURE, write_gguf, write_llama_folder
-from tiny_registry import publish
+from tiny_registry import publish, ship
 
-from midfill.weights import registry, store
+from midfill.weights import registry, shipped, store
 from midfill.weights.checkpoint import open_checkpoint
 from midfill.weights.errors import (
     ModelNotAvailableError,
@@ -19,6 +19,7 @@ from midfill.weights.errors import (
     ModelNotPulledError,
     UnsupportedModelError,
 )
+from midfill.weights.formats.adapter import MergedMatrix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +72,21 @@ def test_a_folder_opens_under_its_own_name(tmp_path: Path) -> None:
     write_llama_folder(tmp_path / "tiny-llama-1.0")
     (tmp_path / "tiny-llama-1.0" / "tokenizer.model").write_bytes(b"")
     assert open_checkpoint(f"{tmp_path}/tiny-llama-1.0/").name == "tiny-llama-1.0"
+
+
+def test_a_name_may_mean_a_base_with_a_shipped_adapter_over_it(
+    entry: registry.Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the registry's name and dialect, and the file is the base's."""
+    adapted = ship(tmp_path / "adapters", entry)
+    monkeypatch.setattr(shipped, "ADAPTERS", tmp_path / "adapters")
+    monkeypatch.setattr(registry, "entries", lambda: (adapted, entry))
+    checkpoint = open_checkpoint("tiny-adapted")
+    assert (checkpoint.name, checkpoint.dialect) == ("tiny-adapted", "midfill")
+    assert checkpoint.path == store.path(entry)
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert isinstance(checkpoint.tensors[name], MergedMatrix)
+    assert not isinstance(open_checkpoint("tiny").tensors[name], MergedMatrix)
 
 
 def test_an_adapter_is_laid_over_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

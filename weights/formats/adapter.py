@@ -30,7 +30,7 @@ from midfill.weights.architecture import (
     expected_shapes,
 )
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
-from midfill.weights.formats.adapter_config import read_config
+from midfill.weights.formats.adapter_config import TENSORS, read_config
 from midfill.weights.formats.huggingface import read_architecture
 from midfill.weights.formats.safetensors import open_file
 from midfill.weights.formats.strict import Metadata, check_shapes, read_json
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from midfill.weights.architecture import LlamaArchitecture, TensorSource, TokenizerData
     from midfill.weights.formats.adapter_config import AdapterConfig
 
-TENSORS = "adapter_model.safetensors"
 ADDED_TOKENS = "added_tokens.json"
 PREFIX = "base_model.model."
 

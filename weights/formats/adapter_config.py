@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG = "adapter_config.json"
+TENSORS = "adapter_model.safetensors"
 
 KNOWN_KEYS = frozenset(
     {
