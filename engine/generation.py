@@ -72,7 +72,7 @@ class Generation:
     def run(self) -> None:
         """Compute, and put every chunk on the job's stream, the last one with stats."""
         model, ids = self._machine.model, self._prompt.ids
-        is_guess = self._request.priority is Priority.PREWARM
+        is_guess = self._request.priority >= Priority.PREFETCH
         slot = self._machine.cache.take(ids, is_guess=is_guess)
         cached = slot.length
         hidden = self._machine.prefiller.run(ids[cached:], slot, lambda: self._stream.interrupted)

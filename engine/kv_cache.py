@@ -126,16 +126,19 @@ class KVCache:
             ids: The prompt.
             is_guess: Nobody has asked for it yet. It does not count as use: the next guess, or
                 the next prompt without a slot, takes its place, and not that of a prompt in use.
+                What it adds to a prompt in use is not worth keeping either.
         """
         prompt = np.asarray(ids, dtype=np.int64)
         shared, slot = max(
             ((common_prefix(slot.ids, prompt), slot) for slot in self.slots),
             key=lambda match: (match[0], match[1].last_used),
         )
+        goes_on = 0 < slot.prompt_length <= shared
         if min(slot.prompt_length, slot.length) - shared > WORTH_KEEPING:  # a cancel leaves less
             slot = self._branch(slot, shared)
         slot.cut(min(shared, len(prompt) - 1))
-        slot.prompt_length = len(prompt)
+        if not (is_guess and goes_on):
+            slot.prompt_length = len(prompt)
         if not is_guess:
             self._clock += 1
             slot.last_used = self._clock

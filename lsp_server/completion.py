@@ -3,8 +3,7 @@
 A request is *wanted* while it is the newest of its document and the document has the version that
 it was asked for. One that is not wanted any more gets no answer (None), at once.
 
-Invariant: accepting a suggestion changes nothing outside of its range
-(test_accepting_keeps_every_other_byte).
+What the engine wrote has an id from its start on, by which clients speak of it (``items.py``).
 """
 
 from __future__ import annotations
@@ -12,70 +11,32 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from midfill.engine.errors import EngineClosedError
-from midfill.lsp_server.documents import DocumentError, Edit
-from midfill.lsp_server.postprocess import Display, line_end_of, with_line_ends, with_newlines
+from midfill.lsp_server.candidates import TRIES, distinct, sampled
+from midfill.lsp_server.documents import DocumentError
+from midfill.lsp_server.explanation import Origin, Source
+from midfill.lsp_server.items import Item, Items
+from midfill.lsp_server.place import Ask, Place, Suggestion
+from midfill.lsp_server.postprocess import with_newlines
+from midfill.lsp_server.prefetch import Prefetcher
 from midfill.lsp_server.reuse import Generation, Hole, Reuse
 from midfill.lsp_server.stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from midfill.engine.api import CompletionRequest, Engine
+    from midfill.engine.api import Engine
     from midfill.lsp_server.documents import Documents, Snapshot
     from midfill.lsp_server.engine_host import EngineHost
+    from midfill.lsp_server.explanation import Asked
+
+    Show = Callable[[list[Suggestion]], None]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A place to complete."""
-
-    snapshot: Snapshot
-    offset: int
-    is_invoked: bool = False
-    """The user asked for it; otherwise the editor did, while the user typed."""
-    selected: Edit | None = None
-    """What the editor's own popup would insert; the completion starts with it."""
-
-    @property
-    def edit(self) -> Edit:
-        """What is certain to be inserted."""
-        return self.selected or Edit(self.offset, self.offset, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """Put ``text`` in place of the characters from ``start`` to ``end`` of the asked snapshot."""
-
-    start: int
-    end: int
-    text: str
-    """With the document's line ends."""
-
-
-class Place:
-    """Where a completion goes: turns the engine's text into suggestions."""
-
-    def __init__(self, ask: Ask) -> None:
-        self.ask = ask
-        self.snapshot = ask.snapshot.replaced(ask.edit) if ask.selected else ask.snapshot
-        """The document as the engine sees it, with the popup's text accepted."""
-        self.offset = ask.edit.start + len(ask.edit.text)
-        text = self.snapshot.text
-        self.hole = Hole(with_newlines(text[: self.offset]), with_newlines(text[self.offset :]))
-        self.display = Display(self.hole.prefix.rpartition("\n")[2], self.hole.suffix)
-        self._line_end = line_end_of(text)
-
-    def suggestions(self, text: str) -> list[Suggestion]:
-        """What to offer for a text to show: one suggestion, or none."""
-        edit = self.ask.edit
-        full = edit.text + with_line_ends(text, self._line_end)
-        return [Suggestion(edit.start, edit.end, full)] if text else []
 
 
 @dataclass(slots=True)
@@ -93,7 +54,7 @@ class _Turn:
     place: Place
     desk: _Desk
     number: int
-    show: Callable[[list[Suggestion]], None] | None = field(default=None)
+    show: Show | None = field(default=None)
 
 
 class Completer:
@@ -110,11 +71,14 @@ class Completer:
         self,
         host: EngineHost,
         documents: Documents,
-        make_request: Callable[[Place], Awaitable[CompletionRequest]],
+        make_request: Callable[[Place], Awaitable[Asked]],
         on_busy: Callable[[bool], None],
     ) -> None:
         self.stats = Stats()
+        self.items = Items(self.stats)
+        self.prefetcher = Prefetcher(make_request, self._guess)
         self.debounce_ms = 0
+        self._ids = map(str, count(1))
         self._host = host
         self._documents = documents
         self._make_request = make_request
@@ -123,35 +87,55 @@ class Completer:
         self._running = 0
 
     async def complete(
-        self, ask: Ask, show: Callable[[list[Suggestion]], None] | None = None
+        self, ask: Ask, show: Show | None = None, candidates: int = 1
     ) -> list[Suggestion] | None:
         """What to offer; empty: there is nothing to say here; None: no answer (any more).
 
         Args:
             ask: The place.
             show: Gets each state of a growing completion, the last one equal to the result.
+            candidates: Different completions wanted, at most.
 
         Raises:
             MidfillError: there is no engine, or it failed.
         """
         self.stats.requests += 1
         turn = self._queue(Place(ask), show)
-        known = self._known(turn)
-        if known is not None:
-            return known
+        first = self._known(turn)
+        if first is not None and candidates == 1:
+            return first
         engine = await self._engine(ask)
         if engine is None or not self._is_wanted(turn):
-            return None
+            return first
         try:
-            return await self._generate(turn, engine)
+            if first is None:
+                first = await self._generate(turn, engine)
+            if first is None or candidates == 1:
+                return first
+            return await self._with_others(turn, engine, first, candidates)
         except EngineClosedError as error:
             self._host.lost(engine, error)
             raise
+
+    def shown(self, item_id: str) -> None:
+        """A suggestion is on the screen: prepare what comes after it."""
+        item = self.items.shown(item_id)
+        if item is not None and (desk := self._desks.get(item.uri)):
+            desk.reuse.prefer(item.generation)
+            self.prefetcher.shown(item)
+
+    def dismissed(self, item_id: str) -> None:
+        """A suggestion was turned away: what would follow it is in vain."""
+        self.items.dismissed(item_id)
+        self.prefetcher.stop()
+        for desk in self._desks.values():
+            desk.reuse.drop_guess()
 
     def edited(self, snapshot: Snapshot) -> None:
         """A document changed: stop what no longer fits it."""
         if desk := self._desks.get(snapshot.uri):
             desk.reuse.edited(with_newlines(snapshot.text))
+        self.prefetcher.edited(snapshot)
 
     def closed(self, uri: str) -> None:
         """A document was closed: stop its work, forget its completions."""
@@ -161,16 +145,18 @@ class Completer:
 
     def forget(self) -> None:
         """What is known may be different now: another model, other settings."""
+        self.prefetcher.stop()
         for desk in self._desks.values():
             desk.reuse.forget()
 
     async def close(self) -> None:
         """Stop all work, and wait for its end."""
+        await self.prefetcher.close()
         for uri, desk in tuple(self._desks.items()):
             self.closed(uri)
             await desk.reuse.close()
 
-    def _queue(self, place: Place, show: Callable[[list[Suggestion]], None] | None) -> _Turn:
+    def _queue(self, place: Place, show: Show | None) -> _Turn:
         """A turn for a new request, ahead of all others of its document."""
         desk = self._desks.setdefault(place.snapshot.uri, _Desk(Reuse(self._ended)))
         desk.newest += 1
@@ -189,14 +175,15 @@ class Completer:
         """What a finished completion gives here, if that is something to show."""
         if not self._is_wanted(turn):
             return None
-        remainder = turn.desk.reuse.remainder(turn.place.hole)
-        if remainder is None:
+        hole = turn.place.hole
+        generation = turn.desk.reuse.finished(hole)
+        if generation is None:
             return None
-        offered = turn.place.suggestions(turn.place.display.finished(remainder))
-        if remainder and not offered:
+        rest = generation.rest(hole)
+        text = turn.place.display.finished(rest)
+        if rest and not text:
             return None
-        self.stats.reused += 1
-        return offered
+        return self._offer(turn, generation, text, self._count_answer(generation, hole))
 
     async def _engine(self, ask: Ask) -> Engine | None:
         """The engine; who did not ask does not wait for it, nor hear what is wrong with it."""
@@ -205,53 +192,116 @@ class Completer:
     async def _generate(self, turn: _Turn, engine: Engine) -> list[Suggestion] | None:
         generation = turn.desk.reuse.running(turn.place.hole)
         if generation is not None:
-            self.stats.joined += 1
-        else:
-            generation = await self._start(turn, engine)
-        return await self._follow(turn, generation) if generation else None
+            source = self._count_answer(generation, turn.place.hole)
+            reply = await self._follow(turn, generation, source)
+            was_guess = generation.origin.source is Source.PREFETCHED
+            if reply is not None or not was_guess or not self._is_wanted(turn):
+                return reply  # a guess may be stopped for the sake of anybody's request
+        asked = await self._ask(turn)
+        if asked is None:
+            return None
+        generation = self._start(turn, engine, asked, Source.GENERATED)
+        return await self._follow(turn, generation, Source.GENERATED)
 
-    async def _start(self, turn: _Turn, engine: Engine) -> Generation | None:
-        """A generation of the turn's own; None if the turn was lost meanwhile."""
+    def _count_answer(self, generation: Generation, hole: Hole) -> Source:
+        """An answer that costs nothing, or less; where it comes from."""
+        if generation.origin.source is Source.PREFETCHED and generation.hole == hole:
+            self.stats.prefetched += 1
+            return Source.PREFETCHED
+        if generation.has_ended:
+            self.stats.reused += 1
+            return Source.REUSED
+        self.stats.joined += 1
+        return Source.JOINED
+
+    async def _ask(self, turn: _Turn) -> Asked | None:
+        """A request of the turn's own; None if the turn was lost meanwhile."""
         turn.desk.reuse.cancel()
         if self.debounce_ms and not turn.place.ask.is_invoked:
             await asyncio.sleep(self.debounce_ms / 1000)
         if not self._is_wanted(turn):
             return None
-        request = await self._make_request(turn.place)
-        if not self._is_wanted(turn):
-            return None
-        generation = turn.desk.reuse.start(turn.place.hole, engine.infill(request))
+        asked = await self._make_request(turn.place)
+        return asked if self._is_wanted(turn) else None
+
+    def _start(self, turn: _Turn, engine: Engine, asked: Asked, source: Source) -> Generation:
+        self.prefetcher.stop()
+        origin = Origin(next(self._ids), source, asked, engine.info)
+        stream = engine.infill(asked.request)
+        generation = turn.desk.reuse.start(origin, turn.place.hole, stream)
         self.stats.generations += 1
         self._count_running(+1)
         return generation
 
-    async def _follow(self, turn: _Turn, generation: Generation) -> list[Suggestion] | None:
+    async def _with_others(
+        self, turn: _Turn, engine: Engine, first: list[Suggestion], number: int
+    ) -> list[Suggestion] | None:
+        """The first candidate and sampled ones, as many as there are different ones."""
+        reuse, place, quiet = turn.desk.reuse, turn.place, replace(turn, show=None)
+        known = [item.generation for each in first if (item := self.items.get(each.item_id))]
+        known += [each for each in reuse.alternatives(place.hole) if each not in known]
+        asked: Asked | None = None
+        while len(found := distinct(place, known)) < number and len(known) < TRIES * number:
+            asked = asked or await self._ask(turn)
+            if asked is None:
+                return None
+            other = self._start(turn, engine, sampled(asked, len(known)), Source.SAMPLED)
+            known.append(other)
+            if await self._follow(quiet, other, Source.SAMPLED) is None:
+                return None
+        chosen = list(found.items())[:number]
+        offers = [self._offer(turn, each, text, each.origin.source) for text, each in chosen[::-1]]
+        offered = [suggestion for offer in offers[::-1] for suggestion in offer]
+        _show(turn, offered, first)
+        return offered
+
+    def _guess(self, item: Item, place: Place, asked: Asked, accepted: str) -> None:
+        """Prepare the completion that follows when this text of the item is accepted."""
+        engine, desk = self._host.ready, self._desks.get(item.uri)
+        if engine is not None and desk is not None:
+            origin = Origin(next(self._ids), Source.PREFETCHED, asked, engine.info)
+            desk.reuse.guess(origin, place.hole, engine.infill(asked.request), accepted)
+            self.stats.prefetches += 1
+
+    async def _follow(
+        self, turn: _Turn, generation: Generation, source: Source
+    ) -> list[Suggestion] | None:
         """Read along to the end; a cancel by the client stops the engine, unless others read."""
         try:
             async with aclosing(generation.growth()) as growth:
-                return await self._read(turn, generation, growth)
+                return await self._read(turn, generation, source, growth)
         except asyncio.CancelledError:
             if self._is_wanted(turn):
                 generation.cancel()
             raise
 
     async def _read(
-        self, turn: _Turn, generation: Generation, growth: AsyncIterator[str]
+        self, turn: _Turn, generation: Generation, source: Source, growth: AsyncIterator[str]
     ) -> list[Suggestion] | None:
-        place, shown = turn.place, ""
-        typed = len(place.hole.prefix) - len(generation.hole.prefix)
-        async for text in growth:
+        place, shown = turn.place, list[Suggestion]()
+        async for _ in growth:
             if not self._is_wanted(turn):
                 return None
-            shown = _show(turn, place.display.settled(text[typed:]), shown)
+            if turn.show is not None:
+                text = place.display.settled(generation.rest(place.hole))
+                shown = _show(turn, self._offer(turn, generation, text, source), shown)
         if not generation.is_complete:
             return None
-        final = place.display.finished(generation.text[typed:])
+        text = place.display.finished(generation.rest(place.hole))
+        final = self._offer(turn, generation, text, source)
         _show(turn, final, shown)
-        return place.suggestions(final)
+        return final
+
+    def _offer(
+        self, turn: _Turn, generation: Generation, text: str, source: Source
+    ) -> list[Suggestion]:
+        """What to offer of a generation: one suggestion, or none."""
+        self.items.offer(generation, turn.place, text, source)
+        return [turn.place.suggestion(text, generation.origin.item_id)] if text else []
 
     def _ended(self, generation: Generation) -> None:
-        self._count_running(-1)
+        if generation.origin.source is not Source.PREFETCHED:
+            self._count_running(-1)
         self.stats.last = generation.stats or self.stats.last
         if generation.cancel_ms is not None:
             self.stats.count_cancel(generation.cancel_ms)
@@ -264,9 +314,9 @@ class Completer:
             self._on_busy(not was_busy)
 
 
-def _show(turn: _Turn, text: str, shown: str) -> str:
-    """Show a text if it is new; returns what is shown now."""
-    if turn.show is None or not text or text == shown:
+def _show(turn: _Turn, offered: list[Suggestion], shown: list[Suggestion]) -> list[Suggestion]:
+    """Show what is new; returns what is shown now."""
+    if turn.show is None or not offered or offered == shown:
         return shown
-    turn.show(turn.place.suggestions(text))
-    return text
+    turn.show(offered)
+    return offered

@@ -11,7 +11,7 @@ then is used, and the rest follows with the next request.
 ::
 
     ContextGatherer(roots, settings, clock=)         one per client and settings; for one thread
-        .gather(snapshot, offset, documents.others(snapshot.uri)) -> (ContextPiece, ...)
+        .gather(snapshot, offset, documents.others(snapshot.uri)) -> Gathered(pieces, provenance)
         .invalidate()                                files on disk may have changed
 """
 
@@ -22,7 +22,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from midfill.lsp_server.context_ranking import identifiers, in_stable_order, ranked
+from midfill.lsp_server.context_ranking import (
+    Provenance,
+    identifiers,
+    in_stable_order,
+    ranked,
+)
 from midfill.lsp_server.context_sources import Deadline, Spot, candidates
 from midfill.lsp_server.imports import references
 from midfill.lsp_server.languages import language
@@ -57,12 +62,21 @@ class _Inputs:
 
 
 @dataclass(frozen=True, slots=True)
-class _Gathered:
+class Gathered:
+    """A context, least relevant first, and why each part of it is shown."""
+
+    pieces: tuple[ContextPiece, ...] = ()
+    provenance: tuple[Provenance, ...] = ()
+    """Of each piece, in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
     """A context and what it holds for."""
 
     inputs: _Inputs
     line: int
-    pieces: tuple[ContextPiece, ...]
+    context: Gathered
     is_complete: bool
 
 
@@ -85,16 +99,14 @@ class ContextGatherer:
         self._settings = settings
         self._clock = clock
         self._revision = 0
-        self._gathered: OrderedDict[str, _Gathered] = OrderedDict()
+        self._gathered: OrderedDict[str, _Known] = OrderedDict()
 
-    def gather(
-        self, snapshot: Snapshot, offset: int, others: Sequence[OpenDocument]
-    ) -> tuple[ContextPiece, ...]:
-        """The context for a completion at ``offset``, least relevant first."""
+    def gather(self, snapshot: Snapshot, offset: int, others: Sequence[OpenDocument]) -> Gathered:
+        """The context for a completion at ``offset``."""
         path = path_of(snapshot.uri)
         root = root_of(path, self._files.roots) if path else None
         if path is None or root is None or not self._settings.enabled:
-            return ()
+            return Gathered()
         row = language(snapshot.language_id)
         spot = Spot(snapshot, path, root, row, references(snapshot.text, row))
         line = snapshot.line_of(offset)
@@ -102,10 +114,11 @@ class ContextGatherer:
         inputs = _Inputs(texts, spot.imports, self._revision)
         known = self._gathered.get(snapshot.uri)
         if known is None or not _still_holds(known, inputs, line):
-            pieces, is_complete = self._gather(spot, line, others, known.pieces if known else ())
-            known = _Gathered(inputs, line, pieces, is_complete)
+            shown = known.context.pieces if known else ()
+            context, is_complete = self._gather(spot, line, others, shown)
+            known = _Known(inputs, line, context, is_complete)
             self._remember(snapshot.uri, known)
-        return known.pieces
+        return known.context
 
     def invalidate(self) -> None:
         """Look at the files on disk again: one was saved, or changed behind the editor's back."""
@@ -113,21 +126,22 @@ class ContextGatherer:
 
     def _gather(
         self, spot: Spot, line: int, others: Sequence[OpenDocument], shown: tuple[ContextPiece, ...]
-    ) -> tuple[tuple[ContextPiece, ...], bool]:
+    ) -> tuple[Gathered, bool]:
         self._files.refresh()
         deadline = Deadline(self._clock, self._settings.time_limit_ms)
         found, is_complete = candidates(spot, others, self._files, self._settings, deadline)
         best = ranked(found, identifiers(_around(spot.snapshot, line)), self._settings)
-        return in_stable_order(best, shown), is_complete
+        pieces = in_stable_order(best, shown)
+        return Gathered(pieces, tuple(best[piece] for piece in pieces)), is_complete
 
-    def _remember(self, uri: str, gathered: _Gathered) -> None:
+    def _remember(self, uri: str, gathered: _Known) -> None:
         self._gathered[uri] = gathered
         self._gathered.move_to_end(uri)
         if len(self._gathered) > MAX_REMEMBERED:
             self._gathered.popitem(last=False)
 
 
-def _still_holds(known: _Gathered, inputs: _Inputs, line: int) -> bool:
+def _still_holds(known: _Known, inputs: _Inputs, line: int) -> bool:
     return known.is_complete and known.inputs == inputs and abs(line - known.line) <= FAR_LINES
 
 

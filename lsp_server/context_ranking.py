@@ -8,8 +8,8 @@ the text before the cursor; so a change costs the prefill of what comes after it
 ::
 
     identifiers(text) -> frozenset[str]
-    ranked(candidates, near, settings) -> (ContextPiece, ...)      best first
-    in_stable_order(ranked, shown) -> (ContextPiece, ...)          as the engine wants them
+    ranked(candidates, near, settings) -> {ContextPiece: Provenance}    best first
+    in_stable_order(ranked, shown) -> (ContextPiece, ...)               as the engine wants them
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from midfill.lsp_server.prompt import CHARACTERS_PER_TOKEN
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from midfill.lsp_server.documents import LineRange
     from midfill.lsp_server.settings import ContextSettings
 
 LEAST_SCORE = 0.15
@@ -57,6 +58,19 @@ class Candidate:
     piece: ContextPiece
     weight: float
     """Of the reasons to show it, whatever it says."""
+    reasons: tuple[str, ...] = ()
+    lines: LineRange | None = None
+    """Of the file, from the first to the last one in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Why a part is shown."""
+
+    score: float
+    reasons: tuple[str, ...]
+    lines: LineRange | None
+    """As in the candidate."""
 
 
 def identifiers(text: str) -> frozenset[str]:
@@ -66,21 +80,21 @@ def identifiers(text: str) -> frozenset[str]:
 
 def ranked(
     candidates: Iterable[Candidate], near: frozenset[str], settings: ContextSettings
-) -> tuple[ContextPiece, ...]:
+) -> dict[ContextPiece, Provenance]:
     """The best ones that fit, best first; of equals, the first by path."""
-    scored = [(c.weight + _overlap(near, c.piece.text), c.piece) for c in candidates]
-    scored.sort(key=lambda entry: (-entry[0], entry[1].path, entry[1].text))
+    scored = [(c.weight + _overlap(near, c.piece.text), c) for c in candidates]
+    scored.sort(key=lambda entry: (-entry[0], entry[1].piece.path, entry[1].piece.text))
     characters = settings.max_tokens * CHARACTERS_PER_TOKEN
-    kept: list[ContextPiece] = []
+    kept: dict[ContextPiece, Provenance] = {}
     seen: list[frozenset[str]] = []
-    for score, piece in scored:
-        lines = _lines(piece.text)
+    for score, found in scored:
+        piece, lines = found.piece, _lines(found.piece.text)
         fits = len(kept) < settings.max_pieces and len(piece.text) <= characters
         if score >= LEAST_SCORE and fits and not any(_same(lines, other) for other in seen):
             characters -= len(piece.text)
-            kept.append(piece)
+            kept[piece] = Provenance(score, found.reasons, found.lines)
             seen.append(lines)
-    return tuple(kept)
+    return kept
 
 
 def in_stable_order(

@@ -6,6 +6,7 @@ A file may come from several sources: their weights add up.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import ContextPiece
@@ -26,13 +27,11 @@ if TYPE_CHECKING:
     from midfill.lsp_server.snapshot import Snapshot
     from midfill.lsp_server.workspace_files import WorkspaceFiles
 
-SAME_NOTEBOOK = 0.5
-EDITED = 0.4
+WEIGHTS = {"notebook": 0.5, "edited": 0.4, "imported": 0.4, "open": 0.15, "neighbour": 0.08}
+"""By reason; for ``notebook``, the document is another cell of the same one."""
 EDITED_LESS = 0.05
 """For each document that was edited since, down to half."""
-IMPORTED = 0.4
-OPEN = 0.15
-NEIGHBOUR = 0.08
+NO_REASONS: Mapping[str, float] = MappingProxyType({})
 
 
 class Deadline:
@@ -94,10 +93,10 @@ class _Source:
         for other in others:
             path = path_of(other.snapshot.uri)
             if path is not None and self._files.allows(path):
-                weight = self._weight_of_open(other, path)
+                reasons = self._reasons_of_open(other, path)
                 row = language(other.snapshot.language_id)
                 edited = other.edited if self._settings.recent_edits else ()
-                yield from self.candidate(path, other.snapshot.text, row, weight, edited)
+                yield from self.candidate(path, other.snapshot.text, row, reasons, edited)
 
     def files_to_read(self, open_paths: set[Path | None]) -> list[Path]:
         """Imported files and neighbours that are not open, the more relevant first."""
@@ -112,16 +111,17 @@ class _Source:
         path: Path,
         text: str,
         row: Language,
-        weight: float = 0.0,
+        reasons: Mapping[str, float] = NO_REASONS,
         edited: Sequence[LineRange] = (),
     ) -> Iterator[Candidate]:
         """The file's part with its weight, if there is a reason to show it."""
-        weight += self._weight_of_place(path)
+        reasons = {**reasons, **self._reasons_of_place(path)}
         names = self._imported.get(path, frozenset())
         shown = extract(text, row, self._settings.max_piece_lines, edited, names)
-        if shown and weight:
+        if shown.text and reasons:
             root = root_of(path, self._files.roots) or path.parent
-            yield Candidate(ContextPiece(path.relative_to(root).as_posix(), shown), weight)
+            piece = ContextPiece(path.relative_to(root).as_posix(), shown.text)
+            yield Candidate(piece, sum(reasons.values()), tuple(reasons), shown.lines)
 
     def _resolve(self) -> Mapping[Path, frozenset[str]]:
         if not self._settings.imports:
@@ -130,16 +130,20 @@ class _Source:
         found = resolve(spot.imports, spot.path, spot.language, spot.root)
         return {file.path: file.names for file in found}
 
-    def _weight_of_open(self, other: OpenDocument, path: Path) -> float:
-        weight = 0.0
+    def _reasons_of_open(self, other: OpenDocument, path: Path) -> dict[str, float]:
+        reasons = {}
         if self._settings.open_documents:
-            weight += SAME_NOTEBOOK if path == self._spot.path else OPEN
+            reason = "notebook" if path == self._spot.path else "open"
+            reasons[reason] = WEIGHTS[reason]
         if self._settings.recent_edits and other.edit_age is not None:
-            weight += max(EDITED - EDITED_LESS * other.edit_age, EDITED / 2)
-        return weight
+            full = WEIGHTS["edited"]
+            reasons["edited"] = max(full - EDITED_LESS * other.edit_age, full / 2)
+        return reasons
 
-    def _weight_of_place(self, path: Path) -> float:
-        weight = IMPORTED if path in self._imported else 0.0
+    def _reasons_of_place(self, path: Path) -> dict[str, float]:
+        reasons = {}
+        if path in self._imported:
+            reasons["imported"] = WEIGHTS["imported"]
         if self._settings.neighbours and path.parent == self._spot.path.parent:
-            weight += NEIGHBOUR
-        return weight
+            reasons["neighbour"] = WEIGHTS["neighbour"]
+        return reasons

@@ -7,12 +7,13 @@ and the wanted names, and on nothing else, so that it stays as it is from one ke
 
 ::
 
-    extract(text, language, max_lines, edited=(), names=frozenset()) -> str
+    extract(text, language, max_lines, edited=(), names=frozenset()) -> Extract(text, lines)
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from midfill.lsp_server.documents import LineRange
@@ -31,19 +32,30 @@ LONGEST_LINE = 300
 _LINE_END = re.compile(r"\r\n|[\r\n]")
 
 
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """What is shown of a file."""
+
+    text: str
+    lines: LineRange
+    """From the first to the last one shown, in the file; empty if nothing is."""
+
+
 def extract(
     text: str,
     language: Language,
     max_lines: int,
     edited: Sequence[LineRange] = (),
     names: frozenset[str] = frozenset(),
-) -> str:
+) -> Extract:
     r"""At most ``max_lines`` lines of the text, without blank ones at its ends, each with "\n"."""
     lines = _LINE_END.split(text)
     wanted = [LineRange(0, len(lines))]
     if len(lines) > max_lines:
         wanted = [*_around(edited), *_definitions(lines, language, names), *wanted]
-    return _joined(lines, _chosen(lines, wanted, max_lines), f"{language.line_comment} ...")
+    chosen = _without_blank_ends(lines, _chosen(lines, wanted, max_lines))
+    span = LineRange(chosen[0], chosen[-1] + 1) if chosen else LineRange(0, 0)
+    return Extract(_joined(lines, chosen, f"{language.line_comment} ..."), span)
 
 
 def _around(edited: Sequence[LineRange]) -> Iterator[LineRange]:
@@ -84,6 +96,11 @@ def _chosen(lines: Sequence[str], wanted: Iterable[LineRange], max_lines: int) -
     return sorted(chosen)
 
 
+def _without_blank_ends(lines: Sequence[str], chosen: Sequence[int]) -> Sequence[int]:
+    said = [place for place, number in enumerate(chosen) if lines[number].strip()]
+    return chosen[said[0] : said[-1] + 1] if said else ()
+
+
 def _joined(lines: Sequence[str], chosen: Sequence[int], gap: str) -> str:
     """The chosen lines, with the gap's line between those that are not neighbours."""
     shown: list[str] = []
@@ -91,5 +108,4 @@ def _joined(lines: Sequence[str], chosen: Sequence[int], gap: str) -> str:
         if shown and number != before + 1:
             shown.append(gap)
         shown.append(lines[number].rstrip())
-    text = "\n".join(shown).strip("\n")
-    return text + "\n" if text else ""
+    return "".join(f"{line}\n" for line in shown)

@@ -1,6 +1,4 @@
-"""What midfill adds to LSP and to pygls: partial results, messages of its own, an honest order.
-
-The wire format is described for clients in docs/protocol.md.
+"""What midfill changes in pygls: an honest order, a reply to every request, messages of its own.
 
 pygls 2.1.1 is transport and dispatch here. What it does beyond that is off: its copy of the
 documents (documents.py has ours), and its ``exit`` (it ends the process, and with it every other
@@ -11,43 +9,26 @@ from __future__ import annotations
 
 import contextlib
 from contextvars import ContextVar
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from lsprotocol import types
 from pygls.exceptions import (
     JsonRpcException,
     JsonRpcInvalidRequest,
     JsonRpcServerNotInitialized,
 )
-from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
+from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from midfill.lsp_server.documents import DocumentError
+from midfill.lsp_server.messages import EXPERIMENTAL, MESSAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
 
     from cattrs import Converter
 
     from midfill.lsp_server.documents import Snapshot
     from midfill.lsp_server.server import MidfillServer
-
-STATUS = "midfill/status"
-"""Notification to the client: what the engine does."""
-STATS = "midfill/stats"
-"""Request to the server: counters, and the cost of the last completion."""
-RESTART = "midfill.restart"
-"""Command: load the model again."""
-
-EXPERIMENTAL = {
-    "midfill": {
-        "inlineCompletionStreaming": {"partialResultToken": True},
-        "status": STATUS,
-        "stats": STATS,
-    }
-}
-"""``capabilities.experimental`` of the initialize result."""
 
 OWN = (
     types.EXIT,
@@ -56,42 +37,6 @@ OWN = (
     types.TEXT_DOCUMENT_DID_CLOSE,
 )
 """Messages that pygls must not handle before us."""
-
-
-@attrs.define
-class InlineCompletionParams(types.InlineCompletionParams):
-    """With the token that LSP 3.18 and lsprotocol leave out for inline completions."""
-
-    partial_result_token: types.ProgressToken | None = None
-
-
-@cache
-def converter() -> Converter:
-    """Turns JSON into LSP's types and back; one for all servers, because it learns types slowly."""
-    made: Converter = default_converter()  # type: ignore[no-untyped-call]
-    plain = made.get_structure_hook(types.InlineCompletionParams)
-
-    def with_token(value: dict[str, Any], _: type) -> InlineCompletionParams:
-        params = plain(value, types.InlineCompletionParams)
-        fields = {f.name: getattr(params, f.name) for f in attrs.fields(type(params))}
-        token = value.get("partialResultToken")
-        return InlineCompletionParams(**fields, partial_result_token=token)
-
-    made.register_structure_hook(types.InlineCompletionParams, with_token)
-    return made
-
-
-def partial_result(
-    items: Sequence[types.InlineCompletionItem], sequence: int, version: int
-) -> dict[str, object]:
-    """The value of a ``$/progress`` for a completion that is still growing.
-
-    ::
-
-        {"items": [...], "sequence": 1, "documentVersion": 7}
-    """
-    plain = [converter().unstructure(item) for item in items]
-    return {"items": plain, "sequence": sequence, "documentVersion": version}
 
 
 class Protocol(LanguageServerProtocol):
@@ -127,6 +72,10 @@ class Protocol(LanguageServerProtocol):
         result.capabilities.position_encoding = self._server.session.documents.encoding
         result.capabilities.experimental = EXPERIMENTAL
         return result
+
+    def get_message_type(self, method: str) -> type[Any] | None:  # type: ignore[override]
+        """How to read a message: one of ours, or LSP's."""
+        return MESSAGES.get(method) or super().get_message_type(method)
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         """The message; the sender of a malformed request gets an error (pygls sends nothing)."""

@@ -7,12 +7,14 @@ other clients.
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import Priority
 from midfill.lsp_server.context import NEAR_LINES, ContextGatherer
+from midfill.lsp_server.explanation import Asked
 from midfill.lsp_server.prompt import build_request, head_end
 from midfill.lsp_server.settings import Settings
 
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from midfill.engine.api import CompletionRequest, ContextPiece
-    from midfill.lsp_server.completion import Place
+    from midfill.engine.api import CompletionRequest
+    from midfill.lsp_server.context import Gathered
     from midfill.lsp_server.documents import Documents, Snapshot
+    from midfill.lsp_server.place import Place
 
 
 class RequestMaker:
@@ -49,20 +52,24 @@ class RequestMaker:
         """Look at the files on disk again."""
         self._thread.submit(self._gatherer.invalidate)
 
-    async def make(self, place: Place) -> CompletionRequest:
+    async def make(self, place: Place) -> Asked:
         """The request to fill the hole at a place.
 
         Raises:
             InvalidRequestError: see ``build_request``.
         """
-        return build_request(
+        started = time.perf_counter()
+        context = await self._context(place.snapshot, place.offset)
+        context_ms = (time.perf_counter() - started) * 1000
+        request = build_request(
             place.snapshot,
             (place.offset, place.offset),
             self._settings,
             roots=self._roots,
-            context=await self._context(place.snapshot, place.offset),
-            priority=Priority.INVOKED if place.ask.is_invoked else Priority.TYPING,
+            context=context.pieces,
+            priority=place.ask.priority,
         )
+        return Asked(request, context.provenance, context_ms)
 
     async def make_prewarm(self, snapshot: Snapshot) -> CompletionRequest:
         """The request that only fills the cache, for a document whose cursor nobody has told.
@@ -71,7 +78,7 @@ class RequestMaker:
         is gathered so that it fits the first lines, imports and all.
         """
         near = snapshot.line_start(min(NEAR_LINES, snapshot.line_count - 1))
-        context = await self._context(snapshot, near)
+        context = (await self._context(snapshot, near)).pieces
         end = head_end(snapshot, context, self._settings.prompt.max_tokens)
         request = build_request(
             snapshot,
@@ -87,7 +94,7 @@ class RequestMaker:
         """Let the thread end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _context(self, snapshot: Snapshot, offset: int) -> tuple[ContextPiece, ...]:
+    async def _context(self, snapshot: Snapshot, offset: int) -> Gathered:
         arguments = (snapshot, offset, self._documents.others(snapshot.uri))
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._gatherer.gather, *arguments)

@@ -12,21 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import FinishReason
+from midfill.lsp_server.explanation import Source
 from midfill.lsp_server.postprocess import with_newlines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from midfill.engine.api import CompletionStats, CompletionStream
+    from midfill.lsp_server.explanation import Origin
 
 _CUT_SHORT = (FinishReason.CANCELLED, FinishReason.SUPERSEDED)
-_REMEMBERED = 8
-"""Completions of a document; each keeps the document's text."""
+_REMEMBERED = 16
+"""Completions of a document; each keeps the document's text. Twice the candidates of a place."""
 _CLOSE_SECONDS = 1.0
 
 
@@ -54,19 +55,29 @@ class Generation:
     """One run of the engine, read to its end whether anybody waits or not.
 
     Args:
+        origin: Who asked for it, and how.
         hole: What it fills.
         stream: Its chunks; this reads them all, in the running event loop.
         on_end: Called once, when the stream has ended.
+        lead: The end of the hole's prefix that the user has not accepted yet.
     """
 
     def __init__(
-        self, hole: Hole, stream: CompletionStream, on_end: Callable[[Generation], None]
+        self,
+        origin: Origin,
+        hole: Hole,
+        stream: CompletionStream,
+        on_end: Callable[[Generation], None],
+        lead: str = "",
     ) -> None:
+        self.origin = origin
         self.hole = hole
         self.stats: CompletionStats | None = None
         """Of a stream that came to its end without an error."""
         self.cancel_ms: float | None = None
         """From cancel() to the end of the stream, if it was cancelled."""
+        self._lead = lead
+        self._start = Hole(hole.prefix.removesuffix(lead), hole.suffix)
         self._raw = ""
         self._stream = stream
         self._on_end = on_end
@@ -90,9 +101,24 @@ class Generation:
         """Whether it came to an end of its own, and so may be shown and remembered."""
         return self.stats is not None and self.stats.finish_reason not in _CUT_SHORT
 
-    def takes(self, typed: str | None) -> bool:
-        """Whether what was typed in its hole is (a part of) what it wrote, and it may go on."""
-        return typed is not None and self._cancelled_at is None and self.text.startswith(typed)
+    def fits(self, hole: Hole) -> bool:
+        """Whether its text belongs there: in the hole, with some of it typed perhaps."""
+        typed = hole.typed_since(self.hole)
+        return typed is not None and self.text.startswith(typed)
+
+    def takes(self, hole: Hole) -> bool:
+        """Whether it goes on writing what belongs there."""
+        return self._cancelled_at is None and self.fits(hole)
+
+    def goes_on_in(self, document: str) -> bool:
+        """Whether a text of the document still leads, or has led, to what it wrote so far."""
+        typed = self._start.typed_in(document)
+        whole = self._lead + self.text
+        return typed is not None and self._cancelled_at is None and whole.startswith(typed)
+
+    def rest(self, hole: Hole) -> str:
+        """What is left of the text in a hole that it fits."""
+        return self.text[len(hole.prefix) - len(self.hole.prefix) :]
 
     def cancel(self) -> None:
         """Ask the engine to stop working on it."""
@@ -138,7 +164,9 @@ class Generation:
 
 
 class Reuse:
-    """The completions of one document: a few finished ones, and the one that runs.
+    """The completions of one document: a few finished ones, the one that runs, and a guess.
+
+    The guess is what may be asked next; it runs in the background until that happens.
 
     Args:
         on_end: Called with each generation when its stream has ended.
@@ -146,40 +174,64 @@ class Reuse:
 
     def __init__(self, on_end: Callable[[Generation], None]) -> None:
         self._on_end = on_end
-        self._finished: deque[tuple[Hole, str]] = deque(maxlen=_REMEMBERED)
+        self._finished: list[Generation] = []
+        """The one that answers first comes last."""
         self._running: Generation | None = None
+        self._guess: Generation | None = None
         self._live: set[Generation] = set()
 
-    def remainder(self, hole: Hole) -> str | None:
-        """The rest of a finished completion of which the user typed a part, or nothing yet.
+    def finished(self, hole: Hole) -> Generation | None:
+        """A finished completion of which the user typed a part, or nothing yet.
 
         None if there is none, or if it was typed to its end.
         """
-        for known, text in reversed(self._finished):
-            typed = hole.typed_since(known)
-            if typed is not None and text.startswith(typed) and (text != typed or not typed):
-                return text[len(typed) :]
+        self._settle()
+        for known in reversed(self._finished):
+            if known.fits(hole) and (known.rest(hole) or hole == known.hole):
+                return known
         return None
+
+    def alternatives(self, hole: Hole) -> list[Generation]:
+        """All finished completions of this very hole, the one that answers first in front."""
+        self._settle()
+        return [known for known in reversed(self._finished) if known.hole == hole]
+
+    def prefer(self, generation: Generation) -> None:
+        """Let this one answer before others, if it is known: the user has seen it."""
+        if generation in self._finished:
+            self._finished.remove(generation)
+            self._finished.append(generation)
 
     def running(self, hole: Hole) -> Generation | None:
-        """The generation that runs, if the hole goes on with it."""
+        """The generation that runs, if the hole goes on with it; a guess is one from then on."""
+        if self._guess is not None and self._guess.takes(hole):
+            self._running, self._guess = self._guess, None
         generation = self._running
-        if generation is not None and generation.takes(hole.typed_since(generation.hole)):
-            return generation
-        return None
+        return generation if generation is not None and generation.takes(hole) else None
 
-    def start(self, hole: Hole, stream: CompletionStream) -> Generation:
-        """Read a new stream; the one that runs is cancelled."""
+    def start(self, origin: Origin, hole: Hole, stream: CompletionStream) -> Generation:
+        """Read a new stream; what runs is cancelled."""
+        self._settle()
         self.cancel()
-        self._running = Generation(hole, stream, self._ended)
-        self._live.add(self._running)
+        self._running = self._read(Generation(origin, hole, stream, self._ended))
         return self._running
+
+    def guess(self, origin: Origin, hole: Hole, stream: CompletionStream, lead: str) -> Generation:
+        """Read a new stream in the background; it is for when the user has accepted ``lead``."""
+        self.drop_guess()
+        self._guess = self._read(Generation(origin, hole, stream, self._ended, lead))
+        return self._guess
+
+    def drop_guess(self) -> None:
+        """Stop what nobody has asked for."""
+        if self._guess is not None:
+            self._guess.cancel()
 
     def edited(self, document: str) -> None:
         """Stop what runs unless the document's new text goes on with it; wake those who wait."""
-        generation = self._running
-        if generation is not None and not generation.takes(generation.hole.typed_in(document)):
-            generation.cancel()
+        for generation in (self._running, self._guess):
+            if generation is not None and not generation.goes_on_in(document):
+                generation.cancel()
         self.wake()
 
     def wake(self) -> None:
@@ -191,11 +243,12 @@ class Reuse:
         """Stop what runs."""
         if self._running is not None:
             self._running.cancel()
+        self.drop_guess()
 
     def forget(self) -> None:
         """Drop what is known, because it no longer answers what will be asked."""
         self.cancel()
-        self._running = None
+        self._running = self._guess = None
         self._finished.clear()
 
     async def close(self) -> None:
@@ -207,8 +260,35 @@ class Reuse:
 
     def _ended(self, generation: Generation) -> None:
         self._live.discard(generation)
+        self._keep(generation)
+        self._on_end(generation)
+
+    def _read(self, generation: Generation) -> Generation:
+        self._live.add(generation)
+        return generation
+
+    def _settle(self) -> None:
+        """Keep what has ended; its own callback comes a moment later."""
+        for generation in (self._running, self._guess):
+            if generation is not None and generation.has_ended:
+                self._keep(generation)
+
+    def _keep(self, generation: Generation) -> None:
+        """Let one that has ended answer from now on, unless it was forgotten or cut short."""
         if generation is self._running:
             self._running = None
-            if generation.is_complete:
-                self._finished.append((generation.hole, generation.text))
-        self._on_end(generation)
+        elif generation is self._guess:
+            self._guess = None
+        else:
+            return
+        if generation.is_complete:
+            self._remember(generation)
+
+    def _remember(self, generation: Generation) -> None:
+        """Sampled ones do not answer before the greedy one of their hole."""
+        place = len(self._finished)
+        if generation.origin.source is Source.SAMPLED:
+            same = [n for n, known in enumerate(self._finished) if known.hole == generation.hole]
+            place = min(same, default=place)
+        self._finished.insert(place, generation)
+        del self._finished[:-_REMEMBERED]

@@ -11,35 +11,51 @@ import threading
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 
 from midfill.lsp_server import VERSION
-from midfill.lsp_server.completion import Ask
 from midfill.lsp_server.documents import Edit
 from midfill.lsp_server.errors import answered, reported
-from midfill.lsp_server.postprocess import with_newlines
-from midfill.lsp_server.processes import is_alive
-from midfill.lsp_server.protocol import (
+from midfill.lsp_server.messages import (
+    ACCEPTED,
+    ACCEPTED_COMMAND,
+    CANDIDATES,
+    DISMISSED,
+    EXPLAIN,
     RESTART,
+    SHOWN,
     STATS,
+    AcceptedParams,
+    CandidatesParams,
+    ExplainParams,
     InlineCompletionParams,
-    Protocol,
+    ItemParams,
+    accepted_command,
     converter,
     partial_result,
 )
+from midfill.lsp_server.place import Ask
+from midfill.lsp_server.postprocess import with_newlines
+from midfill.lsp_server.processes import is_alive
+from midfill.lsp_server.protocol import Protocol
 from midfill.lsp_server.session import Session
+from midfill.lsp_server.settings import MOST_CANDIDATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from midfill.lsp_server.completion import Suggestion
     from midfill.lsp_server.documents import Snapshot
     from midfill.lsp_server.engine_host import EngineHost
+    from midfill.lsp_server.place import Suggestion
 
     Show = Callable[[list[Suggestion]], None]
 
 _LAST = "\uffff"
 """Sorts after every label."""
+
+_NEOVIM = "Neovim"
+"""Without inline completion (before 0.12): its list inserts a text edit's first word only."""
 
 _WORD_AT_END = re.compile(r"\w+\Z")
 
@@ -70,6 +86,8 @@ class MidfillServer(LanguageServer):
         _add_documents(self)
         _add_settings(self)
         _add_inline_completion(self)
+        _add_candidates(self)
+        _add_items(self)
 
     @property
     def exit_code(self) -> int:
@@ -104,7 +122,8 @@ def _add_lifecycle(server: MidfillServer) -> None:
         server.greeted.set()
         text = params.capabilities.text_document
         if text is None or text.inline_completion is None:
-            _add_completion(server)
+            client = params.client_info.name if params.client_info else ""
+            _add_completion(server, cuts_edits=client == _NEOVIM)
 
     @server.feature(types.INITIALIZED)
     async def initialized(_: types.InitializedParams) -> None:
@@ -188,12 +207,56 @@ def _add_inline_completion(server: MidfillServer) -> None:
                 _selected(snapshot, params.context.selected_completion_info),
             )
             show = _progress(server, snapshot, params.partial_result_token)
-            reply = await _complete(server, ask, show)
+            wanted = server.session.settings.completion.candidates if is_invoked else 1
+            reply = await _complete(server, ask, show, wanted)
         return None if reply is None else _inline_list(snapshot, reply)
 
 
-def _add_completion(server: MidfillServer) -> None:
+def _add_candidates(server: MidfillServer) -> None:
+    @server.feature(CANDIDATES)
+    async def candidates(params: CandidatesParams) -> types.InlineCompletionList | None:
+        if not 2 <= params.count <= MOST_CANDIDATES:
+            text = f"count is {params.count}; it must be 2 to {MOST_CANDIDATES}"
+            raise JsonRpcInvalidParams(text)
+        reply = None
+        with answered(server.show_error):
+            snapshot = server.asked_document(params.text_document.uri)
+            ask = Ask(snapshot, snapshot.offset_at(params.position), is_invoked=True)
+            reply = await _complete(server, ask, candidates=params.count)
+        return None if reply is None else _inline_list(snapshot, reply)
+
+
+def _add_items(server: MidfillServer) -> None:
+    """What clients tell, and ask, about a suggestion."""
+    completer = server.session.completer
+
+    @server.feature(SHOWN)
+    def shown(params: ItemParams) -> None:
+        with reported():
+            completer.shown(params.item_id)
+
+    @server.feature(ACCEPTED)
+    def accepted(params: AcceptedParams) -> None:
+        length, is_whole = params.accepted_length, params.kind == "full"
+        completer.items.accepted(params.item_id, length, is_whole=is_whole)
+
+    @server.command(ACCEPTED_COMMAND)
+    def accepted_whole(item_id: str) -> None:
+        completer.items.accepted(item_id, None, is_whole=True)
+
+    @server.feature(DISMISSED)
+    def dismissed(params: ItemParams) -> None:
+        completer.dismissed(params.item_id)
+
+    @server.feature(EXPLAIN)
+    def explain(params: ExplainParams) -> dict[str, object] | None:
+        item = completer.items.get(params.item_id)
+        return None if item is None else item.explain().as_json()
+
+
+def _add_completion(server: MidfillServer, *, cuts_edits: bool) -> None:
     """The fallback, for clients without inline completion."""
+    as_item = _completion_item_without_edit if cuts_edits else _completion_item
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
     async def completion(params: types.CompletionParams) -> types.CompletionList | None:
@@ -204,18 +267,18 @@ def _add_completion(server: MidfillServer) -> None:
             reply = await _complete(server, ask)
         if reply is None:
             return None
-        items = [_completion_item(snapshot, suggestion) for suggestion in reply]
+        items = [as_item(snapshot, suggestion) for suggestion in reply]
         return types.CompletionList(is_incomplete=True, items=items)
 
 
 async def _complete(
-    server: MidfillServer, ask: Ask, show: Show | None = None
+    server: MidfillServer, ask: Ask, show: Show | None = None, candidates: int = 1
 ) -> list[Suggestion] | None:
     if ask.is_invoked:
         await server.session.is_configured.wait()
     if not server.session.serves(ask.snapshot):
         return None
-    return await server.session.completer.complete(ask, show)
+    return await server.session.completer.complete(ask, show, candidates)
 
 
 def _selected(snapshot: Snapshot, info: types.SelectedCompletionInfo | None) -> Edit | None:
@@ -250,7 +313,8 @@ def _inline_list(snapshot: Snapshot, suggestions: list[Suggestion]) -> types.Inl
 def _inline_item(snapshot: Snapshot, suggestion: Suggestion) -> types.InlineCompletionItem:
     # Without a range VS Code replaces from the word's start to the end of the line.
     place = snapshot.range_of(suggestion.start, suggestion.end)
-    return types.InlineCompletionItem(suggestion.text, range=place)
+    command = accepted_command(suggestion.item_id)
+    return types.InlineCompletionItem(suggestion.text, range=place, command=command)
 
 
 def _completion_item(snapshot: Snapshot, suggestion: Suggestion) -> types.CompletionItem:
@@ -268,5 +332,17 @@ def _completion_item(snapshot: Snapshot, suggestion: Suggestion) -> types.Comple
         sort_text=_LAST,
         filter_text=first_line,
         insert_text_format=types.InsertTextFormat.PlainText,
+        insert_text_mode=types.InsertTextMode.AsIs,
         text_edit=types.TextEdit(snapshot.range_of(start, suggestion.end), text),
+        command=accepted_command(suggestion.item_id),
     )
+
+
+def _completion_item_without_edit(
+    snapshot: Snapshot, suggestion: Suggestion
+) -> types.CompletionItem:
+    """The same for a client that replaces the word before the cursor by itself, and whole."""
+    item = _completion_item(snapshot, suggestion)
+    assert item.text_edit is not None
+    item.insert_text, item.text_edit = with_newlines(item.text_edit.new_text), None
+    return item

@@ -196,6 +196,7 @@ class Session:
             self.completer.forget()
         self._requests.configure(settings, self._roots())
         self.completer.debounce_ms = settings.completion.debounce_ms
+        self.completer.prefetcher.is_on = settings.prefetch
         logging.getLogger("midfill").setLevel(settings.log_level.upper())
 
 

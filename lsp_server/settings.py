@@ -40,6 +40,8 @@ _ENGINE = EngineConfig(model="smollm2-135m")
 _REQUEST = CompletionRequest(prefix="")
 _SAMPLING = Sampling()
 
+MOST_CANDIDATES = 8
+
 
 @dataclass(frozen=True, slots=True)
 class CompletionSettings:
@@ -69,6 +71,8 @@ class CompletionSettings:
     """Over 1 discourages what the completion said already; 1: off."""
     seed: Annotated[int, Range(0, 2**53)] | None = _SAMPLING.seed
     """Of the random numbers when the temperature is not 0; null: another one each time."""
+    candidates: Annotated[int, Range(1, MOST_CANDIDATES)] = 1
+    """Different completions offered where one is asked for by hand, at most."""
 
     def sampling(self) -> Sampling:
         """The part that chooses tokens, as the engine takes it."""
@@ -144,6 +148,8 @@ class Settings:
     """Prompts kept in memory to be continued."""
     prewarm: bool = True
     """Prepare the head of a document when it opens; needs two or more cache slots."""
+    prefetch: bool = True
+    """While a suggestion is shown, prepare the one that follows when it is accepted."""
     context_length: Annotated[int, Range(0, 1 << 20)] = _ENGINE.context_length
     """Tokens of prompt and completion a slot may hold; 0: what the model was made for."""
     log_level: Literal["error", "warning", "info", "debug"] = "info"

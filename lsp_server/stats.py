@@ -1,4 +1,4 @@
-"""Counters of one client's completions, for ``midfill/stats``: what was asked, saved, cancelled."""
+"""Counters of one client's completions, for ``midfill/stats``; they never leave the machine."""
 
 from __future__ import annotations
 
@@ -23,6 +23,15 @@ class Stats:
     """Requests to the engine."""
     cancelled: int = 0
     """Generations that were stopped."""
+    prefetches: int = 0
+    """Requests to the engine for what may be asked next."""
+    prefetched: int = 0
+    """Answered from one of those."""
+    shown: int = 0
+    """Suggestions that the user has seen, accepted some of, or turned away; each counts once."""
+    accepted: int = 0
+    accepted_characters: int = 0
+    dismissed: int = 0
     last_cancel_ms: float | None = None
     """From the cancel to the end of the engine's stream."""
     worst_cancel_ms: float | None = None
@@ -39,8 +48,13 @@ class Stats:
         """For the wire, with camel-case names."""
         fields = {_camel(name): value for name, value in asdict(self).items()}
         if self.last is not None:
-            fields["last"] = {_camel(k): _plain(v) for k, v in asdict(self.last).items()}
+            fields["last"] = cost_as_json(self.last)
         return fields
+
+
+def cost_as_json(stats: CompletionStats) -> dict[str, object]:
+    """What one completion cost, for the wire."""
+    return {_camel(name): _plain(value) for name, value in asdict(stats).items()}
 
 
 def _camel(name: str) -> str:

@@ -16,7 +16,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from midfill.lsp_server.engine_host import State, Status
-from midfill.lsp_server.protocol import STATUS
+from midfill.lsp_server.messages import STATUS
 
 if TYPE_CHECKING:
     from pygls.lsp.server import LanguageServer

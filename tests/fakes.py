@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from midfill.engine.api import (
     CompletionChunk,
@@ -18,11 +19,18 @@ from midfill.engine.api import (
     Priority,
 )
 from midfill.engine.errors import EngineClosedError
+from midfill.lsp_server.explanation import Asked, Origin, Source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 FINISHED = FinishReason.END_OF_MIDDLE
+INFO = EngineInfo("fake", "fake", 0, 2048, "fp32", "cpu", "it is a fake")
+
+
+def origin(item_id: str = "1", source: Source = Source.GENERATED) -> Origin:
+    """Of a run of the engine that nobody asked for."""
+    return Origin(item_id, source, Asked(CompletionRequest("")), INFO)
 
 
 def stats(reason: FinishReason = FINISHED) -> CompletionStats:
@@ -61,9 +69,9 @@ class FakeStream:
             self._put(CompletionChunk(text))
         return self
 
-    def finish(self, reason: FinishReason = FINISHED) -> FakeStream:
-        """End the stream."""
-        self._put(CompletionChunk("", stats=stats(reason)))
+    def finish(self, reason: FinishReason = FINISHED, **cost: Any) -> FakeStream:
+        """End the stream, with these fields in its stats."""
+        self._put(CompletionChunk("", stats=replace(stats(reason), **cost)))
         return self
 
     def fail(self, error: BaseException) -> FakeStream:
@@ -133,7 +141,7 @@ class FakeEngine:
     @property
     def info(self) -> EngineInfo:
         """See Engine."""
-        return EngineInfo(self.config.model, "fake", 0, 2048, "fp32", "cpu", "it is a fake")
+        return replace(INFO, model=self.config.model)
 
     @property
     def requests(self) -> list[CompletionRequest]:

@@ -69,8 +69,15 @@ async def lab(
     made.host.close()
 
 
-def item(text: str, line: int, start: int, end: int | None = None) -> dict[str, Any]:
+def item(
+    text: str, line: int, start: int, end: int | None = None, item_id: str = "1"
+) -> dict[str, Any]:
     """An inline completion item."""
     begin = {"line": line, "character": start}
     stop = {"line": line, "character": start if end is None else end}
-    return {"insertText": text, "range": {"start": begin, "end": stop}}
+    return {
+        "insertText": text,
+        "range": {"start": begin, "end": stop},
+        "command": {"title": "Accepted", "command": "midfill.accepted", "arguments": [item_id]},
+        "itemId": item_id,
+    }

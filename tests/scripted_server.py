@@ -6,6 +6,9 @@ What the engine writes is in the text before the cursor, after the last "# do:":
 command         the completion
 ==============  =================================================================
 write TEXT      the text, in pieces of three characters, with "~" for a line end
+fill TEXT       the text to its line's end, or what of it is not there yet
+slowly TEXT     the same, with time to see each piece
+any A|B|C       A likewise; B and C where another candidate is asked for
 forever         pieces without an end, until it is cancelled
 raise           an error that nobody expects
 die             the engine's thread ends
@@ -16,6 +19,7 @@ print           "done", after writing to stdout as a careless library would
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from itertools import repeat
@@ -32,12 +36,14 @@ if TYPE_CHECKING:
 
     from midfill.engine.api import EngineConfig
 
+_COMMAND = re.compile(r"\s*(\w*) ?(.*)", re.DOTALL)
 PIECE = 3
 PAUSE_S = 0.005
+LONG_PAUSE_S = 0.1
 
 
-def write(stream: FakeStream, pieces: Iterable[str]) -> None:
-    """Write a piece every few milliseconds until they end or the stream is cancelled."""
+def write(stream: FakeStream, pieces: Iterable[str], pause_s: float = PAUSE_S) -> None:
+    """Write a piece after each pause until they end or the stream is cancelled."""
     cancelled = threading.Event()
     cancel, stream.heeds_cancel = stream.cancel, False
 
@@ -47,7 +53,7 @@ def write(stream: FakeStream, pieces: Iterable[str]) -> None:
 
     def run() -> None:
         for piece in pieces:
-            if cancelled.wait(PAUSE_S):
+            if cancelled.wait(pause_s):
                 break
             stream.write(piece)
         stream.finish(FinishReason.CANCELLED if cancelled.is_set() else FINISHED)
@@ -62,6 +68,22 @@ def pieces_of(text: str) -> list[str]:
     return [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
 
 
+def fill(stream: FakeStream, argument: str, pause_s: float = PAUSE_S) -> None:
+    """Write what the argument's first line says and its other lines do not end with."""
+    line, _, below = argument.partition("\n")
+    text = line.replace("~", "\n")
+    there = max(n for n in range(len(text) + 1) if below.endswith(text[:n]))
+    write(stream, pieces_of(text[there:]), pause_s)
+
+
+def choose(stream: FakeStream, argument: str) -> None:
+    """Fill in the candidate that the seed of the request says."""
+    line, _, below = argument.partition("\n")
+    candidates = line.split("|")
+    seed = stream.request.sampling.seed or 0
+    fill(stream, f"{candidates[seed % len(candidates)]}\n{below}")
+
+
 def print_carelessly(stream: FakeStream) -> None:
     """Write to stdout from Python and past it."""
     print("a progress bar", flush=True)  # noqa: T201
@@ -71,9 +93,16 @@ def print_carelessly(stream: FakeStream) -> None:
 
 def script(stream: FakeStream) -> None:
     """Do what the request's prefix says."""
-    command, _, argument = stream.request.prefix.rpartition("# do:")[2].strip().partition(" ")
+    told = stream.request.prefix.rpartition("# do:")[2]
+    command, argument = _COMMAND.match(told).groups()  # type: ignore[union-attr]
     if command == "write":
-        write(stream, pieces_of(argument))
+        write(stream, pieces_of(argument.strip()))
+    elif command == "fill":
+        fill(stream, argument)
+    elif command == "slowly":
+        fill(stream, argument, LONG_PAUSE_S)
+    elif command == "any":
+        choose(stream, argument)
     elif command == "forever":
         write(stream, repeat("more "))
     elif command == "print":

@@ -15,6 +15,7 @@ from midfill.lsp_server.cli.output import Completion, as_json, stats_line, unifi
 from midfill.lsp_server.cli.request import request_of, settings_of
 from midfill.lsp_server.cli.source_file import Hole, Place, SourceFile, read_source
 from midfill.lsp_server.cli.terminal import TextPrinter, loading, show_diff, text_printer
+from midfill.lsp_server.explanation import Explanation, Origin, Source
 from midfill.lsp_server.postprocess import Display
 
 if TYPE_CHECKING:
@@ -111,6 +112,11 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--stream", action="store_true", help="write text as it comes, to pipes too")
     group.add_argument("--write", action="store_true", help="change the file in place, atomically")
     group.add_argument("--stats", action="store_true", help="one line on standard error at the end")
+    group.add_argument(
+        "--explain",
+        action="store_true",
+        help="how it came about: context, prompt, cost, cuts; on standard error, or in the json",
+    )
 
 
 def _add_generation_arguments(parser: argparse.ArgumentParser) -> None:
@@ -156,14 +162,19 @@ def run(args: argparse.Namespace, open_engine: EngineOpener) -> int:
     if args.write:
         source.require_rewritable()
     settings = settings_of(args)
-    request = request_of(args, settings, source, hole)
+    asked = request_of(args, settings, source, hole)
+    request = asked.request
     with loading() as on_progress:
         engine = open_engine(settings.engine_config(), on_progress)
     with closing(engine):
         display = Display(request.prefix.rpartition("\n")[2], request.suffix)
-        middle, stats = _fill(engine.infill(request), display, _text_printer(args, request))
+        written, stats = _fill(engine.infill(request), display, _text_printer(args, request))
         info = engine.info
-    _report(args, Completion(source, hole, middle, stats, info))
+    middle = display.finished(written)
+    origin = Origin("", Source.GENERATED, asked, info)
+    line = source.place(hole.start).line
+    explanation = Explanation(origin, origin.source, line, written, middle, stats)
+    _report(args, Completion(source, hole, middle, stats, info), explanation)
     return DONE if middle else NO_COMPLETION
 
 
@@ -193,18 +204,17 @@ def _text_printer(args: argparse.Namespace, request: CompletionRequest) -> TextP
 def _fill(
     stream: CompletionStream, display: Display, printer: TextPrinter | None
 ) -> tuple[str, CompletionStats]:
-    """The middle and what it cost; printed on the way, as far as it is settled."""
+    """What the model wrote and what it cost; printed on the way, as far as it is settled."""
     text = shown = ""
     stats = None
     for chunk in stream:
         text, stats = text + chunk.text, chunk.stats
         shown = _show_more(printer, display.settled(text), shown)
     assert stats is not None, "the last chunk of a stream has its stats"
-    middle = display.finished(text)
-    _show_more(printer, middle, shown)
+    _show_more(printer, display.finished(text), shown)
     if printer is not None:
         printer.close()
-    return middle, stats
+    return text, stats
 
 
 def _show_more(printer: TextPrinter | None, text: str, shown: str) -> str:
@@ -216,13 +226,15 @@ def _show_more(printer: TextPrinter | None, text: str, shown: str) -> str:
     return text
 
 
-def _report(args: argparse.Namespace, completion: Completion) -> None:
+def _report(args: argparse.Namespace, completion: Completion, explanation: Explanation) -> None:
     if args.write and completion.middle:
         completion.source.write(completion.filled)
     if args.format == "diff" and completion.middle:
         show_diff(unified_diff(completion))
     elif args.format == "json":
-        print(as_json(completion))
+        print(as_json(completion, explanation if args.explain else None))
+    elif args.explain:
+        print(explanation.as_text(), end="", file=sys.stderr)
     if args.stats:
         print(stats_line(completion), file=sys.stderr)
     if not completion.middle:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from midfill.engine.api import CompletionStats, EngineInfo
     from midfill.lsp_server.cli.source_file import Hole, Place, SourceFile
+    from midfill.lsp_server.explanation import Explanation
 
 _NO_LINE_END = "\n\\ No newline at end of file\n"
 
@@ -47,11 +48,11 @@ def unified_diff(completion: Completion) -> str:
     return "".join(line if line.endswith("\n") else line + _NO_LINE_END for line in lines)
 
 
-def as_json(completion: Completion) -> str:
+def as_json(completion: Completion, explanation: Explanation | None = None) -> str:
     """One object in one line: ``middle``, ``range``, ``stats``, ``model``, ``dialect``.
 
     ``range`` is what the middle replaces, line and column counted from 1 as in ``--range``; stats
-    are the fields of CompletionStats.
+    are the fields of CompletionStats. With an explanation there is ``explanation``, too.
     """
     source, hole, stats = completion.source, completion.hole, completion.stats
     return json.dumps(
@@ -64,7 +65,8 @@ def as_json(completion: Completion) -> str:
             "stats": {f.name: _plain(getattr(stats, f.name)) for f in fields(stats)},
             "model": completion.engine.model,
             "dialect": completion.engine.dialect,
-        },
+        }
+        | ({} if explanation is None else {"explanation": explanation.as_json()}),
         ensure_ascii=False,
     )
 

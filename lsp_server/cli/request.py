@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING
 from midfill.engine.api import Order
 from midfill.engine.errors import InvalidRequestError
 from midfill.lsp_server.cli.source_file import absolute
+from midfill.lsp_server.explanation import Asked
 from midfill.lsp_server.settings import Settings
 
 if TYPE_CHECKING:
     import argparse
 
-    from midfill.engine.api import CompletionRequest
     from midfill.lsp_server.cli.source_file import Hole, SourceFile
 
 CONTEXT_TIME_LIMIT_MS = 5000
@@ -65,7 +66,7 @@ def find_root(path: Path | None, named: str | None) -> Path | None:
 
 def request_of(
     args: argparse.Namespace, settings: Settings, source: SourceFile, hole: Hole
-) -> CompletionRequest:
+) -> Asked:
     """The request to fill the hole, with context from the repository.
 
     Raises:
@@ -76,7 +77,9 @@ def request_of(
 
     root = find_root(source.path, args.repo)
     roots = () if root is None else (root,)
+    started = time.perf_counter()
     context = ContextGatherer(roots, settings.context).gather(source.snapshot, hole.start, ())
+    context_ms = (time.perf_counter() - started) * 1000
     place = (hole.start, hole.end)
-    request = build_request(source.snapshot, place, settings, roots=roots, context=context)
-    return replace(request, order=Order(args.order))
+    request = build_request(source.snapshot, place, settings, roots=roots, context=context.pieces)
+    return Asked(replace(request, order=Order(args.order)), context.provenance, context_ms)

@@ -244,6 +244,17 @@ def test_a_guess_that_came_true_is_in_use() -> None:
     assert prefill(cache, numbers(2000, 60)) is not guess
 
 
+def test_a_guess_that_goes_on_with_a_prompt_costs_nothing_when_it_is_wrong() -> None:
+    """What would follow a suggestion is prepared in the slot of the suggestion's prompt."""
+    cache = cache_of(2)
+    other, used = prefill(cache, numbers(0, 60)), prefill(cache, numbers(1000, 60))
+    guess = [*numbers(1000, 60), *numbers(7000, 60)]
+    assert cache.take(guess, is_guess=True) is used
+    forward(used, guess[used.length :])
+    assert prefill(cache, [*numbers(1000, 60), 5]) is used
+    assert other.ids.tolist() == numbers(0, 60)
+
+
 def test_an_empty_slot_is_taken_before_a_guess_is_given_up() -> None:
     """Both were never used."""
     cache = cache_of(3)

@@ -318,3 +318,29 @@ def test_an_error_while_the_model_works_leaves_the_file_alone(
     assert capsys.readouterr().err == "midfill: fake has no infilling tokens\n"
     assert file.read_text(encoding="utf-8") == CODE
     assert script.opened[0].is_closed
+
+
+def test_how_it_came_about_goes_to_standard_error(
+    script: Script, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that a pipe still gets the middle alone."""
+    assert infill(script, file, "--marker", "# HOLE", "--explain") == 0
+    shown = capsys.readouterr()
+    assert shown.out == "y = x + 1"
+    assert shown.err.startswith("where     code.py, line 2\nhow       generated, priority command_")
+    assert "shown     'y = x + 1'\n" in shown.err
+
+
+def test_json_has_the_explanation_in_it(
+    script: Script, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what was written and not taken."""
+    script.parts = (" \n",)
+    place = ("--marker", "# HOLE")
+    assert infill(script, file, *place, "--explain", "--format", "json") == cli.infill.NO_COMPLETION
+    shown = capsys.readouterr()
+    told = json.loads(shown.out)["explanation"]
+    assert (told["text"], told["cut"], told["line"]) == ("", " \n", 2)
+    assert "where" not in shown.err
+    assert infill(script, file, *place, "--format", "json") == cli.infill.NO_COMPLETION
+    assert "explanation" not in json.loads(capsys.readouterr().out)

@@ -9,7 +9,7 @@ import pytest
 from lsprotocol import types
 
 from midfill.engine.api import ContextPiece
-from midfill.lsp_server.context import FAR_LINES, MAX_REMEMBERED, ContextGatherer
+from midfill.lsp_server.context import FAR_LINES, MAX_REMEMBERED, ContextGatherer, Gathered
 from midfill.lsp_server.documents import Documents, Snapshot
 from midfill.lsp_server.settings import ContextSettings
 from midfill.lsp_server.workspace_files import WorkspaceFiles
@@ -62,6 +62,10 @@ class Editor:
 
     def context(self, name: str, line: int = 0) -> tuple[ContextPiece, ...]:
         """For a completion at the end of a line."""
+        return self.gathered(name, line).pieces
+
+    def gathered(self, name: str, line: int = 0) -> Gathered:
+        """The same, with its provenance."""
         snapshot = self.documents.get(self.uri(name))
         offset = snapshot.line_end(line)
         return self.gatherer.gather(snapshot, offset, self.documents.others(snapshot.uri))
@@ -319,3 +323,15 @@ def test_files_that_cannot_be_read_are_passed_over(editor: Editor) -> None:
     """As if they were not there."""
     (editor.root / "store.py").write_bytes(b"class Store:\0")
     assert editor.paths("main.py", 5) == ["help.py"]
+
+
+def test_each_part_comes_with_its_reasons_and_lines(editor: Editor) -> None:
+    """In the order of the parts."""
+    context = editor.gathered("main.py", 5)
+    assert len(context.provenance) == len(context.pieces) > 0
+    for piece, why in zip(context.pieces, context.provenance, strict=True):
+        assert why.score > 0
+        assert set(why.reasons) <= {"imported", "neighbour", "open", "edited", "notebook"}
+        assert why.reasons
+        assert why.lines is not None
+        assert why.lines.end - why.lines.start >= piece.text.count("\n") - piece.text.count("...")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,25 @@ from midfill.lsp_server.documents import LineRange
 from midfill.lsp_server.extracts import EDIT_MARGIN, LONGEST_LINE, extract
 from midfill.lsp_server.languages import language
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from midfill.lsp_server.languages import Language
+
 PYTHON = language("python")
+
+
+def shown(
+    text: str,
+    row: Language,
+    max_lines: int,
+    edited: Sequence[LineRange] = (),
+    names: frozenset[str] = frozenset(),
+) -> str:
+    """The text of an extract."""
+    return extract(text, row, max_lines, edited, names).text
+
+
 MODULE = """\
 \"\"\"About.\"\"\"
 
@@ -34,38 +54,45 @@ def third():
 
 def test_a_short_file_is_shown_whole_with_plain_line_ends() -> None:
     """Blank lines at its ends and blanks at the ends of lines go."""
-    assert extract("\r\n\n  a  \rb\n\n", PYTHON, 10) == "  a\nb\n"
+    assert shown("\r\n\n  a  \rb\n\n", PYTHON, 10) == "  a\nb\n"
 
 
 @pytest.mark.parametrize("text", ["", "\n \n\n"])
 def test_a_blank_file_shows_nothing(text: str) -> None:
     """Not even a line end."""
-    assert extract(text, PYTHON, 10) == ""
+    assert shown(text, PYTHON, 10) == ""
+
+
+def test_its_lines_are_told() -> None:
+    """From the first to the last one that is shown."""
+    assert extract("\n\nx\ny\n\n", PYTHON, 10).lines == LineRange(2, 4)
+    assert extract(MODULE, PYTHON, 2, names=frozenset({"third"})).lines == LineRange(15, 17)
+    assert extract("\n \n", PYTHON, 10).lines == LineRange(0, 0)
 
 
 def test_of_a_long_file_the_first_lines_of_definitions_are_shown() -> None:
     """Then its beginning, as far as there is room."""
-    assert extract(MODULE, PYTHON, 3) == (
+    assert shown(MODULE, PYTHON, 3) == (
         "def first(a):\n# ...\nclass Second:\n# ...\ndef third():\n"
     )
-    assert extract(MODULE, PYTHON, 4).startswith('"""About."""\n# ...\ndef first(a):\n')
+    assert shown(MODULE, PYTHON, 4).startswith('"""About."""\n# ...\ndef first(a):\n')
 
 
 def test_parameters_on_lines_of_their_own_belong_to_the_first_line() -> None:
     """Unless their end is far, or missing."""
     head = "def f(\n    a,\n    b,\n) -> None:\n"
-    assert extract(f"import x\n\n{head}    return\n", PYTHON, 4) == head
-    assert extract(f"def f(\n{'    a,' * 3}\ndef g():\n    b\n", PYTHON, 2) == (
+    assert shown(f"import x\n\n{head}    return\n", PYTHON, 4) == head
+    assert shown(f"def f(\n{'    a,' * 3}\ndef g():\n    b\n", PYTHON, 2) == (
         "def f(\n# ...\ndef g():\n"
     )
 
 
 def test_definitions_that_the_current_file_imports_are_shown_whole() -> None:
     """The others only by name, after them."""
-    assert extract(MODULE, PYTHON, 5, names=frozenset({"third"})) == (
+    assert shown(MODULE, PYTHON, 5, names=frozenset({"third"})) == (
         "def first(a):\n# ...\nclass Second:\n# ...\ndef third():\n    return 3\n"
     )
-    assert extract(MODULE, PYTHON, 3, names=frozenset({"first", "other"})) == (
+    assert shown(MODULE, PYTHON, 3, names=frozenset({"first", "other"})) == (
         "def first(a):\n    x = 1\n    return x\n"
     )
 
@@ -74,9 +101,9 @@ def test_the_surroundings_of_the_last_edit_come_before_all() -> None:
     """Then those of earlier edits."""
     text = "".join(f"line {n}\n" for n in range(200))
     margin = EDIT_MARGIN
-    last = extract(text, PYTHON, 2 * margin + 1, (LineRange(20, 21), LineRange(150, 151)))
+    last = shown(text, PYTHON, 2 * margin + 1, (LineRange(20, 21), LineRange(150, 151)))
     assert last.split("\n")[:-1] == [f"line {n}" for n in range(150 - margin, 151 + margin)]
-    both = extract(text, PYTHON, 4 * margin + 2, (LineRange(0, 1), LineRange(199, 200)))
+    both = shown(text, PYTHON, 4 * margin + 2, (LineRange(0, 1), LineRange(199, 200)))
     assert both.startswith("line 0\nline 1\n")
     assert both.endswith("line 199\n")
     assert both.count("# ...") == 1
@@ -85,8 +112,8 @@ def test_the_surroundings_of_the_last_edit_come_before_all() -> None:
 def test_very_long_lines_are_left_out() -> None:
     """They are data, or written by machines."""
     text = f"a\n{'x' * (LONGEST_LINE + 1)}\nb\n{'y' * LONGEST_LINE}\n"
-    assert extract(text, language("c"), 10) == f"a\n// ...\nb\n{'y' * LONGEST_LINE}\n"
-    assert extract("x" * 1_000_000, PYTHON, 10) == ""
+    assert shown(text, language("c"), 10) == f"a\n// ...\nb\n{'y' * LONGEST_LINE}\n"
+    assert shown("x" * 1_000_000, PYTHON, 10) == ""
 
 
 @given(
@@ -99,8 +126,8 @@ def test_an_extract_is_made_of_lines_of_the_file_in_order_and_not_too_many(
 ) -> None:
     """But for the comments where something is left out."""
     edited = [LineRange(start, start + count) for start, count in edits]
-    text = extract("\n".join(lines), PYTHON, max_lines, edited, frozenset("f"))
-    shown = [line for line in text.split("\n")[:-1] if line != "# ..."]
-    assert len(shown) <= max_lines
+    text = shown("\n".join(lines), PYTHON, max_lines, edited, frozenset("f"))
+    kept = [line for line in text.split("\n")[:-1] if line != "# ..."]
+    assert len(kept) <= max_lines
     rest = iter(line.rstrip() for line in lines)
-    assert all(line in rest for line in shown)
+    assert all(line in rest for line in kept)

@@ -97,7 +97,7 @@ async def test_a_newer_request_takes_the_place_of_an_older() -> None:
     async with session(text="# do: forever\n# do: write z") as client:
         _, old = client.ask(0, 13, stream_as="t")
         await client.seen("$/progress")
-        assert await client.complete(1, 13) == {"items": [item("z", 1, 13)]}
+        assert await client.complete(1, 13) == {"items": [item("z", 1, 13, item_id="2")]}
         assert await old is None
 
 
@@ -144,7 +144,9 @@ async def test_an_engine_that_fails_does_not_end_the_session(command: str) -> No
         assert await client.complete(1, 99) is None
         await client.request("workspace/executeCommand", {"command": "midfill.restart"})
         await client.seen("midfill/status", 2, state="loading")
-        assert await client.complete(0, 13, kind=INVOKED) == {"items": [item("z", 0, 13)]}
+        assert await client.complete(0, 13, kind=INVOKED) == {
+            "items": [item("z", 0, 13, item_id="2")]
+        }
 
 
 async def test_a_model_that_is_not_pulled_does_not_end_the_session() -> None:

@@ -12,9 +12,9 @@ import pytest
 from lsprotocol import types
 
 from midfill.engine.api import Priority
-from midfill.lsp_server.completion import Ask, Place
 from midfill.lsp_server.context import ContextGatherer
 from midfill.lsp_server.documents import Documents, Edit
+from midfill.lsp_server.place import Ask, Place
 from midfill.lsp_server.request_maker import RequestMaker
 from midfill.lsp_server.settings import ContextSettings, Settings
 
@@ -48,25 +48,28 @@ def place(folder: Path, text: str = "import shapes\n", **ask: object) -> Place:
 async def test_who_asks_goes_before_who_types(folder: Path) -> None:
     """The trigger decides the priority."""
     with maker() as it:
-        assert (await it.make(place(folder))).priority is Priority.TYPING
-        assert (await it.make(place(folder, is_invoked=True))).priority is Priority.INVOKED
+        assert (await it.make(place(folder))).request.priority is Priority.TYPING
+        invoked = await it.make(place(folder, is_invoked=True))
+        assert invoked.request.priority is Priority.INVOKED
 
 
 async def test_settings_and_folders_decide_what_is_asked(folder: Path) -> None:
     """From the next request on."""
     with maker() as it:
-        assert (await it.make(place(folder))).context == ()
+        assert (await it.make(place(folder))).request.context == ()
         it.configure(Settings(), [folder])
-        assert [piece.path for piece in (await it.make(place(folder))).context] == ["shapes.py"]
+        assert [piece.path for piece in (await it.make(place(folder))).request.context] == [
+            "shapes.py"
+        ]
         it.configure(Settings(context=ContextSettings(enabled=False)), [folder])
-        assert (await it.make(place(folder))).context == ()
+        assert (await it.make(place(folder))).request.context == ()
 
 
 async def test_the_popups_selection_counts_as_typed(folder: Path) -> None:
     """The model goes on after it."""
     with maker() as it:
         selected = Edit(3, 5, "path")
-        request = await it.make(place(folder, "os.pa", selected=selected))
+        request = (await it.make(place(folder, "os.pa", selected=selected))).request
         assert request.prefix == "os.path"
 
 
@@ -78,7 +81,7 @@ async def test_the_cache_is_filled_with_what_later_requests_start_with(folder: P
         it.configure(Settings(), [folder])
         prewarm = await it.make_prewarm(spot.snapshot)
         for offset in (0, len(text) // 2, len(text)):
-            request = await it.make(Place(Ask(spot.snapshot, offset)))
+            request = (await it.make(Place(Ask(spot.snapshot, offset)))).request
             assert request.context == prewarm.context != ()
             assert prewarm.prefix.startswith(request.prefix)
             assert request.document == prewarm.document
@@ -104,6 +107,6 @@ async def test_files_are_read_in_a_thread_of_their_own(
         requests = [asyncio.create_task(it.make(place(folder))) for _ in range(3)]
         await asyncio.sleep(0)
         may_read.set()
-        assert all([(await request).context for request in requests])
+        assert all([(await request).request.context for request in requests])
     assert len(threads) == 1
     assert threading.current_thread() not in threads

@@ -25,11 +25,19 @@ async def test_it_announces_what_it_does() -> None:
     assert "completionProvider" not in capabilities
     assert capabilities["textDocumentSync"]["change"] == 2
     assert capabilities["textDocumentSync"]["openClose"]
-    assert capabilities["executeCommandProvider"]["commands"] == ["midfill.restart"]
+    assert capabilities["executeCommandProvider"]["commands"] == [
+        "midfill.restart",
+        "midfill.accepted",
+    ]
     assert capabilities["experimental"]["midfill"] == {
         "inlineCompletionStreaming": {"partialResultToken": True},
         "status": "midfill/status",
         "stats": "midfill/stats",
+        "shown": "midfill/shown",
+        "accepted": "midfill/accepted",
+        "dismissed": "midfill/dismissed",
+        "candidates": "midfill/candidates",
+        "explain": "midfill/explain",
     }
 
 
@@ -219,7 +227,7 @@ async def test_a_superseded_request_is_answered_null() -> None:
         _, second = it.client.ask(0, 2)
         (await it.engine.asked(2)).write("z").finish()
         assert await first is None
-        assert await second == {"items": [item("z", 0, 2)]}
+        assert await second == {"items": [item("z", 0, 2, item_id="2")]}
 
 
 async def test_an_edit_makes_a_request_old() -> None:

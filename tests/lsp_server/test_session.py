@@ -295,7 +295,7 @@ async def test_restart_loads_the_model_again_and_forgets() -> None:
         await it.client.request("workspace/executeCommand", {"command": "midfill.restart"})
         await it.client.seen("midfill/status", 3, state="ready")
         assert old.is_closed
-        assert await it.client.complete(0, 1) == {"items": [item("z", 0, 1)]}
+        assert await it.client.complete(0, 1) == {"items": [item("z", 0, 1, item_id="2")]}
         assert len(it.engine.requests) == 1
         for number in (1, 2):
             it.refusal = ModelNotPulledError("pull it")
@@ -332,7 +332,7 @@ async def test_an_engine_that_raises_costs_one_reply(error: Exception) -> None:
         (shown,) = it.client.all_seen("window/showMessage")
         assert str(error) in shown["message"]
         assert any(str(error) in m["message"] for m in it.client.all_seen("window/logMessage"))
-        assert await it.client.complete(0, 1) == {"items": [item("z", 0, 1)]}
+        assert await it.client.complete(0, 1) == {"items": [item("z", 0, 1, item_id="3")]}
 
 
 async def test_an_engine_that_died_is_said_and_restarts_on_command() -> None:
@@ -346,7 +346,9 @@ async def test_an_engine_that_died_is_said_and_restarts_on_command() -> None:
         assert await it.client.complete(0, 1) is None
         await it.client.request("workspace/executeCommand", {"command": "midfill.restart"})
         await it.client.seen("midfill/status", 2, state="loading", progress=0.0)
-        assert await it.client.complete(0, 1, kind=INVOKED) == {"items": [item("z", 0, 1)]}
+        assert await it.client.complete(0, 1, kind=INVOKED) == {
+            "items": [item("z", 0, 1, item_id="2")]
+        }
 
 
 # -- clients without inline completion
@@ -365,10 +367,12 @@ async def test_the_fallback_is_one_item_that_editors_keep() -> None:
         "label": "print(",
         "detail": "midfill",
         "documentation": "print(\r\n    x)",
+        "command": {"title": "Accepted", "command": "midfill.accepted", "arguments": ["1"]},
         "preselect": False,
         "sortText": "\uffff",
         "filterText": "print(",
         "insertTextFormat": 1,
+        "insertTextMode": 1,
         "textEdit": {
             "range": {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 4}},
             "newText": "print(\r\n    x)",

@@ -1,0 +1,406 @@
+"""The plug-in in a real Neovim: what a user sees, accepts and finds in the file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from neovim import SCRIPTED, Neovim, has_ended, neovim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FUNCTION = "def add(a, b):~    return a + b"
+SHOWN = FUNCTION.replace("~", "\n")
+
+
+@contextmanager
+def editing(folder: Path, text: str, options: str = "", name: str = "code.py") -> Iterator[Neovim]:
+    """An editor in insert mode at the end of a file, with a server that fills in what it says."""
+    file = folder / name
+    file.write_bytes(text.encode())
+    with neovim(folder, file) as it:
+        log = folder / "lsp.log"
+        command = [sys.executable, str(SCRIPTED), "lsp", "--log-file", str(log)]
+        words = ", ".join(f"'{word}'" for word in command)
+        it.setup(f"{{ cmd = {{ {words} }}, {options} }}")
+        it.ready()
+        it.keys("GA")
+        yield it
+
+
+def saved(it: Neovim, folder: Path, name: str = "code.py") -> bytes:
+    """The file on disk once the editor has written it."""
+    it.keys("<Esc>:w<CR>")
+    it.until(lambda: not it.eval("&modified"))
+    return (folder / name).read_bytes()
+
+
+def counted(it: Neovim, name: str) -> int:
+    """A counter of ``midfill/stats``."""
+    return int(
+        it.lua(
+            """
+            local client = require('midfill.server').client()
+            return client:request_sync('midfill/stats', {}, 5000).result[...]
+            """,
+            name,
+        )
+    )
+
+
+# -- what is seen and accepted
+
+
+def test_tab_accepts_what_is_seen(tmp_path: Path) -> None:
+    """All of it, into the file on disk."""
+    with editing(tmp_path, f"# do:fill {FUNCTION}\n") as it:
+        it.keys("<CR>")
+        it.see(SHOWN)
+        assert it.lines[1:] == [""]
+        it.keys("<Tab>")
+        it.see_none()
+        assert it.cursor == (3, 16)
+        assert saved(it, tmp_path) == f"# do:fill {FUNCTION}\n{SHOWN}\n".encode()
+
+
+def test_without_a_suggestion_tab_is_tab(tmp_path: Path) -> None:
+    """And so are the other keys what they were."""
+    with editing(tmp_path, "# do:fill \n") as it:
+        it.keys("<CR><Tab>x<Tab>")
+        it.until(lambda: it.lines[-1] == "\tx\t")
+
+
+def test_words_are_accepted_one_by_one(tmp_path: Path) -> None:
+    """The rest stays on the screen, and nobody is asked for it."""
+    with editing(tmp_path, f"# do:fill {FUNCTION}\n") as it:
+        it.keys("<CR>")
+        it.see(SHOWN)
+        for rest in (" add(a, b):\n    return a + b", "(a, b):\n    return a + b"):
+            it.keys("<M-Right>")
+            it.see(rest)
+        assert it.lines[-1] == "def add"
+        assert counted(it, "requests") == 2
+        assert counted(it, "accepted") == 1
+        assert counted(it, "acceptedCharacters") == 7
+
+
+def test_lines_are_accepted_one_by_one(tmp_path: Path) -> None:
+    """The last one ends the suggestion."""
+    with editing(tmp_path, f"# do:fill {FUNCTION}\n") as it:
+        it.keys("<CR>")
+        it.see(SHOWN)
+        it.keys("<M-Down>")
+        it.see("\n    return a + b")
+        it.keys("<M-Down>")
+        it.see_none()
+        assert it.lines[-2:] == ["def add(a, b):", "    return a + b"]
+
+
+def test_accepting_is_one_step_to_undo(tmp_path: Path) -> None:
+    """What was typed before stays."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        it.keys("<CR>x")
+        it.see(" = 1")
+        it.keys("<Tab>")
+        it.until(lambda: it.lines[-1] == "x = 1")
+        it.keys("<Esc>u")
+        it.until(lambda: it.lines[-1] == "x")
+
+
+def test_a_dismissed_suggestion_stays_away_until_something_changes(tmp_path: Path) -> None:
+    """The server is told."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        it.keys("<CR>x")
+        it.see(" = 1")
+        it.keys("<C-]>")
+        it.see_none()
+        assert counted(it, "dismissed") == 1
+        assert it.lines[-1] == "x"
+        it.keys("y")
+        it.see(" = 1")
+
+
+def test_leaving_insert_mode_hides_it(tmp_path: Path) -> None:
+    """And coming back shows it again."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        it.keys("<CR>x")
+        it.see(" = 1")
+        it.keys("<Esc>")
+        it.see_none()
+        it.keys("A")
+        it.see(" = 1")
+
+
+# -- typing through, streaming, candidates
+
+
+def test_typing_what_is_shown_never_blinks(tmp_path: Path) -> None:
+    """After every key the rest is there at once, and the server is not asked."""
+    with editing(tmp_path, f"# do:fill {FUNCTION}\n") as it:
+        it.keys("<CR>")
+        it.see(SHOWN)
+        before = counted(it, "requests")
+        for typed in range(1, len("def add(") + 1):
+            it.type(SHOWN[typed - 1])
+            assert it.ghost == SHOWN[typed:]
+            assert it.ghosts()[0][0] == (1, typed)
+        it.keys("<BS>")
+        it.see(SHOWN[len("def add") :])
+        assert counted(it, "requests") == before
+
+
+def test_typing_something_else_asks_again(tmp_path: Path) -> None:
+    """The old text goes."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        it.keys("<CR>x")
+        it.see(" = 1")
+        it.type("y")
+        it.until(lambda: it.ghosts() == [((1, 2), " = 1")])
+
+
+def test_a_streamed_suggestion_grows(tmp_path: Path) -> None:
+    """Each state starts with the one before, and it can be accepted before it is whole."""
+    with editing(tmp_path, f"# do:slowly {FUNCTION}\n") as it:
+        it.keys("<CR>")
+        it.see(SHOWN)
+        states = it.shown
+        assert len(states) >= 2
+        assert all(SHOWN.startswith(state) for state in states)
+        assert states == sorted(states, key=len)
+
+
+def test_typing_goes_on_with_what_is_still_streamed(tmp_path: Path) -> None:
+    """The generation is joined, not started again."""
+    with editing(tmp_path, f"# do:slowly {FUNCTION}\n") as it:
+        it.keys("<CR>")
+        it.until(lambda: len(it.ghost) >= 6)
+        it.type("def")
+        assert it.ghost
+        it.see(SHOWN[3:])
+        assert counted(it, "joined") >= 1
+        assert it.lines[-1] == "def"
+
+
+def test_candidates_are_cycled_through(tmp_path: Path) -> None:
+    """Forwards, backwards and around; the one that is shown is accepted."""
+    with editing(tmp_path, "# do:any  = 1| = 22| = 333\n") as it:
+        it.keys("<CR>x")
+        it.see(" = 1")
+        it.keys("<M-]>")
+        it.until(lambda: it.ghost not in ("", " = 1"))
+        second = it.ghost
+        it.keys("<M-[>")
+        it.see(" = 1")
+        it.keys("<M-[>")
+        it.until(lambda: it.ghost not in ("", " = 1", second))
+        third = it.ghost
+        assert {second, third} == {" = 22", " = 333"}
+        it.keys("<Tab>")
+        it.until(lambda: it.lines[-1] == "x" + third)
+
+
+def test_the_user_can_ask(tmp_path: Path) -> None:
+    """Where the editor has not."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        it.keys("<CR>x")
+        it.see(" = 1")
+        it.keys("<C-]>")
+        it.see_none()
+        it.keys("<M-\\>")
+        it.see(" = 1")
+
+
+# -- texts of all kinds
+
+
+def test_documents_with_crlf_get_crlf(tmp_path: Path) -> None:
+    """On disk; on the screen a line end is a line end."""
+    with editing(tmp_path, f"# do:fill {FUNCTION}\r\n") as it:
+        assert it.eval("&fileformat") == "dos"
+        it.keys("<CR>")
+        it.see(SHOWN)
+        it.keys("<Tab>")
+        it.until(lambda: len(it.lines) == 3)
+        text = f"# do:fill {FUNCTION}\n{SHOWN}\n".replace("\n", "\r\n")
+        assert saved(it, tmp_path) == text.encode()
+
+
+def test_multi_byte_text_is_counted_in_bytes_here_and_in_units_there(tmp_path: Path) -> None:
+    """Before, in and after the suggestion."""
+    with editing(tmp_path, "# do:fill é😀 = 'ß'\n") as it:
+        it.keys("<CR>ü😀'äö'<Esc>3hi")
+        it.see("é😀 = 'ß'")
+        it.type("é😀")
+        assert it.ghost == " = 'ß'"
+        it.keys("<Tab>")
+        it.until(lambda: it.lines[-1] == "ü😀é😀 = 'ß''äö'")
+        assert counted(it, "acceptedCharacters") == len(" = 'ß'")
+
+
+def test_the_rest_of_the_line_stays_behind_the_cursor(tmp_path: Path) -> None:
+    """A suggestion in the middle of a line."""
+    with editing(tmp_path, "# do:fill x, y\n") as it:
+        it.keys("<CR>f()<Left>")
+        it.see("x, y")
+        assert it.ghosts()[0][0] == (1, 2)
+        it.keys("<Tab>")
+        it.until(lambda: it.lines[-1] == "f(x, y)")
+        assert it.cursor == (2, 6)
+
+
+# -- where and whether
+
+
+@pytest.mark.parametrize("where", ["global", "buffer", "filetype"])
+def test_it_can_be_turned_off_and_on(tmp_path: Path, where: str) -> None:
+    """Everywhere, in a buffer, in a kind of file; nothing of ours is left there."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        it.keys("<CR>x")
+        it.see(" = 1")
+        it.command(f"Midfill disable {where}")
+        assert it.ghosts() == []
+        assert not [group for group in it.groups() if group.startswith("midfill")]
+        assert it.eval("maparg('<M-Right>', 'i')") == ""
+        assert it.lua("return require('midfill').statusline()") == "midfill: off here"
+        it.type("yz")
+        assert it.ghosts() == []
+        it.command(f"Midfill toggle {where}")
+        it.see(" = 1")
+
+
+def test_the_users_own_keys_stay(tmp_path: Path) -> None:
+    """Only free ones are taken."""
+    file = tmp_path / "a.py"
+    file.write_text("# do:fill  = 1\n")
+    with neovim(tmp_path, file) as it:
+        it.command("inoremap <M-Right> mine")
+        it.setup(f"{{ cmd = {{ '{sys.executable}', '{SCRIPTED}', 'lsp' }} }}")
+        it.ready()
+        assert it.eval("maparg('<M-Right>', 'i')") == "mine"
+        assert "midfill" in it.lua("return vim.fn.maparg('<Tab>', 'i', false, true).desc")
+        it.lua("require('midfill').teardown()")
+        assert it.eval("maparg('<M-Right>', 'i')") == "mine"
+        assert "snippet" in it.lua("return vim.fn.maparg('<Tab>', 'i', false, true).desc")
+        assert it.eval("exists(':Midfill')") == 0
+
+
+def test_settings_reach_the_server(tmp_path: Path) -> None:
+    """As its own names."""
+    with editing(tmp_path, "# do:fill  = 1\n", "settings = { prefetch = false }") as it:
+        it.keys("<CR>x")
+        it.see(" = 1")
+        assert counted(it, "shown") == 1
+        assert counted(it, "prefetches") == 0
+
+
+def test_what_follows_is_there_when_a_suggestion_is_accepted(tmp_path: Path) -> None:
+    """Prepared while it was on the screen."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        it.keys("<CR>x")
+        it.see(" = 1")
+        it.until(lambda: counted(it, "prefetches") == 1)
+        it.keys("<Tab>")
+        it.until(lambda: counted(it, "prefetched") == 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("{ colour = 1 }", "colour"),
+        ("{ cmd = 'x' }", "cmd"),
+        ("{ keys = { accept = 1 } }", "accept"),
+    ],
+)
+def test_a_wrong_option_is_an_error_that_names_it(tmp_path: Path, options: str, named: str) -> None:
+    """Not silence."""
+    with neovim(tmp_path) as it:
+        message = it.lua(f"return select(2, pcall(require('midfill').setup, {options}))")
+        assert named in message
+
+
+# -- the server's life
+
+
+def test_a_killed_server_comes_back(tmp_path: Path) -> None:
+    """With the buffers that it served."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        it.keys("<CR>x")
+        it.see(" = 1")
+        first = it.server()
+        os.kill(first, 9)
+        it.until(lambda: it.status() == "loading")
+        assert it.ghosts() == []
+        it.ready()
+        assert it.server() != first
+        it.type("y")
+        it.see(" = 1")
+
+
+def test_a_server_that_always_ends_is_given_up(tmp_path: Path) -> None:
+    """With a word about what to do; restarting by hand tries again."""
+    file = tmp_path / "a.py"
+    file.write_text("x\n")
+    with neovim(tmp_path, file) as it:
+        it.setup("{ cmd = { 'false' }, restarts = 1 }")
+        it.until(lambda: it.status() == "error")
+        assert "too often" in it.lua("return require('midfill.server').status.message")
+        it.command("Midfill restart")
+        it.until(lambda: it.status() != "error")
+
+
+def test_a_program_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """In the health check too."""
+    file = tmp_path / "a.py"
+    file.write_text("x\n")
+    with neovim(tmp_path, file) as it:
+        it.setup("{ cmd = { 'midfill-is-not-here', 'lsp' } }")
+        assert it.status() == "error"
+        it.command("checkhealth midfill")
+        assert any("is not an executable" in line for line in it.lines)
+        assert any("pip install midfill" in line for line in it.lines)
+
+
+def test_a_healthy_one_is_said_too(tmp_path: Path) -> None:
+    """Program, version, server."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        it.keys("<Esc>")
+        it.command("checkhealth midfill")
+        text = "\n".join(it.lines)
+        assert "process for client" in text
+        assert "ERROR" not in text
+
+
+def test_restarting_by_hand_starts_another_server(tmp_path: Path) -> None:
+    """And the old one is gone."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        first = it.server()
+        it.command("Midfill restart")
+        assert has_ended(first)
+        it.until(lambda: it.status() == "ready" and it.server() != first)
+
+
+@pytest.mark.parametrize("end", ["quit", "kill"])
+def test_no_server_outlives_the_editor(tmp_path: Path, end: str) -> None:
+    """However it ends."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        server = it.server()
+        it.quit() if end == "quit" else it.kill()
+        assert has_ended(server)
+
+
+def test_a_suggestion_is_explained_in_a_window(tmp_path: Path) -> None:
+    """And counters are shown in one."""
+    with editing(tmp_path, "# do:fill  = 1\n") as it:
+        it.keys("<CR>x")
+        it.see(" = 1")
+        it.keys("<Esc>")
+        it.command("Midfill explain")
+        it.until(lambda: any(line.startswith("where ") for line in it.lines))
+        it.command("close")
+        it.command("Midfill stats")
+        it.until(lambda: any(line.startswith("requests ") for line in it.lines))
