@@ -158,20 +158,29 @@ class _Run:
     def all(self, problems: Sequence[Problem]) -> None:
         """Complete and test; problem by problem, so that the cells stay comparable."""
         cells = self._settings.cells
-        missing = [(p, c) for p in problems for c in cells if (p.task, c.name) not in self._journal]
+        places = [(problem, cell) for problem in problems for cell in cells]
+        missing = [(p, c) for p, c in places if (p.task, c.name) not in self._journal]
         with Progress(console=Console(stderr=True)) as progress:
-            bar = progress.add_task("infilling", total=len(problems) * len(cells))
-            progress.advance(bar, len(problems) * len(cells) - len(missing))
-            for problem, cell in missing:
-                completed = complete(
-                    self._engine, self._request(problem, cell), raw=self._settings.raw
-                )
-                verdict = self._pool.submit(problem.program(completed.text))
-                self._tested.append((problem, cell, completed, verdict))
-                self._record(wait=len(self._tested) > 2 * self._settings.workers)
-                progress.update(bar, advance=1, description=f"{self._passed}/{self._done} passed")
-            while self._tested:
-                self._record(wait=True)
+            bar = progress.add_task("infilling", total=len(places))
+            progress.advance(bar, len(places) - len(missing))
+            try:
+                for problem, cell in missing:
+                    self._complete(problem, cell)
+                    progress.update(bar, advance=1, description=self._so_far)
+            finally:  # an interrupted run keeps what it has completed
+                self._record(room=0)
+                progress.update(bar, description=self._so_far)
+
+    @property
+    def _so_far(self) -> str:
+        return f"{self._passed} of {self._done} passed"
+
+    def _complete(self, problem: Problem, cell: Cell) -> None:
+        request = self._request(problem, cell)
+        completed = complete(self._engine, request, raw=self._settings.raw)
+        verdict = self._pool.submit(problem.program(completed.text))
+        self._tested.append((problem, cell, completed, verdict))
+        self._record(room=2 * self._settings.workers)
 
     def _request(self, problem: Problem, cell: Cell) -> CompletionRequest:
         return CompletionRequest(
@@ -183,11 +192,11 @@ class _Run:
             max_tokens=self._settings.max_tokens,
         )
 
-    def _record(self, *, wait: bool) -> None:
-        """Journal the oldest results that are there; with ``wait``, one at least."""
-        while self._tested and (wait or self._tested[0][3].done()):
+    def _record(self, *, room: int) -> None:
+        """Journal the oldest results that are there, and wait while more than ``room`` are not."""
+        while self._tested and (len(self._tested) > room or self._tested[0][3].done()):
             problem, cell, completed, future = self._tested.popleft()
-            verdict, wait = future.result(), False
+            verdict = future.result()
             self._done += 1
             self._passed += verdict.passed
             self._journal.add(problem.task, cell.name, result(problem, completed, verdict))

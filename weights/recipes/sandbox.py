@@ -118,6 +118,11 @@ class Sandbox:
         """Close it."""
         self.close()
 
+    @property
+    def worker_pid(self) -> int:
+        """The worker's process id; another one after the worker was lost."""
+        return self._worker.pid
+
     def run(self, source: str) -> Verdict:
         """Run a program to its end or to its limits."""
         request = json.dumps({"source": source, "limits": asdict(self._limits)})
