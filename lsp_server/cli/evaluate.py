@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midfill.engine.api import CompletionRequest, EngineConfig, Order, Scope
+from midfill.engine.api import CompletionRequest, EngineConfig, Order, Sampling, Scope
 from midfill.lsp_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def add_arguments(
     )
     verbs = evaluate.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_infill(verbs, open_engine)
+    _add_code(verbs, open_engine)
 
 
 def _add_infill(
@@ -89,6 +90,7 @@ def _add_infill(
 def run_infill(args: argparse.Namespace, open_engine: EngineOpener) -> int:
     """Run the recipe ``eval_infill``."""
     from midfill.weights.recipes import eval_infill
+    from midfill.weights.recipes.eval_runner import Output
 
     cells = tuple(
         eval_infill.Cell(Order(order), heal == "on")
@@ -107,8 +109,57 @@ def run_infill(args: argparse.Namespace, open_engine: EngineOpener) -> int:
         workers=args.workers,
         limits=_limits(args),
     )
-    output = eval_infill.Output(args.out, args.plot)
-    eval_infill.run(settings, engine_config(args), open_engine, output)
+    eval_infill.run(settings, engine_config(args), open_engine, Output(args.out, args.plot))
+    return DONE
+
+
+def _add_code(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], open_engine: EngineOpener
+) -> None:
+    parser = _verb(
+        verbs,
+        "code",
+        "write the functions of HumanEval or MBPP problems and run their tests",
+        partial(run_code, open_engine=open_engine),
+        _SANDBOX,
+    )
+    _add_data(parser.add_argument_group("problems"))
+    group = parser.add_argument_group("how the model is asked")
+    group.add_argument(
+        "--samples", type=_count, default=1, metavar="N", help="of each problem (default: 1)"
+    )
+    group.add_argument(
+        "--k", type=_count, nargs="+", default=[1], metavar="K", help="of pass@k (default: 1)"
+    )
+    group.add_argument(
+        "--temperature", type=float, default=0.0, metavar="T", help="0: greedy (default)"
+    )
+    group.add_argument(
+        "--top-p", type=float, default=_DEFAULT.sampling.top_p, metavar="P", help="1: all (default)"
+    )
+    group.add_argument("--no-heal", action="store_true", help="keep the prompt's last tokens as is")
+    _add_max_tokens(group, 512)
+    _add_sandbox(parser)
+
+
+def run_code(args: argparse.Namespace, open_engine: EngineOpener) -> int:
+    """Run the recipe ``eval_code``."""
+    from midfill.weights.recipes import eval_code
+    from midfill.weights.recipes.eval_runner import Output
+
+    settings = eval_code.Settings(
+        data=args.data,
+        limit=args.limit,
+        seed=args.seed,
+        samples=args.samples,
+        ks=tuple(dict.fromkeys(args.k)),
+        sampling=Sampling(temperature=args.temperature, top_p=args.top_p),
+        heal=not args.no_heal,
+        max_tokens=args.max_tokens,
+        workers=args.workers,
+        limits=_limits(args),
+    )
+    eval_code.run(settings, engine_config(args), open_engine, Output(args.out, args.plot))
     return DONE
 
 

@@ -200,7 +200,7 @@ def test_the_report_has_these_keys(lab: Lab) -> None:
     ]
     assert list(report["settings"]) == [
         *("data", "limit", "seed", "cut_words", "scope", "max_tokens", "post_processing"),
-        *("limits", "threads", "model_hash"),
+        *("limits", "threads", "model_hash", "adapter_hash"),
     ]
     journal = lab.out.with_suffix(".jsonl").read_text(encoding="utf-8").split("\n")
     assert list(json.loads(journal[0])) == [

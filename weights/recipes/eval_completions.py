@@ -1,4 +1,4 @@
-"""Completions through the engine's boundary, as ``midfill infill`` shows them."""
+"""Completions through the engine's boundary: as ``midfill infill`` shows them, or up to a stop."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from midfill.engine import FinishReason
 from midfill.lsp_server.postprocess import Display
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from midfill.engine import CompletionRequest, CompletionStats, Engine
 
+STOP_SEQUENCE = "stop_sequence"
 _ENDS_BEFORE_LINE_END = {FinishReason.LINE, FinishReason.BLOCK}
 
 
@@ -20,12 +23,14 @@ class Completed:
 
     text: str
     stats: CompletionStats
+    finish: str
+    """A value of FinishReason, or STOP_SEQUENCE."""
 
     def costs(self) -> dict[str, object]:
         """What of it goes into a journal."""
         stats = self.stats
         return {
-            "finish": stats.finish_reason.value,
+            "finish": self.finish,
             "order": stats.order.value,
             "prompt_tokens": stats.prompt_tokens,
             "generated_tokens": stats.generated_tokens,
@@ -43,14 +48,28 @@ def complete(engine: Engine, request: CompletionRequest, *, raw: bool) -> Comple
     front of one, where what follows the hole starts with a line of its own: some problems count the
     line end to the middle, and an editor, where it is there already, does not.
     """
-    text, stats = "", None
-    for chunk in engine.infill(request):
-        text, stats = text + chunk.text, chunk.stats
-    assert stats is not None, "the last chunk of a stream has its stats"
+    completed = complete_until(engine, request, ())
     if raw:
-        return Completed(text, stats)
+        return completed
+    text, reason = completed.text, completed.stats.finish_reason
     shown = Display(request.prefix.rpartition("\n")[2], request.suffix).finished(text)
     whole_line = request.prefix[-1:] in {"", "\n"} and request.suffix[:1] not in {"", "\n"}
-    if shown and whole_line and stats.finish_reason in _ENDS_BEFORE_LINE_END:
+    if shown and whole_line and reason in _ENDS_BEFORE_LINE_END:
         shown = shown.rstrip("\n") + "\n"
-    return Completed(shown, stats)
+    return Completed(shown, completed.stats, completed.finish)
+
+
+def complete_until(engine: Engine, request: CompletionRequest, stops: Sequence[str]) -> Completed:
+    """The engine's text up to the first of the stop sequences, which ends the generation."""
+    text, stats, finish = "", None, ""
+    stream = engine.infill(request)
+    for chunk in stream:
+        if not finish:
+            text += chunk.text
+            found = [place for stop in stops if (place := text.find(stop)) >= 0]
+            if found:
+                text, finish = text[: min(found)], STOP_SEQUENCE
+                stream.cancel()
+        stats = chunk.stats
+    assert stats is not None, "the last chunk of a stream has its stats"
+    return Completed(text, stats, finish or stats.finish_reason.value)

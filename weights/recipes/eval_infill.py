@@ -8,18 +8,16 @@ Results go to a journal as they come: a rerun of the same command goes on where 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import Progress
 
-from midfill.engine import CompletionRequest, EngineConfig, Order, Scope
+from midfill.engine import CompletionRequest, Order, Scope
 from midfill.weights.recipes import eval_plots
 from midfill.weights.recipes.eval_completions import complete
 from midfill.weights.recipes.eval_problems import choose, cut_words, read_problems
@@ -29,21 +27,23 @@ from midfill.weights.recipes.eval_records import (
     journal_of,
     key_of,
     markdown,
+    model_key,
     percent,
     report,
     write,
 )
+from midfill.weights.recipes.eval_runner import Job, Runner
 from midfill.weights.recipes.eval_statistics import Rate, paired, rate
-from midfill.weights.recipes.sandbox import Limits, SandboxPool
+from midfill.weights.recipes.sandbox import SandboxPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from concurrent.futures import Future
+    from pathlib import Path
 
-    from midfill.engine import Engine
-    from midfill.weights.recipes.eval_completions import Completed
+    from midfill.engine import Engine, EngineConfig
     from midfill.weights.recipes.eval_problems import Problem
-    from midfill.weights.recipes.sandbox import Verdict
+    from midfill.weights.recipes.eval_runner import Output
+    from midfill.weights.recipes.sandbox import Limits
 
 SHOWN = "postprocess.Display.finished, and a line end behind a stop at the end of a whole line"
 INSIDE, BETWEEN, ALL = "cursor inside a word", "cursor between words", "all"
@@ -85,14 +85,6 @@ class Settings:
     limits: Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where results go."""
-
-    json: Path | None
-    plot: Path | None
-
-
 def run(
     settings: Settings,
     config: EngineConfig,
@@ -108,14 +100,13 @@ def run(
     """
     eval_plots.check(output.plot)
     problems = _problems(settings)
-    engine = open_engine(config)
-    with closing(engine):
-        key = _key(settings, config, engine)
-        journal = Journal(journal_of(output.json), key)
+    with closing(open_engine(config)) as engine:
+        journal = Journal(journal_of(output.json), _key(settings, config, engine))
         document = report("infill", engine.info, _as_json(settings, config))
         with SandboxPool(settings.workers, settings.limits) as pool:
             document["sandbox"] = [*pool.protections]
-            _Run(settings, engine, pool, journal).all(problems)
+            jobs = [_job(settings, engine, p, c) for p in problems for c in settings.cells]
+            Runner(pool, journal, 2 * settings.workers).run("infilling", jobs)
     document |= summary(settings.cells, problems, journal)
     if output.json is not None:
         write(output.json, document)
@@ -139,80 +130,25 @@ def _key(settings: Settings, config: EngineConfig, engine: Engine) -> str:
     return key_of(model_key(config), engine.info.dtype, hash_of(str(settings.data)), asked)
 
 
-def model_key(config: EngineConfig) -> list[str]:
-    """What tells one set of weights from another."""
-    adapter = getattr(config, "adapter", None)
-    return [hash_of(config.model), hash_of(str(adapter)) if adapter else "", str(config.dialect)]
-
-
-class _Run:
-    """Keeps the model and the sandbox busy at the same time."""
-
-    def __init__(
-        self, settings: Settings, engine: Engine, pool: SandboxPool, journal: Journal
-    ) -> None:
-        self._settings, self._engine, self._pool, self._journal = settings, engine, pool, journal
-        self._tested: deque[tuple[Problem, Cell, Completed, Future[Verdict]]] = deque()
-        self._passed = self._done = 0
-
-    def all(self, problems: Sequence[Problem]) -> None:
-        """Complete and test; problem by problem, so that the cells stay comparable."""
-        cells = self._settings.cells
-        places = [(problem, cell) for problem in problems for cell in cells]
-        missing = [(p, c) for p, c in places if (p.task, c.name) not in self._journal]
-        with Progress(console=Console(stderr=True)) as progress:
-            bar = progress.add_task("infilling", total=len(places))
-            progress.advance(bar, len(places) - len(missing))
-            try:
-                for problem, cell in missing:
-                    self._complete(problem, cell)
-                    progress.update(bar, advance=1, description=self._so_far)
-            finally:  # an interrupted run keeps what it has completed
-                self._record(room=0)
-                progress.update(bar, description=self._so_far)
-
-    @property
-    def _so_far(self) -> str:
-        return f"{self._passed} of {self._done} passed"
-
-    def _complete(self, problem: Problem, cell: Cell) -> None:
-        request = self._request(problem, cell)
-        completed = complete(self._engine, request, raw=self._settings.raw)
-        verdict = self._pool.submit(problem.program(completed.text))
-        self._tested.append((problem, cell, completed, verdict))
-        self._record(room=2 * self._settings.workers)
-
-    def _request(self, problem: Problem, cell: Cell) -> CompletionRequest:
-        return CompletionRequest(
-            problem.prefix,
-            problem.suffix,
-            order=cell.order,
-            heal=cell.heal,
-            scope=self._settings.scope,
-            max_tokens=self._settings.max_tokens,
-        )
-
-    def _record(self, *, room: int) -> None:
-        """Journal the oldest results that are there, and wait while more than ``room`` are not."""
-        while self._tested and (len(self._tested) > room or self._tested[0][3].done()):
-            problem, cell, completed, future = self._tested.popleft()
-            verdict = future.result()
-            self._done += 1
-            self._passed += verdict.passed
-            self._journal.add(problem.task, cell.name, result(problem, completed, verdict))
-
-
-def result(problem: Problem, completed: Completed, verdict: Verdict) -> dict[str, Any]:
-    """What the journal keeps of one completion."""
-    return {
-        "completion": completed.text,
-        "passed": verdict.passed,
-        "verdict": verdict.reason,
-        "exact": completed.text == problem.middle,
-        "exact_stripped": completed.text.strip() == problem.middle.strip(),
-        **completed.costs(),
-        "test_seconds": verdict.seconds,
-    }
+def _job(settings: Settings, engine: Engine, problem: Problem, cell: Cell) -> Job:
+    request = CompletionRequest(
+        problem.prefix,
+        problem.suffix,
+        order=cell.order,
+        heal=cell.heal,
+        scope=settings.scope,
+        max_tokens=settings.max_tokens,
+    )
+    return Job(
+        problem.task,
+        cell.name,
+        lambda: complete(engine, request, raw=settings.raw),
+        problem.program,
+        lambda text: {
+            "exact": text == problem.middle,
+            "exact_stripped": text.strip() == problem.middle.strip(),
+        },
+    )
 
 
 def summary(cells: Sequence[Cell], problems: Sequence[Problem], journal: Journal) -> dict[str, Any]:
@@ -264,6 +200,7 @@ def _compared(journal: Journal, tasks: Sequence[str], a: Cell, b: Cell) -> dict[
 
 
 def _as_json(settings: Settings, config: EngineConfig) -> dict[str, Any]:
+    weights, adapter, _dialect = model_key(config)
     return {
         "data": settings.data.name,
         "limit": settings.limit,
@@ -274,7 +211,8 @@ def _as_json(settings: Settings, config: EngineConfig) -> dict[str, Any]:
         "post_processing": "none" if settings.raw else SHOWN,
         "limits": asdict(settings.limits),
         "threads": config.threads,
-        "model_hash": hash_of(config.model),
+        "model_hash": weights,
+        "adapter_hash": adapter,
     }
 
 

@@ -21,7 +21,7 @@ from midfill.weights import registry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from midfill.engine import EngineInfo
+    from midfill.engine import EngineConfig, EngineInfo
 
 SCHEMA = 1
 """Of reports; a change that breaks readers adds 1."""
@@ -104,6 +104,12 @@ def hash_of(name: str) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def model_key(config: EngineConfig) -> tuple[str, str, str]:
+    """What tells one model from another: hashes of weights and adapter, and the dialect asked."""
+    adapter = getattr(config, "adapter", None)
+    return hash_of(config.model), hash_of(adapter) if adapter else "", config.dialect or ""
 
 
 def report(name: str, info: EngineInfo, settings: Mapping[str, Any]) -> dict[str, Any]:
