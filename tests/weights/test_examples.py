@@ -27,6 +27,7 @@ ALWAYS = ExampleConfig(infill_rate=1.0, context_share=0.0)
 
 
 def examples(config: ExampleConfig = ALWAYS) -> Examples:
+    """A maker of examples of the tiny repository."""
     return Examples(with_fim_tokens(tiny_base_vocabulary()), tiny_documents(), config)
 
 
@@ -41,12 +42,14 @@ def spelled(maker: Examples, ids: list[int]) -> str:
 
 
 def drawn(maker: Examples, document: Document, count: int = 200) -> list[Example]:
+    """Some examples of one document."""
     rng = Random(3)
     return [example for _ in range(count) if (example := maker.make(document, rng))]
 
 
 @pytest.mark.parametrize("index", range(4))
 def test_an_example_holds_a_piece_of_its_document_put_together_again(index: int) -> None:
+    """Prefix, middle and suffix, other scripts included."""
     maker, document = examples(), tiny_documents()[index]
 
     for example in drawn(maker, document):
@@ -58,6 +61,7 @@ def test_an_example_holds_a_piece_of_its_document_put_together_again(index: int)
 
 
 def test_the_middle_starts_behind_the_prompt_of_either_order() -> None:
+    """Which is where the loss starts to count."""
     maker = examples()
 
     for example in drawn(maker, tiny_documents()[0]):
@@ -70,6 +74,7 @@ def test_the_middle_starts_behind_the_prompt_of_either_order() -> None:
 
 
 def test_in_spm_prefix_and_middle_are_encoded_together() -> None:
+    """No token ends at the cursor because of the cursor."""
     maker = examples(replace(ALWAYS, spm_share=1.0))
 
     for example in drawn(maker, tiny_documents()[0]):
@@ -80,6 +85,7 @@ def test_in_spm_prefix_and_middle_are_encoded_together() -> None:
 
 
 def test_both_orders_are_drawn_and_some_documents_are_read_through() -> None:
+    """None is rare."""
     maker = examples(ExampleConfig(infill_rate=0.5))
     counts = Counter(
         example.kind.rpartition(", ")[2] for example in drawn(maker, tiny_documents()[0], 400)
@@ -90,6 +96,7 @@ def test_both_orders_are_drawn_and_some_documents_are_read_through() -> None:
 
 
 def test_a_document_read_to_its_end_is_ended() -> None:
+    """By the token that ends texts, not middles."""
     maker = examples(ExampleConfig(infill_rate=0.0, left_to_right=(5000, 5001)))
     example = drawn(maker, tiny_documents()[0], 1)[0]
 
@@ -98,6 +105,7 @@ def test_a_document_read_to_its_end_is_ended() -> None:
 
 
 def test_context_comes_from_the_file_that_defines_what_the_middle_uses() -> None:
+    """In the layout that the engine has for it."""
     maker = examples(replace(ALWAYS, context_share=1.0))
     shown = [spelled(maker, e.ids) for e in drawn(maker, tiny_documents()[1])]
 
@@ -110,12 +118,14 @@ def test_context_comes_from_the_file_that_defines_what_the_middle_uses() -> None
 
 
 def test_the_same_seed_gives_the_same_examples() -> None:
+    """So that a run can be repeated."""
     first = [example.ids for example in drawn(examples(), tiny_documents()[0])]
 
     assert first == [example.ids for example in drawn(examples(), tiny_documents()[0])]
 
 
 def test_a_long_row_has_exactly_the_tokens_asked_for_and_ends_with_a_hole() -> None:
+    """Files come one behind the other."""
     maker = examples()
     documents = [document for document in tiny_documents() if document.repo == "areas"]
 
@@ -130,10 +140,12 @@ def test_a_long_row_has_exactly_the_tokens_asked_for_and_ends_with_a_hole() -> N
 
 
 def test_too_few_documents_make_no_long_row() -> None:
+    """Nothing is padded."""
     assert examples().make_long(tiny_documents()[:1], 5000, Random(0)) is None
 
 
 def test_documents_are_read_as_the_corpus_writes_them(tmp_path: Path) -> None:
+    """What is not needed is passed over."""
     file = tmp_path / "documents.jsonl"
     file.write_text(
         '{"repo": "r", "path": "a.py", "text": "x = 1\\n", "licence": "MIT"}\n'

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch.distributed as dist
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from midfill.weights.errors import InvalidRequestError
 from midfill.weights.recipes.shards import read_rows
 from midfill.weights.recipes.train_config import TrainConfig, read_config
 from midfill.weights.recipes.train_state import Training, join_group
@@ -145,8 +146,14 @@ def _smoothed(values: Sequence[float], keep: float = 0.95) -> list[float]:
     return smooth
 
 
-def train(config: TrainConfig, data: Path, out: Path) -> None:
+def train(config: TrainConfig, data: Path, out: Path, *, only_write: bool = False) -> None:
     """Run, or go on with, a training, and write what comes out to ``out/model``.
+
+    Args:
+        config: The settings.
+        data: The folder of the stages' shards.
+        out: Where checkpoints and log are, or will be.
+        only_write: Train nothing: write what the last checkpoint has.
 
     Raises:
         InvalidRequestError: a setting or the data is of no use.
@@ -156,9 +163,12 @@ def train(config: TrainConfig, data: Path, out: Path) -> None:
     training = Training(config, group)
     if (out / CHECKPOINT).exists():
         training.load(out / CHECKPOINT)
+    elif only_write:
+        raise InvalidRequestError(f"{out} has no {CHECKPOINT}: train first")
     else:
         training.prove_checkpoints(out / CHECKPOINT)
-    Trainer(training, data, out).run()
+    if not only_write:
+        Trainer(training, data, out).run()
     if group.leads:
         write = write_adapter if config.rank else write_full
         write(training, out / "model")
@@ -173,8 +183,9 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="a TOML file, see train_config.py")
     parser.add_argument("--data", type=Path, required=True, help="the folder of the shards")
     parser.add_argument("--out", type=Path, required=True, help="for checkpoints, log and model")
+    parser.add_argument("--only-write", action="store_true", help="what the last checkpoint has")
     args = parser.parse_args()
-    train(read_config(args.config), args.data, args.out)
+    train(read_config(args.config), args.data, args.out, only_write=args.only_write)
 
 
 if __name__ == "__main__":
