@@ -20,6 +20,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import Console
 from rich.progress import Progress
 
 from midfill.weights.architecture import BytePairVocabulary
@@ -85,7 +86,7 @@ def pack(
     rows = _long_rows if config.row_tokens else _rows
     counts: Counter[str] = Counter()
     writer = _Writer(out)
-    with Progress() as progress:
+    with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("packing", total=config.tokens)
         for row in rows(examples, documents, config):
             writer.add(row)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from midfill.weights.errors import InvalidRequestError
@@ -107,7 +108,13 @@ class Trainer:
     def _progress(self, stage: Stage) -> Progress:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         loss = TextColumn("tokens, middle loss {task.fields[loss]}")
-        progress = Progress(*columns, loss, TimeRemainingColumn(), disable=not self._group.leads)
+        progress = Progress(
+            *columns,
+            loss,
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not self._group.leads,
+        )
         progress.add_task(stage.name, total=stage.tokens, loss=math.nan)
         return progress
 
