@@ -70,6 +70,19 @@ def test_loss_and_gradients_are_those_of_plain_cross_entropy(
         torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-6)
 
 
+def test_computing_layers_again_changes_nothing() -> None:
+    """Only the memory that a step takes."""
+    ids, gradients = torch.tensor(IDS), []
+    for recompute in (False, True):
+        model = trained(LORA, update=True)
+        model.recompute = recompute
+        model(ids, [30, 20], ids.roll(-1), torch.ones(50))[0].backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+
+    for kept, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(kept, again)
+
+
 def test_the_losses_told_are_those_with_a_weight() -> None:
     """One for each, without the weight."""
     model, ids = trained(LORA), torch.tensor(IDS)

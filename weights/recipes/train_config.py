@@ -27,6 +27,8 @@ class Stage:
     """At its end; in between it changes linearly."""
     warmup_tokens: int = 0
     """While the learning rate rises from 0."""
+    step_tokens: int = 0
+    """Of one optimizer step; 0: the run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ class TrainConfig:
     batch_tokens: int = 640
     """Of one forward and backward pass of one process, at most, unless one row has more. On a
     processor a batch should fit its cache."""
+    recompute: bool = False
+    """Compute each layer again in the backward pass instead of keeping its activations: a third
+    more work, and memory for rows of 16,384 tokens."""
     around_weight: float = 0.0
     """Of the loss on tokens around a middle; on middles it is 1. Where tokens are few, what is
     spent on them is better spent on middles; the papers have 1."""

@@ -179,4 +179,6 @@ def _model(base: Checkpoint, config: TrainConfig) -> TrainedModel:
     dtype = DTYPES[config.dtype]
     tensors = {name: source.read(dtype) for name, source in base.tensors.items()}
     lora = LoraConfig(config.rank, config.alpha) if config.rank else None
-    return TrainedModel(architecture, tensors, lora, dtype, like)
+    model = TrainedModel(architecture, tensors, lora, dtype, like)
+    model.recompute = config.recompute
+    return model

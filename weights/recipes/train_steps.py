@@ -76,7 +76,7 @@ class Stepper:
         """One optimizer step on the rows that come next, noted in the position's log."""
         started = time.perf_counter()
         position, optimizer = self._training.position, self._training.optimizer
-        chosen = next_rows(rows, position.row, self._config.step_tokens)
+        chosen = next_rows(rows, position.row, stage.step_tokens or self._config.step_tokens)
         rate = learning_rate(stage, position.stage_tokens + sum(len(r.ids) for r in chosen) // 2)
         for group in optimizer.param_groups:
             group["lr"] = rate

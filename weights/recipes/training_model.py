@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -154,6 +155,8 @@ class TrainedModel(nn.Module):
         assert architecture.tie_word_embeddings, "a head of its own is not implemented"
         self.architecture = architecture
         self.dtype = dtype
+        self.recompute = False
+        """Whether the backward pass computes each layer again, which saves its activations."""
         known = tensors["model.embed_tokens.weight"]
         added = architecture.vocab_size - len(known)
         mean = known[list(like)].float().mean(0) if like else known.float().mean(0)
@@ -180,7 +183,10 @@ class TrainedModel(nn.Module):
         cos, sin = self._angles(rows, ids.device)
         x = self._embed(ids)
         for layer in self.layers:
-            x = layer(x, cos, sin, rows)
+            if self.recompute and torch.is_grad_enabled():
+                x = checkpoint(layer, x, cos, sin, rows, use_reentrant=False)
+            else:
+                x = layer(x, cos, sin, rows)
         return rms_norm(x, self.norm.shape, self.norm.to(x.dtype), self.architecture.rms_norm_eps)
 
     def forward(
