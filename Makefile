@@ -8,6 +8,7 @@ MODEL := smollm2-135m
 DEMO := docs/examples/primes.py
 BIN := .venv/bin
 E2E := tests/e2e tests/lsp_server/test_lsp_process.py tests/lsp_server/test_cli_demo.py
+LUA := editor-client/neovim
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALLED := .venv/installed
 TYPES := build/types/midfill
@@ -32,6 +33,7 @@ check: setup  ## format, lint, types, import contracts, project rules
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@if command -v luacheck >/dev/null; then luacheck --quiet --config $(LUA)/.luacheckrc $(LUA); fi
 	@$(BIN)/python -m pytest --quiet tests/project
 
 e2e: model  ## run the tests that start the real command, as an editor and a terminal do

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from midfill.lsp_server.reuse import Generation
     from midfill.lsp_server.stats import Stats
 
-REMEMBERED = 256
+REMEMBERED = 32
+"""Each keeps the text of its document, twice."""
 
 
 @dataclass(slots=True)

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 PLUGIN = Path(__file__).parents[1] / "editor-client" / "neovim"
 SCRIPTED = Path(__file__).with_name("scripted_server.py")
+SCRIPT = (sys.executable, str(SCRIPTED), "lsp")
+"""A server that fills in what the document says."""
 LIMIT_S = 30.0
 """Before a wait counts as failed; the machine may be busy."""
+LOAD_LIMIT_S = 100.0
 
 _INIT = """
 vim.opt.runtimepath:prepend(vim.env.MIDFILL_PLUGIN)
@@ -78,12 +81,17 @@ class Neovim:
             self.keys("<lt>" if character == "<" else character)
             self.eval("1")
 
-    def until(self, condition: Callable[[], Any], what: str = "it did not happen") -> Any:
+    def until(
+        self,
+        condition: Callable[[], Any],
+        what: str = "it did not happen",
+        limit_s: float = LIMIT_S,
+    ) -> Any:
         """The condition's value, once it is true."""
-        end = time.monotonic() + LIMIT_S
+        end = time.monotonic() + limit_s
         while not (value := condition()):
             assert time.monotonic() < end, f"{what}: {self.report()}"
-            self.eval("wait(5, 'v:false')")
+            time.sleep(0.005)
         return value
 
     def report(self) -> str:
@@ -140,8 +148,8 @@ class Neovim:
         return state
 
     def ready(self) -> None:
-        """Wait until the model is loaded."""
-        self.until(lambda: self.status() == "ready", "the model does not load")
+        """Wait until the model is loaded; a real one compiles its kernels first."""
+        self.until(lambda: self.status() == "ready", "the model does not load", LOAD_LIMIT_S)
 
     def setup(self, options: str) -> None:
         """Start the plug-in, with these options in Lua."""
@@ -218,3 +226,39 @@ def _attached(process: subprocess.Popen[bytes], socket: Path) -> Rpc:
         assert process.poll() is None, f"nvim ended with {process.returncode}"
         assert time.monotonic() < end, "nvim does not listen"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def editing(
+    folder: Path, text: str, options: str = "", server: tuple[str, ...] = SCRIPT
+) -> Iterator[Neovim]:
+    """An editor in insert mode at the end of a file, with a server that is ready."""
+    file = folder / "code.py"
+    file.write_bytes(text.encode())
+    with neovim(folder, file) as it:
+        command = (*server, "--log-file", str(folder / "lsp.log"))
+        words = ", ".join(f"'{word}'" for word in command)
+        it.setup(f"{{ cmd = {{ {words} }}, {options} }}")
+        it.ready()
+        it.keys("GA")
+        yield it
+
+
+def saved(it: Neovim, folder: Path) -> bytes:
+    """The file on disk once the editor has written it."""
+    it.keys("<Esc>:w<CR>")
+    it.until(lambda: not it.eval("&modified"))
+    return (folder / "code.py").read_bytes()
+
+
+def counted(it: Neovim, name: str) -> int:
+    """A counter of ``midfill/stats``."""
+    return int(
+        it.lua(
+            """
+            local client = require('midfill.server').client()
+            return client:request_sync('midfill/stats', {}, 5000).result[...]
+            """,
+            name,
+        )
+    )

@@ -14,7 +14,7 @@ from tiny_engine import Completed, ScriptedModel, complete, machine, tiny_model
 from tiny_tokenizers import code_llama_tokenizer_data, tiny_byte_level_vocabulary
 
 from midfill.engine import generation
-from midfill.engine.api import CompletionRequest, FinishReason, Order, Sampling, Scope
+from midfill.engine.api import CompletionRequest, FinishReason, Order, Priority, Sampling, Scope
 from midfill.engine.scheduler import Job
 from midfill.engine.tokenizer import open_tokenizer
 
@@ -347,3 +347,12 @@ def test_times_are_those_of_their_parts(monkeypatch: pytest.MonkeyPatch) -> None
     assert stats.queue_ms == pytest.approx(2000)
     assert stats.prefill_ms == pytest.approx(100 * chunks)
     assert stats.decode_ms == pytest.approx(100 * (len(model.forwarded) - chunks))
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+def test_what_nobody_has_asked_for_does_not_count_as_use(priority: Priority) -> None:
+    """So that its slot is the first to go."""
+    parts = machine()
+    complete(parts, CompletionRequest("def f(x):\n    ", priority=priority, max_tokens=2))
+    used = max(slot.last_used for slot in parts.cache.slots)
+    assert (used == 0) == (priority in {Priority.PREFETCH, Priority.PREWARM})

@@ -31,7 +31,6 @@ local state = {
   folders = {}, ---@type table<string, true> that the server was told of
   restarts = 0,
   started = 0, ---@type integer in milliseconds
-  after = nil, ---@type 'stop'|'restart'|nil what follows the end of the server; nil: it was not asked to end
 }
 
 --- Neovim 0.10 has functions where 0.11 has methods.
@@ -106,10 +105,6 @@ local function progress(err, params, context, ...)
   return vim.lsp.handlers['$/progress'](err, params, context, ...)
 end
 
-local function is_our_client(client)
-  return client.name == M.name and not client:is_stopped()
-end
-
 local function add_folder(root)
   if root and not state.folders[root] then
     state.folders[root] = true
@@ -130,14 +125,8 @@ end
 
 --- Start again what ended by itself, but not for ever.
 local function gone(code, signal)
-  local after = vim.v.exiting == vim.NIL and state.after or 'stop'
-  local asked = state.after ~= nil or vim.v.exiting ~= vim.NIL
-  state.client_id, state.folders, state.after = nil, {}, nil
+  state.client_id = nil
   M.on_gone()
-  if asked then
-    set_status(OFF)
-    return after == 'restart' and restart_after(0)
-  end
   if vim.uv.now() - state.started > STABLE_MS then
     state.restarts = 0
   end
@@ -154,7 +143,7 @@ local function gone(code, signal)
 end
 
 local function start(bufnr, root)
-  state.started, state.after = vim.uv.now(), nil
+  state.started = vim.uv.now()
   state.folders = root and { [root] = true } or {}
   return vim.lsp.start({
     name = M.name,
@@ -170,12 +159,19 @@ local function start(bufnr, root)
         set_status(status)
       end,
     },
-    on_exit = function(code, signal)
+    on_exit = function(code, signal, id)
       vim.schedule(function()
-        gone(code, signal)
+        if id == state.client_id and vim.v.exiting == vim.NIL then -- else it was asked to end
+          gone(code, signal)
+        end
       end)
     end,
-  }, { bufnr = bufnr, reuse_client = is_our_client, silent = true })
+  }, {
+    bufnr = bufnr,
+    reuse_client = function()
+      return false
+    end,
+  })
 end
 
 --- Serve a buffer, with a new server if there is none.
@@ -211,7 +207,9 @@ end
 --- End the server; nothing starts it again but `attach` or `restart`.
 function M.stop()
   local client = M.client()
-  state.after = 'stop'
+  state.client_id = nil
+  M.on_gone()
+  set_status(OFF)
   if client then
     call(client, 'stop')
   end
@@ -220,12 +218,8 @@ end
 --- End the server and start another one for the same buffers, however often that was done before.
 function M.restart()
   state.restarts = 0
-  if M.client() then
-    M.stop()
-    state.after = 'restart'
-  else
-    restart_after(0)
-  end
+  M.stop()
+  restart_after(0)
 end
 
 return M

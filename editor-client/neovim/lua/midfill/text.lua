@@ -37,6 +37,9 @@ end
 ---@param text string
 ---@return integer
 function M.length(text)
+  if vim.fn.has('nvim-0.11') == 1 then
+    return vim.str_utfindex(text, 'utf-16')
+  end
   local _, units = vim.str_utfindex(text)
   return units
 end
