@@ -64,7 +64,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		"midfill needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % v[:2])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python $(PIP_INSTALL) setuptools
-	$(BIN)/python $(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	$(BIN)/python $(PIP_INSTALL) --no-build-isolation --editable '.[dev,recipes]'
 	@touch $@
 
 # mypy finds packages by folders, and ours get their names from the mapping in pyproject.toml.

@@ -62,7 +62,8 @@ def open_engine(
     """
     from midfill.weights.checkpoint import open_checkpoint
 
-    checkpoint = open_checkpoint(config.model)  # what is wrong with it is said before torch loads
+    # What is wrong with it is said before torch loads.
+    checkpoint = open_checkpoint(config.model, config.adapter)
     # libgomp's threads spin while they wait; where another process needs a core, as an editor does,
     # that made decoding ten times slower (docs/results.md). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -260,6 +260,8 @@ class EngineConfig:
 
     model: str
     """A registry name, a GGUF file or a Hugging Face folder."""
+    adapter: str | None = None
+    """A folder with a PEFT LoRA adapter to lay over the model."""
     dialect: str | None = None
     """A name from engine.infilling.DIALECTS; None chooses by the model."""
     dtype: str = "auto"

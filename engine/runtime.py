@@ -78,7 +78,7 @@ class Runtime:
 
 def open_runtime(config: EngineConfig) -> Runtime:
     """What ``midfill.engine.open_engine`` opens, with the machine inside, for measurements."""
-    return start_runtime(config, open_checkpoint(config.model))
+    return start_runtime(config, open_checkpoint(config.model, config.adapter))
 
 
 def start_runtime(

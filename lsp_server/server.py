@@ -66,13 +66,16 @@ class MidfillServer(LanguageServer):
     Args:
         host: The engine, shared with other connections.
         model: Overrides the client's setting.
+        adapter: Overrides the client's setting.
     """
 
     protocol: Protocol
 
-    def __init__(self, host: EngineHost, model: str | None = None) -> None:
+    def __init__(
+        self, host: EngineHost, model: str | None = None, adapter: str | None = None
+    ) -> None:
         super().__init__("midfill", VERSION, protocol_cls=Protocol, converter_factory=converter)
-        self.session = Session(self, host, model)
+        self.session = Session(self, host, model, adapter)
         self.editor: int | None = None
         """The client's process, unless it is in another container, where numbers mean others."""
         self.greeted = asyncio.Event()

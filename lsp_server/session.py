@@ -49,15 +49,22 @@ class Session:
         server: The connection.
         host: The engine, shared with other clients.
         model: Overrides the client's setting.
+        adapter: Overrides the client's setting.
     """
 
-    def __init__(self, server: LanguageServer, host: EngineHost, model: str | None = None) -> None:
+    def __init__(
+        self,
+        server: LanguageServer,
+        host: EngineHost,
+        model: str | None = None,
+        adapter: str | None = None,
+    ) -> None:
         self.documents = Documents()
         self.settings = Settings()
         self.capabilities = types.ClientCapabilities()
         self._server = server
         self._host = host
-        self._model = model
+        self._model, self._adapter = model, adapter
         self.is_configured = asyncio.Event()
         """Set when the client's first settings are in force, or it has not told them in time."""
         self._options: object = None
@@ -149,7 +156,8 @@ class Session:
 
     def _engine_config(self) -> EngineConfig:
         config = self.settings.engine_config()
-        return replace(config, model=self._model) if self._model else config
+        model, adapter = self._model or config.model, self._adapter or config.adapter
+        return replace(config, model=model, adapter=adapter)
 
     def _register(self) -> None:
         """Ask for changes of the settings, which some clients send only to those who ask."""

@@ -134,6 +134,8 @@ class Settings:
     """Language ids without completions, such as plaintext or markdown."""
     model: str = _ENGINE.model
     """A name from `midfill models list`, a GGUF file or a Hugging Face folder."""
+    adapter: str | None = _ENGINE.adapter
+    """A folder with a LoRA adapter in PEFT's format to lay over the model; null: none."""
     dialect: str | None = _ENGINE.dialect
     """How infilling prompts are built; null: by the model."""
     dtype: Literal["auto", "bf16", "fp32", "int8", "int4"] = "auto"
@@ -160,6 +162,7 @@ class Settings:
         """What to open; when it differs after a change of settings, the model loads anew."""
         return EngineConfig(
             model=self.model,
+            adapter=self.adapter,
             dialect=self.dialect,
             dtype=self.dtype,
             device=self.device,

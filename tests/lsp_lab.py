@@ -21,14 +21,19 @@ if TYPE_CHECKING:
 class Lab:
     """A server and its client, with an engine to be told what to write."""
 
-    def __init__(self, script: Callable[[FakeStream], object] | None, model: str | None) -> None:
+    def __init__(
+        self,
+        script: Callable[[FakeStream], object] | None,
+        model: str | None,
+        adapter: str | None,
+    ) -> None:
         self.engine = FakeEngine(script)
         self.configs: list[EngineConfig] = []
         self.refusal: Exception | None = None
         self.may_open = threading.Event()
         self.may_open.set()
         self.host = EngineHost(self.open_engine)
-        self.server = MidfillServer(self.host, model)
+        self.server = MidfillServer(self.host, model, adapter)
         self.client: Client
 
     def open_engine(
@@ -53,10 +58,12 @@ class Lab:
 
 @asynccontextmanager
 async def lab(
-    script: Callable[[FakeStream], object] | None = None, model: str | None = None
+    script: Callable[[FakeStream], object] | None = None,
+    model: str | None = None,
+    adapter: str | None = None,
 ) -> AsyncIterator[Lab]:
     """A lab whose client has not said anything yet."""
-    made = Lab(script, model)
+    made = Lab(script, model, adapter)
     async with connected(made.server) as made.client:
         yield made
     made.host.close()

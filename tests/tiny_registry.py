@@ -9,9 +9,10 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tiny_models import write_gguf
+from tiny_adapters import adapter_tensors, write_adapter
+from tiny_models import TINY_ARCHITECTURE, write_gguf
 
-from midfill.weights.registry import Entry, WheelSource
+from midfill.weights.registry import AdaptedEntry, Entry, WheelSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,22 @@ def publish(folder: Path, name: str = "tiny") -> Published:
         default=True,
     )
     return Published(entry, content, wheel)
+
+
+def ship(folder: Path, base: Entry, name: str = "tiny-adapted") -> AdaptedEntry:
+    """A tiny adapter over the base, in a folder of its name below ``folder``."""
+    write_adapter(folder / name, adapter_tensors(TINY_ARCHITECTURE))
+    content = (folder / name / "adapter_model.safetensors").read_bytes()
+    return AdaptedEntry(
+        name=name,
+        description="random numbers on random numbers",
+        licence="Apache-2.0",
+        dialect="midfill",
+        base=base,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        default=True,
+    )
 
 
 def write_wheel(file: Path, members: dict[str, bytes]) -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midfill.weights import registry, store
+from midfill.weights import registry, shipped, store
 from midfill.weights.errors import (
     ModelNotAvailableError,
     ModelNotFoundError,
@@ -14,15 +15,18 @@ from midfill.weights.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from midfill.weights.architecture import Checkpoint
 
 
-def open_checkpoint(model: str) -> Checkpoint:
+def open_checkpoint(model: str, adapter: str | None = None) -> Checkpoint:
     """The model's metadata, checked, and its tensors, still on disk.
 
     Args:
         model: A name of the registry, else the path of a GGUF file or of a Hugging Face folder. A
             name wins over a path, so that no folder of a workspace can take its place.
+        adapter: The path of a PEFT adapter's folder to lay over it.
 
     Raises:
         ModelNotFoundError: neither a known name nor a path.
@@ -31,10 +35,17 @@ def open_checkpoint(model: str) -> Checkpoint:
         UnsupportedModelError: a format, architecture or key that is not implemented.
         CorruptModelError: the files are broken, or do not fit together.
     """
+    checkpoint = _open_model(model)
+    return checkpoint if adapter is None else _with_adapter(checkpoint, _existing(adapter))
+
+
+def _open_model(model: str) -> Checkpoint:
     if model in {entry.name for entry in registry.entries()}:
         entry = registry.entry(model)
-        checkpoint = _read(store.require(entry), entry.name)
-        return replace(checkpoint, dialect=entry.dialect)
+        checkpoint = _read(store.require(entry.pulled), entry.pulled.name)
+        if isinstance(entry, registry.AdaptedEntry):
+            checkpoint = _with_adapter(checkpoint, shipped.require(entry))
+        return replace(checkpoint, name=entry.name, dialect=entry.dialect)
     path = Path(model).expanduser().absolute()
     if not model or not path.exists():
         raise ModelNotFoundError(
@@ -43,9 +54,31 @@ def open_checkpoint(model: str) -> Checkpoint:
     return _read(path, path.stem if path.is_file() else path.name)
 
 
+def _existing(adapter: str) -> Path:
+    folder = Path(adapter).expanduser().absolute()
+    if not adapter or not folder.is_dir():
+        raise ModelNotFoundError(
+            f"the adapter {adapter!r} is no folder; name one with an adapter_config.json"
+        )
+    return folder
+
+
+def _with_adapter(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
+    from midfill.weights.formats import adapter
+
+    with _reading(folder):
+        return adapter.apply(checkpoint, folder)
+
+
 def _read(path: Path, name: str) -> Checkpoint:
-    try:
+    with _reading(path):
         return _read_format(path, name)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ModelNotAvailableError(f"{path} cannot be read: {error}") from error
 

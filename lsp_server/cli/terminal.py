@@ -90,10 +90,16 @@ def show_diff(diff: str) -> None:
 
 
 @contextmanager
-def loading() -> Iterator[Callable[[str, float], None] | None]:
+def loading(
+    first: str = "opening the model",
+) -> Iterator[Callable[[str, float], None] | None]:
     """A bar on standard error, and what moves it: a phase and the share done, 0 to 1.
 
-    None where standard error is no terminal.
+    Args:
+        first: The phase that it starts with.
+
+    Yields:
+        None where standard error is no terminal.
     """
     if not sys.stderr.isatty():
         yield None
@@ -103,7 +109,7 @@ def loading() -> Iterator[Callable[[str, float], None] | None]:
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("opening the model", total=1.0)
+        task = progress.add_task(first, total=1.0)
         yield lambda phase, share: progress.update(task, description=phase, completed=share)
 
 

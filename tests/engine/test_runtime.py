@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from tiny_adapters import adapter_tensors, write_adapter
 from tiny_engine import SHAPE, ScriptedModel, collect, complete, machine, tiny_checkpoint
-from tiny_models import write_gguf
+from tiny_models import TINY_ARCHITECTURE, write_gguf
 from tiny_tokenizers import (
     code_llama_tokenizer_data,
     tiny_byte_level_vocabulary,
@@ -128,6 +129,23 @@ def test_an_engine_opens_from_a_file(tmp_path: Path) -> None:
     opened = open_runtime(replace(CONFIG, model=str(path)))
     opened.close()
     assert opened.info == engine.info
+
+
+def test_an_adapter_can_teach_a_model_to_infill(tmp_path: Path) -> None:
+    """With its markers the engine speaks their dialect, and says which adapter it was."""
+    write_gguf(tmp_path / "tiny.gguf", architecture=replace(TINY_ARCHITECTURE, vocab_size=266))
+    markers = ("<fim_suffix>", "<fim_middle>", "<repo_name>", "<file_sep>")
+    added = {marker: 262 + n for n, marker in enumerate(markers)}
+    folder = write_adapter(
+        tmp_path / "infill", adapter_tensors(TINY_ARCHITECTURE), added_tokens=added
+    )
+    engine = open_engine(replace(CONFIG, model=str(tmp_path / "tiny.gguf"), adapter=str(folder)))
+    try:
+        text = collect(engine.infill(CompletionRequest("a", "b", order=Order.SPM, max_tokens=2)))
+    finally:
+        engine.close()
+    assert (engine.info.model, engine.info.dialect) == ("tiny+infill", "midfill")
+    assert text.stats.order is Order.SPM
 
 
 def test_a_model_that_is_not_there_is_not_found() -> None:

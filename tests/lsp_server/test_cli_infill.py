@@ -181,6 +181,7 @@ def test_options_reach_the_engine(script: Script, file: Path) -> None:
         script,
         *(file, "--at", "1:1", "--order", "spm", "--no-heal", "--max-tokens", 7, "--single-line"),
         *("--temperature", 0.5, "--seed", 3, "--model", "m.gguf", "--dialect", "codellama"),
+        *("--adapter", "mine"),
     )
     request = script.request
     assert (request.order, request.heal, request.max_tokens) == (Order.SPM, False, 7)
@@ -189,6 +190,7 @@ def test_options_reach_the_engine(script: Script, file: Path) -> None:
     assert request.priority is Priority.COMMAND_LINE
     (engine,) = script.opened
     assert (engine.config.model, engine.config.dialect) == ("m.gguf", "codellama")
+    assert engine.config.adapter == "mine"
     assert engine.is_closed
 
 

@@ -30,8 +30,8 @@ def test_an_address_is_a_host_and_a_port(text: str, address: tuple[str, int]) ->
 
 def test_editors_may_say_stdio() -> None:
     """VS Code's client library always does."""
-    args = build_parser().parse_args(["lsp", "--stdio", "--model", "m"])
-    assert (args.tcp, args.model) == (None, "m")
+    args = build_parser().parse_args(["lsp", "--stdio", "--model", "m", "--adapter", "a"])
+    assert (args.tcp, args.model, args.adapter) == (None, "m", "a")
 
 
 def test_a_client_that_hangs_up_at_once_ends_the_command(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tiny_registry import FakePip, Published, publish
+from tiny_registry import FakePip, Published, publish, ship
 
 from midfill.lsp_server.cli import models
-from midfill.weights import pip, registry, store
+from midfill.weights import pip, registry, shipped, store
 from midfill.weights.errors import CorruptModelError, ModelNotFoundError, ModelNotPulledError
 
 if TYPE_CHECKING:
@@ -177,6 +178,73 @@ def test_info_opens_a_file_that_the_registry_does_not_know(
     facts = info(capsys, str(published.wheel.parent / "tiny.gguf"))
     assert facts["architecture"]["hidden_size"] == 32
     assert "source" not in facts
+
+
+@pytest.fixture
+def adapted(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> registry.AdaptedEntry:
+    """The registry's default model: an adapter over the other one."""
+    entry = ship(tmp_path / "adapters", published.entry)
+    monkeypatch.setattr(shipped, "ADAPTERS", tmp_path / "adapters")
+    base = replace(published.entry, default=False)
+    monkeypatch.setattr(registry, "entries", lambda: (entry, base))
+    return entry
+
+
+@pytest.mark.usefixtures("adapted")
+def test_an_adapted_model_is_pulled_by_its_base(
+    published: Published, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are on this machine then."""
+    assert midfill_models("pull", "tiny-adapted") == 0
+    assert capsys.readouterr().out == f"{store.path(published.entry)}\n"
+    midfill_models("list", "--json")
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["name"], row["pulled"], row["default"]) for row in rows] == [
+        ("tiny-adapted", True, True),
+        ("tiny", True, False),
+    ]
+
+
+def test_verify_reads_the_base_and_the_adapter(
+    published: Published, adapted: registry.AdaptedEntry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line for each; either may be the broken one."""
+    midfill_models("pull")
+    capsys.readouterr()
+    assert midfill_models("verify") == 0
+    base, adapter = capsys.readouterr().out.strip().split("\n")
+    assert base.startswith("tiny: ")
+    assert published.entry.sha256 in base
+    assert adapter.startswith("tiny-adapted: ")
+    assert adapted.sha256 in adapter
+    tensors = shipped.folder(adapted) / "adapter_model.safetensors"
+    tensors.write_bytes(b"\0" * adapted.size_bytes)
+    with pytest.raises(CorruptModelError, match="install midfill again"):
+        midfill_models("verify")
+
+
+def test_path_names_the_base_and_the_adapter(
+    published: Published, adapted: registry.AdaptedEntry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two lines, so that nobody takes the one for the whole."""
+    assert midfill_models("path") == 0
+    expected = f"{store.path(published.entry)}\n{shipped.folder(adapted)}\n"
+    assert capsys.readouterr().out == expected
+
+
+def test_info_shows_what_base_and_adapter_are_together(
+    adapted: registry.AdaptedEntry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where each comes from, and the merged tensors once the base is there."""
+    facts = info(capsys)
+    assert (facts["base"], facts["source"]) == ("tiny", "tiny-model==1.0")
+    assert facts["adapter_sha256"] == adapted.sha256
+    midfill_models("pull")
+    facts = info(capsys)
+    assert (facts["name"], facts["dialect"]) == ("tiny-adapted", "midfill")
+    assert facts["tensors"]["plain"] >= 2 * 7 + 5, "merged matrices, and vectors"
 
 
 @pytest.mark.parametrize("verb", ["list", "pull", "verify", "info", "path"])

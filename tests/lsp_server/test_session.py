@@ -115,10 +115,17 @@ async def test_settings_of_a_wrong_shape_do_not_stop_the_session(options: Any) -
 
 
 async def test_the_command_line_wins_over_the_models_setting() -> None:
-    """It is nearer to the user."""
+    """It is nearer to the user; so it is with the adapter."""
+    async with lab(model="mine", adapter="my-adapter") as it:
+        await it.begin(options={"model": "theirs", "adapter": "their-adapter"})
+        assert (it.configs[0].model, it.configs[0].adapter) == ("mine", "my-adapter")
+
+
+async def test_an_adapter_may_come_from_either() -> None:
+    """The model is one's, the adapter the other's."""
     async with lab(model="mine") as it:
-        await it.begin(options={"model": "theirs"})
-        assert it.configs[0].model == "mine"
+        await it.begin(options={"adapter": "their-adapter"})
+        assert (it.configs[0].model, it.configs[0].adapter) == ("mine", "their-adapter")
 
 
 async def test_debug_messages_reach_the_client_when_it_wants_them() -> None:

@@ -210,6 +210,7 @@ def test_every_engine_option_reaches_the_engine() -> None:
     settings = replace(
         Settings(),
         model="m",
+        adapter="a",
         dialect="d",
         dtype="fp32",
         device="cpu",

@@ -7,10 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from tiny_models import write_gguf, write_llama_folder
-from tiny_registry import publish
+from tiny_adapters import adapter_tensors, write_adapter
+from tiny_models import TINY_ARCHITECTURE, write_gguf, write_llama_folder
+from tiny_registry import publish, ship
 
-from midfill.weights import registry, store
+from midfill.weights import registry, shipped, store
 from midfill.weights.checkpoint import open_checkpoint
 from midfill.weights.errors import (
     ModelNotAvailableError,
@@ -18,6 +19,7 @@ from midfill.weights.errors import (
     ModelNotPulledError,
     UnsupportedModelError,
 )
+from midfill.weights.formats.adapter import MergedMatrix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +74,38 @@ def test_a_folder_opens_under_its_own_name(tmp_path: Path) -> None:
     assert open_checkpoint(f"{tmp_path}/tiny-llama-1.0/").name == "tiny-llama-1.0"
 
 
+def test_a_name_may_mean_a_base_with_a_shipped_adapter_over_it(
+    entry: registry.Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the registry's name and dialect, and the file is the base's."""
+    adapted = ship(tmp_path / "adapters", entry)
+    monkeypatch.setattr(shipped, "ADAPTERS", tmp_path / "adapters")
+    monkeypatch.setattr(registry, "entries", lambda: (adapted, entry))
+    checkpoint = open_checkpoint("tiny-adapted")
+    assert (checkpoint.name, checkpoint.dialect) == ("tiny-adapted", "midfill")
+    assert checkpoint.path == store.path(entry)
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert isinstance(checkpoint.tensors[name], MergedMatrix)
+    assert not isinstance(open_checkpoint("tiny").tensors[name], MergedMatrix)
+
+
+def test_an_adapter_is_laid_over_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a path like the model's."""
+    write_gguf(tmp_path / "base.gguf")
+    write_adapter(tmp_path / "mine", adapter_tensors(TINY_ARCHITECTURE))
+    monkeypatch.chdir(tmp_path)
+    assert open_checkpoint("base.gguf", "mine").name == "base+mine"
+
+
+@pytest.mark.parametrize("adapter", ["", "nowhere", "base.gguf"])
+def test_an_adapter_that_is_no_folder_is_not_found(tmp_path: Path, adapter: str) -> None:
+    """The message says what one has in it."""
+    write_gguf(tmp_path / "base.gguf")
+    path = str(tmp_path / adapter) if adapter else ""
+    with pytest.raises(ModelNotFoundError, match=r"is no folder; name one with an adapter_config"):
+        open_checkpoint(str(tmp_path / "base.gguf"), path)
+
+
 @pytest.mark.parametrize("model", ["", "nowhere", "no/where.gguf"])
 def test_what_is_neither_name_nor_path_is_met_with_the_names(model: str) -> None:
     """So that a typing mistake is seen at once."""
@@ -98,10 +132,12 @@ def test_opening_a_model_imports_no_torch(tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf")
     write_llama_folder(tmp_path / "tiny")
     (tmp_path / "tiny" / "tokenizer.model").write_bytes(b"")
+    adapter = write_adapter(tmp_path / "adapter", adapter_tensors(TINY_ARCHITECTURE))
     script = (
         "import sys; from midfill.weights.checkpoint import open_checkpoint\n"
-        "for model in sys.argv[1:]: open_checkpoint(model)\n"
+        "gguf, folder, adapter = sys.argv[1:]\n"
+        "open_checkpoint(gguf, adapter), open_checkpoint(folder)\n"
         "assert 'torch' not in sys.modules"
     )
-    models = [tmp_path / "tiny.gguf", tmp_path / "tiny"]
-    subprocess.run([sys.executable, "-P", "-c", script, *models], check=True)
+    paths = [tmp_path / "tiny.gguf", tmp_path / "tiny", adapter]
+    subprocess.run([sys.executable, "-P", "-c", script, *paths], check=True)

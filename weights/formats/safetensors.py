@@ -52,7 +52,7 @@ def open_tensors(folder: Path) -> dict[str, SafetensorsTensor]:
         UnsupportedModelError: the weights are pickles, or of a dtype that is not implemented.
     """
     if (folder / SINGLE).is_file():
-        return _open_file(folder / SINGLE)
+        return open_file(folder / SINGLE)
     if (folder / INDEX).is_file():
         return _open_shards(folder)
     if any(folder.glob("*.bin")):
@@ -71,7 +71,7 @@ def _open_shards(folder: Path) -> dict[str, SafetensorsTensor]:
             raise CorruptModelError(f"{folder / INDEX} names {file!r}, which is not a plain file")
     tensors: dict[str, SafetensorsTensor] = {}
     for file in sorted(set(promised.values())):
-        tensors |= _open_file(folder / file)
+        tensors |= open_file(folder / file)
     for name in promised.keys() | tensors.keys():
         found = tensors[name].file.name if name in tensors else None
         if found != promised.get(name) and not HUGGINGFACE_HARMLESS.fullmatch(name):
@@ -81,7 +81,13 @@ def _open_shards(folder: Path) -> dict[str, SafetensorsTensor]:
     return tensors
 
 
-def _open_file(file: Path) -> dict[str, SafetensorsTensor]:
+def open_file(file: Path) -> dict[str, SafetensorsTensor]:
+    """Every tensor of one file by name, but for harmless buffers; none is read yet.
+
+    Raises:
+        CorruptModelError: the file is missing or broken.
+        UnsupportedModelError: a tensor is of a dtype that is not implemented.
+    """
     try:
         with safe_open(file, framework="np") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118

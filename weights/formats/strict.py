@@ -65,6 +65,10 @@ class Metadata:
         value = self._get(key, default)
         return cast("str", self._checked(key, value, "a string", ok=isinstance(value, str)))
 
+    def plain(self, key: str, default: object) -> object:
+        """The value as it is, whatever its kind."""
+        return self._values.get(key, default)
+
     def texts(self, key: str) -> list[str]:
         """A list of strings."""
         return self._list(key, str, "a list of strings")
@@ -78,6 +82,12 @@ class Metadata:
         if isinstance(self._values.get(key), list):
             return self.integers(key)
         return [self.integer(key, default, minimum=0)]
+
+    def text_or_texts(self, key: str) -> str | tuple[str, ...]:
+        """A string, or a list of them; an empty list where the key is absent."""
+        if isinstance(self._values.get(key), str):
+            return self.text(key)
+        return tuple(self.texts(key)) if key in self else ()
 
     def mapping(self, key: str) -> Mapping[str, object]:
         """A table of its own; empty where the key is absent."""
@@ -152,7 +162,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise CorruptModelError(f"{file} is missing; a Hugging Face model has one") from error
+        raise CorruptModelError(f"{file} is missing; get the whole folder again") from error
     except ValueError as error:
         raise CorruptModelError(f"{file} is not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -191,25 +201,46 @@ def check_tensors(
     Raises:
         CorruptModelError: tensors are missing, left over or misshapen.
     """
-    expected = expected_shapes(architecture)
-    _refuse_names(origin, "lacks the tensors", expected.keys() - found.keys())
-    refuse_left_over(origin, found.keys() - expected.keys())
+    check_shapes(origin, expected_shapes(architecture), found)
+
+
+def check_shapes(
+    origin: Path,
+    expected: Mapping[str, tuple[int, ...]],
+    found: Mapping[str, tuple[int, ...]],
+    advice: str = "",
+) -> None:
+    """Refuse a file that holds other tensors than the expected ones.
+
+    Args:
+        origin: The file, for messages.
+        expected: The shape of each tensor that must be there, by name.
+        found: The shape of each tensor that is there.
+        advice: The end of each message.
+
+    Raises:
+        CorruptModelError: tensors are missing, left over or misshapen.
+    """
+    _refuse_names(origin, "lacks the tensors", expected.keys() - found.keys(), advice)
+    refuse_left_over(origin, found.keys() - expected.keys(), advice)
     for name, shape in expected.items():
         if found[name] != shape:
-            raise CorruptModelError(f"{origin}: {name} has the shape {found[name]}, not {shape}")
+            raise CorruptModelError(
+                f"{origin}: {name} has the shape {found[name]}, not {shape}{advice}"
+            )
 
 
-def refuse_left_over(origin: Path, names: AbstractSet[str]) -> None:
+def refuse_left_over(origin: Path, names: AbstractSet[str], advice: str = "") -> None:
     """Refuse tensors that the architecture does not have, if there are any.
 
     Raises:
         CorruptModelError: naming them.
     """
-    _refuse_names(origin, "has tensors beyond its architecture", names)
+    _refuse_names(origin, "has tensors beyond its architecture", names, advice)
 
 
-def _refuse_names(origin: Path, what: str, names: AbstractSet[str]) -> None:
+def _refuse_names(origin: Path, what: str, names: AbstractSet[str], advice: str) -> None:
     if names:
         shown = ", ".join(sorted(names)[:NAMES_SHOWN])
         more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-        raise CorruptModelError(f"{origin} {what}: {shown}{more}")
+        raise CorruptModelError(f"{origin} {what}: {shown}{more}{advice}")

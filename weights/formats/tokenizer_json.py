@@ -1,4 +1,4 @@
-"""A ``tokenizer.json`` of byte-level BPE kind, read as a plain vocabulary.
+"""A ``tokenizer.json`` of byte-level BPE kind, read as a plain vocabulary and written from one.
 
 Whatever would make its encoding differ from that vocabulary's is refused. Source: the serialization
 of the ``tokenizers`` library.
@@ -61,6 +61,64 @@ def read_vocabulary(file: Path, config: Metadata, eos_ids: frozenset[int]) -> By
         ) from error
     bos_id = _bos_id(file, config, in_front)
     return BytePairVocabulary(tokens, merges, special, pre_tokenizer, bos_id, eos_ids)
+
+
+def to_json(vocabulary: BytePairVocabulary) -> dict[str, object]:
+    """What the ``tokenizers`` library writes for such a vocabulary: its special tokens are added.
+
+    A token's name in user text becomes the token there, as it is usual in that library.
+    """
+    steps = _PRE_TOKENIZER_STEPS[vocabulary.pre_tokenizer]
+    vocab = {token: token_id for token_id, token in enumerate(vocabulary.tokens) if token}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {"id": token_id} | added_token(vocabulary.tokens[token_id])
+            for token_id in sorted(vocabulary.special)
+            if vocabulary.tokens[token_id]
+        ],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [_whole(step) for step in steps]},
+        "post_processor": _bos_in_front(vocabulary),
+        "decoder": _whole(_BYTE_LEVEL),
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": vocab,
+            "merges": [list(merge) for merge in vocabulary.merges],
+        },
+    }
+
+
+def added_token(content: str) -> dict[str, object]:
+    """A special token as it stands in both of a tokenizer's files."""
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {"content": content, **flags, "special": True}
+
+
+def _whole(step: dict[str, Any]) -> dict[str, Any]:
+    return step | ({"trim_offsets": True} if step["type"] == "ByteLevel" else {})
+
+
+def _bos_in_front(vocabulary: BytePairVocabulary) -> dict[str, object] | None:
+    if vocabulary.bos_id is None:
+        return None
+    bos = vocabulary.tokens[vocabulary.bos_id]
+    text, added = {"Sequence": {"id": "A", "type_id": 0}}, {"id": bos, "type_id": 0}
+    return {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": added}, text],
+        "pair": [{"SpecialToken": added}, text, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {bos: {"id": bos, "ids": [vocabulary.bos_id], "tokens": [bos]}},
+    }
 
 
 def _check_encoding_is_plain(file: Path, tokenizer: dict[str, Any]) -> None:

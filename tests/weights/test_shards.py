@@ -1,0 +1,110 @@
+"""Shards: what is packed is what is read, and the index says what it was made from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from tiny_corpus import tiny_base_vocabulary, tiny_documents
+
+from midfill.engine.tokenizer import open_tokenizer
+from midfill.weights.errors import InvalidRequestError
+from midfill.weights.recipes import shards
+from midfill.weights.recipes.examples import with_fim_tokens
+from midfill.weights.recipes.shards import ShardConfig, pack, read_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL = ShardConfig(3000, seed=1)
+
+
+def test_rows_come_back_as_they_were_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over several shards, in order."""
+    whole = pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path / "one")
+    monkeypatch.setattr(shards, "SHARD_TOKENS", 700)
+    parts = pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path / "many")
+
+    one, many = read_rows(tmp_path / "one"), read_rows(tmp_path / "many")
+
+    assert len(whole["shards"]) == 1 < len(parts["shards"])
+    assert len(one) == len(many) == whole["rows"]
+    assert all(
+        np.array_equal(a.ids, b.ids) and a.middle == b.middle
+        for a, b in zip(one, many, strict=True)
+    )
+
+
+def test_the_index_counts_what_the_shards_hold(tmp_path: Path) -> None:
+    """Rows, tokens, those of middles, kinds."""
+    index = pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path)
+    rows = read_rows(tmp_path)
+
+    assert json.loads(json.dumps(index)) == json.loads((tmp_path / "index.json").read_text())
+    assert index["tokens"] == sum(len(row.ids) for row in rows) >= SMALL.tokens
+    assert index["middle_tokens"] == sum(len(row.ids) - row.middle for row in rows)
+    assert sum(index["kinds"].values()) == index["rows"] == len(rows)
+
+
+def test_the_seed_and_the_documents_decide_everything(tmp_path: Path) -> None:
+    """The same ones give the same rows, another seed gives others."""
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        config = replace(SMALL, seed=seed)
+        pack(tiny_documents(), tiny_base_vocabulary(), config, tmp_path / name)
+    a, b, c = (np.concatenate([row.ids for row in read_rows(tmp_path / n)]) for n in "abc")
+
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_held_out_documents_are_packed_only_when_asked_for(tmp_path: Path) -> None:
+    """And then they alone."""
+    other = [replace(document, repo="known") for document in tiny_documents()[:1]]
+    held = replace(tiny_documents()[4], text="held_out_name = 1\n" * 40)
+    documents = [*other, held]
+    base = tiny_base_vocabulary()
+    pack(documents, base, SMALL, tmp_path / "in")
+    pack(documents, base, replace(SMALL, held_out=True), tmp_path / "out")
+    tokenizer = open_tokenizer(with_fim_tokens(base))
+    trained, tested = (
+        b"".join(tokenizer.token_bytes(i) for row in read_rows(tmp_path / n) for i in row.ids)
+        for n in ("in", "out")
+    )
+    assert b"side" in trained
+    assert b"held_out" not in trained
+    assert b"held_out" in tested
+    assert b"side" not in tested
+
+
+def test_no_example_is_longer_than_asked(tmp_path: Path) -> None:
+    """Long ones are left out, not cut."""
+    pack(tiny_documents(), tiny_base_vocabulary(), replace(SMALL, longest=80), tmp_path)
+
+    assert max(len(row.ids) for row in read_rows(tmp_path)) <= 80
+
+
+def test_long_rows_all_have_their_length(tmp_path: Path) -> None:
+    """Files of one repository fill them."""
+    documents = [document for document in tiny_documents() if document.repo == "areas"] * 5
+    pack(documents, tiny_base_vocabulary(), replace(SMALL, row_tokens=500), tmp_path)
+
+    assert {len(row.ids) for row in read_rows(tmp_path)} == {500}
+
+
+def test_shards_are_not_mixed_with_others(tmp_path: Path) -> None:
+    """A folder is packed once."""
+    pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path)
+
+    with pytest.raises(InvalidRequestError, match="another folder"):
+        pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path)
+
+
+def test_a_folder_without_shards_says_how_to_make_some(tmp_path: Path) -> None:
+    """Not a traceback."""
+    with pytest.raises(InvalidRequestError, match=r"recipes\.shards"):
+        read_rows(tmp_path)

@@ -1,0 +1,250 @@
+"""A training run: it learns, resumes where it stopped, and several processes do as one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_corpus import tiny_base_vocabulary, tiny_documents, write_tiny_base
+
+from midfill.engine.api import EngineConfig
+from midfill.engine.runtime import open_runtime
+from midfill.weights.errors import InvalidRequestError
+from midfill.weights.formats.safetensors import open_file
+from midfill.weights.recipes.shards import Row, ShardConfig, pack
+from midfill.weights.recipes.train import plot, train
+from midfill.weights.recipes.train_config import Stage, TrainConfig, read_config
+from midfill.weights.recipes.train_state import Group
+from midfill.weights.recipes.train_steps import (
+    batches,
+    learning_rate,
+    loss_weights,
+    next_rows,
+    share,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STAGE = Stage("one", "rows", 2400, 5e-3, 1e-3, warmup_tokens=600)
+RECIPE = Path(__file__).parents[2] / "weights/recipes/midfill_135m.toml"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny base model and shards for it."""
+    folder = tmp_path_factory.mktemp("data")
+    write_tiny_base(folder / "base.gguf")
+    pack(tiny_documents(), tiny_base_vocabulary(), ShardConfig(2500), folder / "rows")
+    held = ShardConfig(600, held_out=True)
+    pack(tiny_documents(), tiny_base_vocabulary(), held, folder / "held")
+    return folder
+
+
+def config(data: Path, **settings: object) -> TrainConfig:
+    """A run of some eight steps."""
+    defaults = TrainConfig(
+        "tiny",
+        str(data / "base.gguf"),
+        (STAGE,),
+        rank=4,
+        alpha=8.0,
+        dtype="fp32",
+        step_tokens=400,
+        validation="held",
+        validate_steps=4,
+        checkpoint_steps=6,
+    )
+    return replace(defaults, **settings)
+
+
+def log_of(out: Path) -> list[dict[str, object]]:
+    """What a run noted, without times."""
+    lines = (out / "log.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+def adapter_of(out: Path) -> dict[str, torch.Tensor]:
+    """What a run wrote."""
+    return load_file(out / "model" / "adapter_model.safetensors")
+
+
+def row(length: int, middle: int | None = None) -> Row:
+    """Of so many tokens; without a middle by default."""
+    return Row(np.zeros(length, np.uint16), length if middle is None else middle)
+
+
+def test_a_run_lowers_the_loss_and_leaves_a_model_that_infills(data: Path, tmp_path: Path) -> None:
+    """The adapter lies over the base as any other does."""
+    train(config(data, stages=(replace(STAGE, tokens=6000),)), data, tmp_path)
+
+    losses = [entry["middle_loss"] for entry in log_of(tmp_path)]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 1
+    assert (tmp_path / "loss.svg").read_text().startswith("<?xml")
+    adapted = EngineConfig(str(data / "base.gguf"), adapter=str(tmp_path / "model"), dtype="fp32")
+    runtime = open_runtime(adapted)
+    assert runtime.info.dialect == "midfill"
+    runtime.close()
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(data: Path, tmp_path: Path) -> None:
+    """Stopped in the middle of a stage."""
+    whole = config(data, stages=(STAGE, replace(STAGE, name="two", tokens=900)))
+    train(whole, data, tmp_path / "whole")
+    first_step = replace(whole, stages=(replace(STAGE, tokens=1),))  # in the warm-up: the same rate
+
+    train(first_step, data, tmp_path / "parts")
+    train(whole, data, tmp_path / "parts")
+
+    ours, theirs = log_of(tmp_path / "parts"), log_of(tmp_path / "whole")
+    assert [e["tokens"] for e in ours] == [e["tokens"] for e in theirs]
+    resumed = adapter_of(tmp_path / "parts")
+    assert all(torch.equal(resumed[n], t) for n, t in adapter_of(tmp_path / "whole").items())
+
+
+def test_all_weights_can_be_trained_and_written_whole(data: Path, tmp_path: Path) -> None:
+    """Rank 0 is no LoRA; the folder is a model of its own."""
+    train(config(data, rank=0), data, tmp_path)
+
+    names = set(open_file(tmp_path / "model" / "model.safetensors"))
+    assert {"model.embed_tokens.weight", "model.layers.1.mlp.up_proj.weight"} <= names
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_two_processes_do_the_steps_of_one(data: Path, tmp_path: Path, sharded: bool) -> None:
+    """Gradients are summed, or sharded by FSDP2, over gloo."""
+    one = config(data)
+    train(one, data, tmp_path / "one")
+    settings = asdict(replace(one, sharded=sharded))
+    _write_toml(tmp_path / "two.toml", settings)
+
+    arguments = ["--data", str(data), "--out", str(tmp_path / "two")]
+    subprocess.run(
+        [
+            *(sys.executable, "-P", "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+            *("-m", "midfill.weights.recipes.train", str(tmp_path / "two.toml"), *arguments),
+        ],
+        check=True,
+        capture_output=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+    ours, theirs = log_of(tmp_path / "two"), log_of(tmp_path / "one")
+    assert len(ours) == len(theirs) > 3
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine["middle_loss"] == pytest.approx(other["middle_loss"], abs=2e-3)
+        assert mine["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=2e-2)
+
+
+def test_writing_needs_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    """And trains nothing."""
+    with pytest.raises(InvalidRequestError, match="train first"):
+        train(config(data), data, tmp_path, only_write=True)
+    train(config(data), data, tmp_path)
+    before = (tmp_path / "log.jsonl").read_text()
+    (tmp_path / "model" / "adapter_model.safetensors").unlink()
+
+    train(config(data), data, tmp_path, only_write=True)
+
+    assert adapter_of(tmp_path)
+    assert (tmp_path / "log.jsonl").read_text() == before
+
+
+def test_the_learning_rate_rises_then_goes_straight_to_its_last_value() -> None:
+    """By tokens, not by steps."""
+    rates = [learning_rate(STAGE, tokens) for tokens in (0, 300, 600, 1200, 2400, 9999)]
+
+    assert rates == pytest.approx([0, 2.5e-3, 4e-3, 3e-3, 1e-3, 1e-3])
+
+
+def test_rows_of_a_step_go_on_from_the_start_when_they_are_used_up() -> None:
+    """Until there are enough tokens."""
+    rows = [row(10), row(20), row(30)]
+
+    assert [len(r.ids) for r in next_rows(rows, 2, 50)] == [30, 10, 20]
+
+
+def test_batches_hold_as_much_as_fits() -> None:
+    """A row that is too long is alone."""
+    sizes = [[len(r.ids) for r in batch] for batch in batches([row(n) for n in (4, 5, 20, 3)], 10)]
+
+    assert sizes == [[4, 5], [20], [3]]
+
+
+def test_a_step_is_dealt_out_evenly_and_completely() -> None:
+    """Each row to one process."""
+    rows = [row(n) for n in range(5, 60, 3)]
+    rng = Random(1)
+    rng.shuffle(rows)
+    cpu = torch.device("cpu")
+
+    parts: Sequence[list[Row]] = [share(rows, Group(rank, 3, cpu)) for rank in range(3)]
+
+    assert sorted(len(r.ids) for part in parts for r in part) == sorted(len(r.ids) for r in rows)
+    loads = [sum(len(r.ids) for r in part) for part in parts]
+    assert max(loads) - min(loads) < 60
+
+
+def test_losses_count_on_middles_and_in_rows_without_one(data: Path) -> None:
+    """The first token of a middle is predicted by the last one before it."""
+    settings = config(data, around_weight=0.1, text_weight=0.5)
+
+    assert loss_weights(row(6, 4), settings) == [0.1, 0.1, 0.1, 1.0, 1.0, 0.0]
+    assert loss_weights(row(4), settings) == [0.5, 0.5, 0.5, 0.0]
+
+
+def test_the_recipe_of_the_default_model_can_be_read() -> None:
+    """Its stages follow each other."""
+    recipe = read_config(RECIPE)
+
+    assert recipe.name == "midfill-135m"
+    assert [stage.name for stage in recipe.stages][:2] == ["short", "decay"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = ", "TOML"),
+        ('name = "x"\nbase = "y"', "stages"),
+        ('name = "x"\nbase = "y"\nrank_ = 3\n[[stages]]\n', "TypeError|missing"),
+        ('name = "x"\nbase = "y"\nranks = 3\n{stage}', "ranks is no setting of a TrainConfig"),
+        ('name = "x"\nbase = "y"\ndtype = "f8"\n{stage}', "bf16 or fp32"),
+        ('name = "x"\nbase = "y"\nrank = -1\n{stage}', "rank is -1"),
+    ],
+)
+def test_a_bad_recipe_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    """Before anything is trained."""
+    stage = '[[stages]]\nname = "a"\nshards = "s"\ntokens = 1\n'
+    stage += "learning_rate = 1.0\nlast_learning_rate = 0.1\n"
+    path = tmp_path / "recipe.toml"
+    path.write_text(text.replace("{stage}", stage))
+
+    with pytest.raises(InvalidRequestError, match=message):
+        read_config(path)
+
+
+def test_the_plot_shows_held_out_losses(tmp_path: Path) -> None:
+    """As points, where they were measured."""
+    entry = {"tokens": 10, "middle_loss": 2.0, "text_loss": 2.5}
+    held = {"held_out_middle_loss": 2.1, "held_out_text_loss": 2.4}
+    plot([entry, entry | {"tokens": 20} | held], tmp_path / "loss.svg")
+
+    assert "held-out" in (tmp_path / "loss.svg").read_text()
+
+
+def _write_toml(path: Path, settings: dict[str, object]) -> None:
+    stages = settings.pop("stages")
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    for stage in stages:  # type: ignore[attr-defined]
+        lines += ["[[stages]]", *(f"{key} = {json.dumps(value)}" for key, value in stage.items())]
+    path.write_text("\n".join(lines))

@@ -1,0 +1,175 @@
+"""A checkpoint of any format as one GGUF file, for llama.cpp.
+
+What ``gguf.py`` reads, the other way round: names, the order of query and key rows, metadata. Each
+tensor is read, converted and written before the next one. Specification: the gguf.md document of
+the ggml repository; which keys llama.cpp wants: its ``convert_hf_to_gguf.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import gguf
+import numpy as np
+
+from midfill.weights.architecture import BytePairVocabulary
+from midfill.weights.errors import UnsupportedModelError
+from midfill.weights.formats.gguf import canonical_row_order
+from midfill.weights.formats.gguf_metadata import CONTROL, NORMAL, UNUSED
+from midfill.weights.formats.names import gguf_from_canonical
+from midfill.weights.formats.token_roles import gguf_roles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from midfill.weights.architecture import Checkpoint, LlamaArchitecture, TensorSource
+
+FILE_TYPES = {
+    "BF16": gguf.LlamaFileType.MOSTLY_BF16,
+    "F32": gguf.LlamaFileType.ALL_F32,
+    "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+}
+"""The types that matrices can be written in, by GGUF's names; vectors are F32 in each."""
+
+
+def write_checkpoint(
+    checkpoint: Checkpoint,
+    file: Path,
+    type_name: str,
+    licence: str | None,
+    on_progress: Callable[[int, int], None],
+) -> None:
+    """Write the whole model.
+
+    Args:
+        checkpoint: With a byte-level BPE tokenizer.
+        file: Is overwritten.
+        type_name: Of the matrices, one of FILE_TYPES.
+        licence: An SPDX expression, if it is known.
+        on_progress: Called after each tensor with the bytes written and those in all.
+
+    Raises:
+        UnsupportedModelError: GGUF, or what is written of it here, cannot hold this model.
+    """
+    writer = gguf.GGUFWriter(file, "llama")
+    _add_metadata(writer, checkpoint, type_name)
+    if licence is not None:
+        writer.add_license(licence.lower())
+    kinds = {name: _kind_of(name, s, type_name) for name, s in checkpoint.tensors.items()}
+    sizes = {name: _bytes(checkpoint.tensors[name], kind) for name, kind in kinds.items()}
+    for name, source in checkpoint.tensors.items():
+        plain = np.dtype(np.float32)  # the writer looks at it only where it is told no kind
+        writer.add_tensor_info(
+            gguf_from_canonical(name), source.shape, plain, sizes[name], kinds[name]
+        )
+    with closing(writer):
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        done = 0
+        for name, source in checkpoint.tensors.items():
+            values = _stored(name, source, checkpoint.architecture)
+            writer.write_tensor_data(gguf.quantize(values, kinds[name]))
+            done += sizes[name]
+            on_progress(done, sum(sizes.values()))
+
+
+def _add_metadata(writer: Any, checkpoint: Checkpoint, type_name: str) -> None:
+    a, vocabulary = checkpoint.architecture, checkpoint.tokenizer
+    if not isinstance(vocabulary, BytePairVocabulary):
+        raise UnsupportedModelError(
+            f"the tokenizer of {checkpoint.name!r} is a SentencePiece model; midfill writes GGUF"
+            " with byte-level BPE only: export it as safetensors"
+        )
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_name(checkpoint.name)
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    writer.add_file_type(FILE_TYPES[type_name])
+    writer.add_block_count(a.num_hidden_layers)
+    writer.add_context_length(a.max_position_embeddings)
+    writer.add_embedding_length(a.hidden_size)
+    writer.add_feed_forward_length(a.intermediate_size)
+    writer.add_head_count(a.num_attention_heads)
+    writer.add_head_count_kv(a.num_key_value_heads)
+    writer.add_key_length(a.head_dim)
+    writer.add_value_length(a.head_dim)
+    writer.add_rope_dimension_count(a.head_dim)
+    writer.add_rope_freq_base(a.rope_theta)
+    writer.add_layer_norm_rms_eps(a.rms_norm_eps)
+    writer.add_vocab_size(a.vocab_size)
+    _add_rope_scaling(writer, checkpoint)
+    _add_vocabulary(writer, vocabulary, a.vocab_size)
+
+
+def _add_rope_scaling(writer: Any, checkpoint: Checkpoint) -> None:
+    scaling = checkpoint.architecture.rope_scaling
+    if scaling is None:
+        return
+    if scaling.kind != "linear":
+        raise UnsupportedModelError(
+            f"{checkpoint.name!r} scales its rotary angles by the rule {scaling.kind!r}; midfill"
+            " writes linear scaling to GGUF only: export it as safetensors"
+        )
+    writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    writer.add_rope_scaling_factor(scaling.factor)
+
+
+def _add_vocabulary(writer: Any, vocabulary: BytePairVocabulary, rows: int) -> None:
+    """A token for each row of the embedding, as llama.cpp counts them; spare ones are unused."""
+    names = [*vocabulary.tokens, *[""] * (rows - len(vocabulary.tokens))]
+    control = [CONTROL if index in vocabulary.special else NORMAL for index in range(rows)]
+    types = [kind if name else UNUSED for name, kind in zip(names, control, strict=True)]
+    first_end = min(vocabulary.eos_ids)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(vocabulary.pre_tokenizer)
+    writer.add_token_list([name or f"[PAD{index}]" for index, name in enumerate(names)])
+    writer.add_token_types(types)
+    writer.add_token_merges([" ".join(merge) for merge in vocabulary.merges])
+    writer.add_bos_token_id(first_end if vocabulary.bos_id is None else vocabulary.bos_id)
+    writer.add_eos_token_id(first_end)
+    writer.add_add_bos_token(vocabulary.bos_id is not None)
+    writer.add_add_space_prefix(False)  # noqa: FBT003  the library's signature
+    for role, token_id in gguf_roles(vocabulary).items():
+        writer.add_uint32(f"tokenizer.ggml.{role}_token_id", token_id)
+
+
+def _kind_of(name: str, source: TensorSource, matrix_type: str) -> gguf.GGMLQuantizationType:
+    if len(source.shape) == 1:
+        return gguf.GGMLQuantizationType.F32
+    kind = gguf.GGMLQuantizationType[matrix_type]
+    block, _ = gguf.GGML_QUANT_SIZES[kind]
+    if source.shape[1] % block:
+        raise UnsupportedModelError(
+            f"{name} is {source.shape[1]} wide; {matrix_type} needs a multiple of {block}: export"
+            " it as bf16"
+        )
+    return kind
+
+
+def _bytes(source: TensorSource, kind: gguf.GGMLQuantizationType) -> int:
+    block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    size: int = math.prod(source.shape) // block * block_bytes
+    return size
+
+
+def _stored(
+    name: str, source: TensorSource, architecture: LlamaArchitecture
+) -> NDArray[np.float32]:
+    """The values with query and key rows in GGUF's order."""
+    import torch
+
+    values: NDArray[np.float32] = source.read(torch.float32).numpy()
+    heads = {
+        "q_proj.weight": architecture.num_attention_heads,
+        "k_proj.weight": architecture.num_key_value_heads,
+    }.get(".".join(name.split(".")[-2:]))
+    if heads is None:
+        return values
+    stored = np.empty_like(values)
+    stored[canonical_row_order(len(values), heads)] = values
+    return stored

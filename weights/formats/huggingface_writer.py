@@ -1,0 +1,138 @@
+"""A checkpoint of any format as a Hugging Face folder, for transformers.
+
+::
+
+    config.json               LlamaConfig, in the form that versions 4 and 5 read
+    generation_config.json    greedy, and the tokens that end a generation
+    model.safetensors         all tensors, in transformers' names
+    tokenizer.json            and tokenizer_config.json; or tokenizer.model
+    README.md                 the model card
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from safetensors.torch import save_file
+
+from midfill.weights.architecture import BytePairVocabulary
+from midfill.weights.formats.safetensors import SINGLE
+from midfill.weights.formats.token_roles import end_ids
+from midfill.weights.formats.tokenizer_json import added_token, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import torch
+
+    from midfill.weights.architecture import Checkpoint, LlamaArchitecture, TokenizerData
+
+
+def write_checkpoint(
+    checkpoint: Checkpoint,
+    folder: Path,
+    dtype: torch.dtype,
+    card: str,
+    on_progress: Callable[[int, int], None],
+) -> None:
+    """Write the whole model; all of it is in memory once.
+
+    Args:
+        checkpoint: Any.
+        folder: Is there; files in it are overwritten.
+        dtype: Of all tensors.
+        card: The text of the model card.
+        on_progress: Called after each tensor with the bytes read and those in all.
+    """
+    sources = checkpoint.tensors
+    total = sum(math.prod(source.shape) for source in sources.values()) * dtype.itemsize
+    tensors, done = {}, 0
+    for name, source in sources.items():
+        tensors[name] = source.read(dtype)
+        done += tensors[name].nbytes
+        on_progress(done, total)
+    save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
+    ends = _ends(checkpoint.tokenizer)
+    bos = checkpoint.tokenizer.bos_id
+    start = ends[0] if bos is None else bos
+    config = _config(checkpoint.architecture) | {
+        "torch_dtype": str(dtype).removeprefix("torch."),
+        "bos_token_id": start,
+        "eos_token_id": ends,
+    }
+    generation = {"bos_token_id": start, "eos_token_id": ends, "do_sample": False}
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "generation_config.json", generation)
+    _write_tokenizer(folder, checkpoint.tokenizer, checkpoint.architecture)
+    (folder / "README.md").write_text(card, "utf-8")
+
+
+def _ends(tokenizer: TokenizerData) -> list[int]:
+    if isinstance(tokenizer, BytePairVocabulary):
+        return end_ids(tokenizer)
+    return sorted(tokenizer.eos_ids)
+
+
+def _config(a: LlamaArchitecture) -> dict[str, object]:
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "num_hidden_layers": a.num_hidden_layers,
+        "hidden_size": a.hidden_size,
+        "intermediate_size": a.intermediate_size,
+        "num_attention_heads": a.num_attention_heads,
+        "num_key_value_heads": a.num_key_value_heads,
+        "head_dim": a.head_dim,
+        "vocab_size": a.vocab_size,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "rms_norm_eps": a.rms_norm_eps,
+        "max_position_embeddings": a.max_position_embeddings,
+        "tie_word_embeddings": a.tie_word_embeddings,
+        "rope_theta": a.rope_theta,
+        "rope_scaling": _rope_scaling(a),
+    }
+
+
+def _rope_scaling(a: LlamaArchitecture) -> dict[str, object] | None:
+    scaling = a.rope_scaling
+    if scaling is None:
+        return None
+    plain: dict[str, object] = {"rope_type": scaling.kind, "factor": scaling.factor}
+    if scaling.kind == "linear":
+        return plain
+    return plain | {
+        "low_freq_factor": scaling.low_freq_factor,
+        "high_freq_factor": scaling.high_freq_factor,
+        "original_max_position_embeddings": scaling.original_context_length,
+    }
+
+
+def _write_tokenizer(folder: Path, tokenizer: TokenizerData, a: LlamaArchitecture) -> None:
+    if not isinstance(tokenizer, BytePairVocabulary):
+        (folder / "tokenizer.model").write_bytes(tokenizer.serialized)
+        _write_json(folder / "tokenizer_config.json", {"tokenizer_class": "LlamaTokenizer"})
+        return
+    special = sorted(token_id for token_id in tokenizer.special if tokenizer.tokens[token_id])
+    end = tokenizer.tokens[min(tokenizer.eos_ids)]
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "add_bos_token": tokenizer.bos_id is not None,
+        "added_tokens_decoder": {
+            str(token_id): added_token(tokenizer.tokens[token_id]) for token_id in special
+        },
+        "bos_token": end if tokenizer.bos_id is None else tokenizer.tokens[tokenizer.bos_id],
+        "eos_token": end,
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": a.max_position_embeddings,
+    }
+    _write_json(folder / "tokenizer.json", to_json(tokenizer))
+    _write_json(folder / "tokenizer_config.json", settings)
+
+
+def _write_json(file: Path, value: object) -> None:
+    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -1,0 +1,117 @@
+"""All settings of a training run, as one TOML file reads them: ``midfill_135m.toml`` is ours."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from midfill.weights.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the run with data and a learning rate of its own."""
+
+    name: str
+    shards: str
+    """A folder of recipes.shards, relative to the run's data folder."""
+    tokens: int
+    """Trained on, at least; in whole steps."""
+    learning_rate: float
+    """At its start, after the warm-up."""
+    last_learning_rate: float
+    """At its end; in between it changes linearly."""
+    warmup_tokens: int = 0
+    """While the learning rate rises from 0."""
+    step_tokens: int = 0
+    """Of one optimizer step; 0: the run's."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """One run, reproducible from this, its shards and the number of processes."""
+
+    name: str
+    """Of the model that comes out."""
+    base: str
+    """A model of the registry, or a path."""
+    stages: tuple[Stage, ...]
+    rank: int = 32
+    """Of the LoRA update of all matrices; 0 trains all weights."""
+    alpha: float = 32.0
+    """B A is multiplied by alpha / rank."""
+    rope_theta: float = 0.0
+    """The rope base to train with; 0 keeps the base model's."""
+    max_position_embeddings: int = 0
+    """Tokens, of the model that comes out; 0 keeps the base model's."""
+    dtype: str = "bf16"
+    """Of activations and fixed weights: bf16 or fp32. What is trained is fp32."""
+    step_tokens: int = 4096
+    """Of one optimizer step, over all processes, at least."""
+    batch_tokens: int = 640
+    """Of one forward and backward pass of one process, at most, unless one row has more. On a
+    processor a batch should fit its cache."""
+    recompute: bool = False
+    """Compute each layer again in the backward pass instead of keeping its activations: a third
+    more work, and memory for rows of 16,384 tokens."""
+    around_weight: float = 0.0
+    """Of the loss on tokens around a middle; on middles it is 1. Where tokens are few, what is
+    spent on them is better spent on middles; the papers have 1."""
+    text_weight: float = 0.5
+    """Of the loss on tokens of rows without a middle, which are read from left to right."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    """Greatest norm of the gradient."""
+    seed: int = 0
+    """Of the first values of what is trained."""
+    validation: str = ""
+    """A folder of shards whose first rows the loss is measured on; empty: none."""
+    validation_rows: int = 64
+    validate_steps: int = 50
+    checkpoint_steps: int = 25
+    sharded: bool = False
+    """Shard parameters and optimizer over the processes (FSDP2), for models that need it."""
+
+
+def read_config(path: Path) -> TrainConfig:
+    """The settings of a run.
+
+    Raises:
+        InvalidRequestError: not TOML, or a key is missing, unknown or of no use.
+    """
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InvalidRequestError(f"{path} cannot be read as TOML: {error}") from error
+    stages = tuple(_built(Stage, stage, path) for stage in raw.pop("stages", ()))
+    if not stages:
+        raise InvalidRequestError(f"{path} has no [[stages]]: add at least one")
+    if "betas" in raw:
+        raw["betas"] = tuple(raw["betas"])
+    config: TrainConfig = _built(TrainConfig, raw | {"stages": stages}, path)
+    if config.dtype not in {"bf16", "fp32"}:
+        raise InvalidRequestError(f"{path}: dtype is {config.dtype!r}; it must be bf16 or fp32")
+    if config.rank < 0 or config.step_tokens < 1 or config.batch_tokens < 1:
+        raise InvalidRequestError(
+            f"{path}: rank is {config.rank}, step_tokens {config.step_tokens}, batch_tokens"
+            f" {config.batch_tokens}; they must be at least 0, 1 and 1"
+        )
+    return config
+
+
+def _built(kind: type[Any], raw: dict[str, Any], path: Path) -> Any:
+    known = {field.name for field in fields(kind)}
+    if unknown := sorted(raw.keys() - known):
+        raise InvalidRequestError(
+            f"{path}: {', '.join(unknown)} is no setting of a {kind.__name__}; there are"
+            f" {', '.join(sorted(known))}"
+        )
+    try:
+        return kind(**raw)
+    except TypeError as error:
+        raise InvalidRequestError(f"{path}: {error}") from error

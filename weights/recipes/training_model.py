@@ -1,0 +1,300 @@
+"""The Llama decoder as something to train: rows of several lengths, losses with weights, LoRA.
+
+It computes what ``engine.model`` computes (a test compares them), without a cache and with
+gradients. The matrices run over all rows of a batch laid end to end, so that nothing is padded;
+only attention looks at one row at a time.
+
+With a LoRA rank (Hu et al. 2021) the matrices are fixed and W + (alpha / rank) B A takes their
+place; the embeddings of new tokens are trained whole. Without, everything is trained.
+Axes: N tokens of all rows, L tokens of one row, Hq query heads, Hkv key/value heads, D head width,
+    V vocabulary, r rank.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import nn
+from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+from torch.utils.checkpoint import checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from midfill.weights.architecture import LlamaArchitecture
+
+LOSS_CHUNK = 512
+"""Positions whose logits are in memory at once."""
+_SHORT_ROW = 768
+"""Tokens. Up to here plain products and a softmax are faster on a processor than torch's fused
+attention (measured at 128 to 1,024, forward and backward)."""
+
+LINEARS = (
+    ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    ("self_attn.o_proj",),
+    ("mlp.gate_proj", "mlp.up_proj"),
+    ("mlp.down_proj",),
+)
+"""Which of transformers' matrices are one here."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoraConfig:
+    """The size and scale of the update."""
+
+    rank: int
+    alpha: float
+
+    @property
+    def scale(self) -> float:
+        """What B A is multiplied by."""
+        return self.alpha / self.rank
+
+
+class TrainedLinear(nn.Module):
+    """Some matrices that share their input, one above the other: fixed with LoRA, or trained."""
+
+    weight: torch.Tensor
+
+    def __init__(self, parts: Sequence[torch.Tensor], lora: LoraConfig | None) -> None:
+        super().__init__()
+        weight = torch.cat(list(parts))
+        self.rows = [len(part) for part in parts]
+        self.lora = lora
+        if lora is None:
+            self.weight = nn.Parameter(weight.float())
+            return
+        self.register_buffer("weight", weight, persistent=False)
+        bound = 1 / math.sqrt(weight.shape[1])  # Kaiming with a = sqrt(5), as in the LoRA code
+        a = torch.empty(len(parts), lora.rank, weight.shape[1]).uniform_(-bound, bound)
+        self.lora_a = nn.Parameter(a)
+        self.lora_b = nn.ParameterList(torch.zeros(rows, lora.rank) for rows in self.rows)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, in) to (N, all rows)."""
+        out = linear(x, self.weight.to(x.dtype))
+        if self.lora is None:
+            return out
+        down = linear(x, self.lora_a.flatten(0, 1).to(x.dtype))
+        up = torch.block_diag(*self.lora_b).to(x.dtype)
+        return torch.addmm(out, down, up.T, alpha=self.lora.scale)
+
+
+class TrainedLayer(nn.Module):
+    """One decoder layer."""
+
+    input_layernorm: torch.Tensor
+    post_attention_layernorm: torch.Tensor
+
+    def __init__(
+        self,
+        architecture: LlamaArchitecture,
+        tensors: Mapping[str, torch.Tensor],
+        lora: LoraConfig | None,
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.qkv_proj, self.o_proj, self.gate_up_proj, self.down_proj = (
+            TrainedLinear([tensors[f"{name}.weight"] for name in names], lora) for names in LINEARS
+        )
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            weight = tensors[f"{name}.weight"]
+            if lora is None:
+                self.register_parameter(name, nn.Parameter(weight.float()))
+            else:
+                self.register_buffer(name, weight, persistent=False)
+
+    def forward(
+        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, rows: Sequence[int]
+    ) -> torch.Tensor:
+        """(N, hidden) to (N, hidden)."""
+        a = self.architecture
+        heads = self.qkv_proj(self._norm(x, self.input_layernorm))
+        heads = heads.view(len(x), -1, a.head_dim)
+        rotary, values = heads.split(
+            (a.num_attention_heads + a.num_key_value_heads, a.num_key_value_heads), 1
+        )
+        rotary = _rotate(rotary, cos, sin)
+        queries, keys = rotary.split((a.num_attention_heads, a.num_key_value_heads), 1)
+        parts = zip(queries.split(rows), keys.split(rows), values.split(rows), strict=True)
+        x = x + self.o_proj(torch.cat([attend(*part) for part in parts]))
+        gate, up = self.gate_up_proj(self._norm(x, self.post_attention_layernorm)).chunk(2, -1)
+        down: torch.Tensor = self.down_proj(silu(gate) * up)
+        return x + down
+
+    def _norm(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return rms_norm(x, weight.shape, weight.to(x.dtype), self.architecture.rms_norm_eps)
+
+
+class TrainedModel(nn.Module):
+    """A decoder with tied embeddings whose vocabulary has grown.
+
+    Args:
+        architecture: The base's, with the new vocabulary size and the rope base to be trained.
+        tensors: The base's, by transformers' names, in the dtype that it shall run in.
+        lora: None trains all weights.
+        dtype: Of activations.
+        like: The tokens at the mean of whose embeddings new ones start; none: at that of all.
+    """
+
+    fixed_embeddings: torch.Tensor
+    norm: torch.Tensor
+
+    def __init__(
+        self,
+        architecture: LlamaArchitecture,
+        tensors: Mapping[str, torch.Tensor],
+        lora: LoraConfig | None,
+        dtype: torch.dtype,
+        like: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        assert architecture.tie_word_embeddings, "a head of its own is not implemented"
+        self.architecture = architecture
+        self.dtype = dtype
+        self.recompute = False
+        """Whether the backward pass computes each layer again, which saves its activations."""
+        known = tensors["model.embed_tokens.weight"]
+        added = architecture.vocab_size - len(known)
+        mean = known[list(like)].float().mean(0) if like else known.float().mean(0)
+        rows = mean + 0.02 * known.float().std() * torch.randn(added, known.shape[1])
+        fixed, trained = (known, rows) if lora else (known[:0], torch.cat([known.float(), rows]))
+        self.register_buffer("fixed_embeddings", fixed, persistent=False)
+        self.trained_embeddings = nn.Parameter(trained)
+        self.layers = nn.ModuleList(
+            TrainedLayer(architecture, _behind(f"model.layers.{index}.", tensors), lora)
+            for index in range(architecture.num_hidden_layers)
+        )
+        norm = tensors["model.norm.weight"]
+        if lora:
+            self.register_buffer("norm", norm, persistent=False)
+        else:
+            self.norm = nn.Parameter(norm.float())
+
+    def blocks(self) -> list[TrainedLayer]:
+        """The decoder layers."""
+        return cast("list[TrainedLayer]", list(self.layers))
+
+    def hidden(self, ids: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        """Final hidden states, (N, hidden), of rows of token ids laid end to end, (N,)."""
+        cos, sin = self._angles(rows, ids.device)
+        x = self._embed(ids)
+        for layer in self.layers:
+            if self.recompute and torch.is_grad_enabled():
+                x = checkpoint(layer, x, cos, sin, rows, use_reentrant=False)
+            else:
+                x = layer(x, cos, sin, rows)
+        return rms_norm(x, self.norm.shape, self.norm.to(x.dtype), self.architecture.rms_norm_eps)
+
+    def forward(
+        self, ids: torch.Tensor, rows: Sequence[int], targets: torch.Tensor, weights: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weighted sum of the losses, and each loss without its weight.
+
+        Args:
+            ids: (N,), rows laid end to end.
+            rows: Their lengths.
+            targets: The token that follows each; anything where the weight is 0. (N,)
+            weights: Of each loss, (N,); 0 costs nothing.
+
+        Returns:
+            A scalar with a gradient, and (positions with a weight,) without.
+        """
+        chosen = weights.nonzero()[:, 0]
+        hidden = self.hidden(ids, rows)[chosen]
+        total, losses = cast("Any", _LinearCrossEntropy).apply(
+            hidden, self.fixed_embeddings, self.trained_embeddings, targets[chosen], weights[chosen]
+        )
+        return total, losses
+
+    def _embed(self, ids: torch.Tensor) -> torch.Tensor:
+        known = len(self.fixed_embeddings)
+        if not known:
+            return self.trained_embeddings.to(self.dtype)[ids]
+        new = ids >= known
+        x = self.fixed_embeddings[ids.clamp(max=known - 1)].to(self.dtype)
+        return x.index_put((new,), self.trained_embeddings.to(self.dtype)[ids[new] - known])
+
+    def _angles(
+        self, rows: Sequence[int], device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines of all positions, each (N, 1, D / 2)."""
+        a = self.architecture
+        assert a.rope_scaling is None, "scaled rotary angles are not implemented"
+        positions = torch.cat([torch.arange(length) for length in rows]).float()
+        inverse = a.rope_theta ** (-torch.arange(0, a.head_dim, 2).float() / a.head_dim)
+        angles = torch.outer(positions, inverse)[:, None].to(device)
+        return angles.cos().to(self.dtype), angles.sin().to(self.dtype)
+
+
+def _behind(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors whose names start with a prefix, by the rest of their names."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Causal grouped-query attention in one row: (L, Hq, D), (L, Hkv, D) twice to (L, Hq * D)."""
+    length, kv_heads = len(queries), keys.shape[1]
+    if length > _SHORT_ROW or queries.device.type != "cpu":
+        q, k, v = (part.transpose(0, 1)[None] for part in (queries, keys, values))
+        out = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        return out[0].transpose(0, 1).reshape(length, -1)
+    grouped = queries.view(length, kv_heads, -1, queries.shape[-1]).permute(1, 2, 0, 3)
+    group = grouped.shape[1]
+    scores = torch.bmm(grouped.reshape(kv_heads, group * length, -1), keys.permute(1, 2, 0))
+    future = torch.full((length, length), -math.inf, dtype=scores.dtype).triu_(1)
+    scores = scores.view(kv_heads, group, length, length) * queries.shape[-1] ** -0.5 + future
+    shares = scores.softmax(-1).view(kv_heads, group * length, length)
+    out = torch.bmm(shares, values.transpose(0, 1)).view(kv_heads, group, length, -1)
+    return out.permute(2, 0, 1, 3).reshape(length, -1)
+
+
+def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding with halves, as in engine.rope; x is (N, heads, D)."""
+    first, second = x.chunk(2, -1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Head and cross entropy in one, chunk by chunk: logits exist for LOSS_CHUNK positions only.
+
+    The gradient is computed on the way, since the loss is where backward starts.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden, fixed, trained, targets, weights):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN205
+        head = torch.cat([fixed.to(hidden.dtype), trained.to(hidden.dtype)])
+        known = len(fixed)
+        grad_hidden = torch.empty_like(hidden)
+        grad_trained = torch.zeros(trained.shape, dtype=torch.float32, device=trained.device)
+        losses = []
+        for start in range(0, len(hidden), LOSS_CHUNK):
+            part = slice(start, start + LOSS_CHUNK)
+            logits = linear(hidden[part], head).float()
+            normalizer = logits.logsumexp(-1, keepdim=True)
+            losses.append((normalizer - logits.gather(1, targets[part, None]))[:, 0])
+            errors = logits.sub_(normalizer).exp_()
+            errors.scatter_add_(1, targets[part, None], torch.full_like(errors[:, :1], -1.0))
+            errors = errors.mul_(weights[part, None]).to(hidden.dtype)
+            grad_hidden[part] = errors @ head
+            grad_trained += (errors[:, known:].T @ hidden[part]).float()
+        every = torch.cat(losses) if losses else weights
+        ctx.save_for_backward(grad_hidden, grad_trained.to(trained.dtype))
+        ctx.mark_non_differentiable(every)
+        return (every * weights).sum(), every
+
+    @staticmethod
+    def backward(ctx, grad, _):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN205
+        grad_hidden, grad_trained = ctx.saved_tensors
+        return grad_hidden * grad, None, grad_trained * grad, None, None
+
+
+def named_parts(model: TrainedModel) -> Iterator[tuple[list[str], TrainedLinear]]:
+    """All matrices, with the names that transformers has for their parts."""
+    for index, layer in enumerate(model.blocks()):
+        parts = (layer.qkv_proj, layer.o_proj, layer.gate_up_proj, layer.down_proj)
+        for names, trained in zip(LINEARS, parts, strict=True):
+            yield [f"model.layers.{index}.{name}" for name in names], trained
