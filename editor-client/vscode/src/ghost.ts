@@ -23,6 +23,7 @@ import {
   type Item,
   type Reply,
 } from './protocol';
+import { OneAtATime } from './restarts';
 import { ShownSuggestion } from './shown';
 
 /** How many candidates are asked for when the user wants others. */
@@ -58,6 +59,9 @@ export interface Surroundings {
 export class Ghost implements vscode.Disposable {
   readonly shown = new ShownSuggestion();
   private prepared: Prepared | undefined;
+  /** The state to show when the editor has taken the one before. */
+  private growing: Prepared | undefined;
+  private readonly turns = new OneAtATime();
   private stream: { readonly key: string; readonly source: vscode.CancellationTokenSource } | undefined;
   /** Where the editor has candidates to go through. */
   private candidatesAt = '';
@@ -165,7 +169,8 @@ export class Ghost implements vscode.Disposable {
       let isAnswered = false;
       const show = (items: readonly Item[]): void => {
         if (isAnswered) {
-          void this.replace(place, items);
+          this.growing = { place, items };
+          void this.turns.run(() => this.grow());
         } else {
           isAnswered = true;
           resolve(this.give(place, items));
@@ -232,6 +237,15 @@ export class Ghost implements vscode.Disposable {
     const itemId = this.shown.current?.itemId;
     const range = new vscode.Range(place.position, place.position);
     return insertText === '' ? undefined : { insertText, range, ...(itemId && { itemId }) };
+  }
+
+  /** Shows the last state of what grows; those that came meanwhile are left out. */
+  private async grow(): Promise<void> {
+    const growing = this.growing;
+    this.growing = undefined;
+    if (growing !== undefined) {
+      await this.replace(growing.place, growing.items);
+    }
   }
 
   /** Makes the editor show another state of the suggestion at a place, if the cursor is still there. */
