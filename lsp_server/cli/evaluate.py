@@ -39,6 +39,7 @@ def add_arguments(
     )
     verbs = evaluate.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_infill(verbs, open_engine)
+    _add_repo(verbs, open_engine)
     _add_code(verbs, open_engine)
     _add_long(verbs)
 
@@ -111,6 +112,41 @@ def run_infill(args: argparse.Namespace, open_engine: EngineOpener) -> int:
         limits=_limits(args),
     )
     eval_infill.run(settings, engine_config(args), open_engine, Output(args.out, args.plot))
+    return DONE
+
+
+def _add_repo(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], open_engine: EngineOpener
+) -> None:
+    parser = _verb(
+        verbs,
+        "repo",
+        "complete lines that need other files of a repository, with and without context",
+        partial(run_repo, open_engine=open_engine),
+    )
+    parser.add_argument("path", type=Path, metavar="PATH", help="the top of the repository")
+    group = parser.add_argument_group("points")
+    group.add_argument(
+        "--points", type=_count, default=100, metavar="N", help="of each kind (default: 100)"
+    )
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
+    _add_max_tokens(group, 64)
+
+
+def run_repo(args: argparse.Namespace, open_engine: EngineOpener) -> int:
+    """Run the recipe ``eval_repo``."""
+    from midfill.lsp_server.cli.request import CONTEXT_TIME_LIMIT_MS
+    from midfill.weights.recipes import eval_repo
+    from midfill.weights.recipes.eval_runner import Output
+
+    settings = eval_repo.Settings(
+        root=args.path,
+        points=args.points,
+        seed=args.seed,
+        max_tokens=args.max_tokens,
+        context_time_limit_ms=CONTEXT_TIME_LIMIT_MS,
+    )
+    eval_repo.run(settings, engine_config(args), open_engine, Output(args.out, args.plot))
     return DONE
 
 
