@@ -232,7 +232,7 @@ def _complete(
         uri=point.path.as_uri(),
         language_id="python",
     )
-    pieces = ContextGatherer((root,), server.context).gather(snapshot, point.start, ())
+    pieces = ContextGatherer((root,), server.context).gather(snapshot, point.start, ()).pieces
     own = point.path.relative_to(root).as_posix()
     assert all(piece.path != own for piece in pieces), "the answer's own file is no context"
     request = build_request(
