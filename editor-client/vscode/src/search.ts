@@ -1,0 +1,81 @@
+/**
+ * Looks for a server on this machine, in the order of discovery.ts.
+ */
+
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+
+import {
+  PROBE_ARGS,
+  commonPlaces,
+  configured,
+  firstWithMidfill,
+  workspacePlaces,
+  type Found,
+  type Place,
+  type Surroundings,
+} from './discovery';
+
+const PROBE_MS = 5_000;
+const PYTHON_EXTENSION = 'ms-python.python';
+
+/** The folder of the environment that the extension makes. */
+export function ownEnvironment(context: vscode.ExtensionContext): string {
+  return path.join(context.globalStorageUri.fsPath, 'server');
+}
+
+/** The server to start: as configured, else of the first Python that has midfill. */
+export async function findServer(context: vscode.ExtensionContext): Promise<Found | undefined> {
+  const words = vscode.workspace.getConfiguration('midfill').get<string[]>('server.command', []);
+  const server = configured(words);
+  if (server !== undefined) {
+    return { server, origin: 'the setting midfill.server.command' };
+  }
+  const around = surroundings(context);
+  return (
+    (await firstWithMidfill(workspacePlaces(around), probe)) ??
+    (await firstWithMidfill(await selectedInterpreter(), probe)) ??
+    (await firstWithMidfill(commonPlaces(around), probe))
+  );
+}
+
+function surroundings(context: vscode.ExtensionContext): Surroundings {
+  const folders = vscode.workspace.isTrusted ? (vscode.workspace.workspaceFolders ?? []) : [];
+  return {
+    platform: process.platform,
+    folders: folders.filter(({ uri }) => uri.scheme === 'file').map(({ uri }) => uri.fsPath),
+    ownEnvironment: ownEnvironment(context),
+  };
+}
+
+/** midfill's version as this Python has it; undefined: it has none, or there is no such Python. */
+async function probe(python: string): Promise<string | undefined> {
+  if (path.isAbsolute(python) && !existsSync(python)) {
+    return undefined;
+  }
+  return new Promise((resolve) => {
+    execFile(python, [...PROBE_ARGS], { timeout: PROBE_MS }, (error, stdout) => {
+      resolve(error ? undefined : stdout.trim());
+    });
+  });
+}
+
+/** What the Python extension's API has of use here (its documentation, "environments"). */
+interface PythonApi {
+  readonly environments?: {
+    getActiveEnvironmentPath(resource?: vscode.Uri): { readonly path: string };
+  };
+}
+
+/** The interpreter that the user has chosen in the Python extension, if that is installed. */
+async function selectedInterpreter(): Promise<Place[]> {
+  const extension = vscode.extensions.getExtension<PythonApi>(PYTHON_EXTENSION);
+  if (extension === undefined || !vscode.workspace.isTrusted) {
+    return [];
+  }
+  const api = extension.isActive ? extension.exports : await extension.activate();
+  const python = api.environments?.getActiveEnvironmentPath().path;
+  return python ? [{ python, origin: 'the selected interpreter' }] : [];
+}
