@@ -89,7 +89,7 @@ def test_a_run_lowers_the_loss(data: Path, tmp_path: Path) -> None:
     train(config(data, rank=0, stages=(replace(STAGE, tokens=6000),)), data, tmp_path)
 
     losses = [entry["middle_loss"] for entry in log_of(tmp_path)]
-    assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.5
+    assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.04
     assert (tmp_path / "loss.svg").read_text().startswith("<?xml")
 
 
