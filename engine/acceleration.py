@@ -37,7 +37,7 @@ def accelerate(
 
     Args:
         model: As loaded.
-        checkpoint: Where from: quantized weights are read again, without PyTorch's rounding.
+        checkpoint: Where from: blocks are read again, without PyTorch's rounding.
         placement: What was asked for and chosen.
         threads: Of the kernels.
     """

@@ -110,7 +110,7 @@ class _Builder:
             return dense(plain)
         sources = [self._tensors[name + ".weight"] for name in names]
         bits = None if self._wanted == "auto" else 8 if is_head else BITS[self._wanted]
-        matrix = _without_loss(sources, bits) or _quantized(sources, bits or 8)
+        matrix = _without_loss(sources, bits) or quantization.quantize(plain, bits or 8)
         self._weights.formats[f"int{matrix.bits}"] += plain.numel() * (not is_head)
         return self._weights.arena.put(matrix)
 
@@ -134,7 +134,3 @@ def _without_loss(sources: Sequence[TensorSource], bits: int | None) -> GroupedM
     if len(found) != len(sources) or len(kinds) > 1 or (bits is not None and kinds != {bits}):
         return None
     return quantization.stack(found)
-
-
-def _quantized(sources: Sequence[TensorSource], bits: int) -> GroupedMatrix:
-    return quantization.quantize(torch.cat([s.read(torch.float32) for s in sources]), bits)

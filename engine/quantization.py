@@ -66,7 +66,7 @@ def quantize(weight: torch.Tensor, bits: int) -> GroupedMatrix:
     """The nearest grouped matrix to ``weight`` (rows, columns), each group by its own range."""
     rows, columns = weight.shape
     padded = torch.nn.functional.pad(weight.float(), (0, -columns % GROUP))
-    groups = padded.view(rows, -1, GROUP).numpy()
+    groups = padded.view(rows, -1, GROUP)
     return (_quantize_int8 if bits == 8 else _quantize_int4)(groups, columns)
 
 
@@ -148,22 +148,23 @@ def _from_q4_0(blocks: NDArray[np.uint8]) -> GroupedMatrix:
     return GroupedMatrix(scales.shape[1] * GROUP, quants, scales, scales * np.float16(-8))
 
 
-def _quantize_int8(groups: NDArray[np.float32], columns: int) -> GroupedMatrix:
-    scales = (np.abs(groups).max(-1) / 127).astype(np.float16)
-    quants = np.rint(groups * _inverse(scales)).clip(-127, 127) + 128
-    return GroupedMatrix(columns, quants.astype(np.uint8), scales, None)
+def _quantize_int8(groups: torch.Tensor, columns: int) -> GroupedMatrix:
+    low, high = groups.aminmax(dim=-1)
+    scales = (torch.maximum(high, -low) / 127).half()
+    quants = (groups * _inverse(scales)).round_().clamp_(-127, 127).add_(128)
+    return GroupedMatrix(columns, quants.to(torch.uint8).numpy(), scales.numpy(), None)
 
 
-def _quantize_int4(groups: NDArray[np.float32], columns: int) -> GroupedMatrix:
-    offsets = groups.min(-1).astype(np.float16)
-    scales = ((groups.max(-1) - offsets) / 15).astype(np.float16)
-    quants = np.rint((groups - offsets[..., None]) * _inverse(scales)).clip(0, 15)
-    low, high = np.split(quants.astype(np.uint8), 2, -1)
-    halves = np.bitwise_or(low, high << 4).astype(np.uint8)
-    return GroupedMatrix(columns, halves, scales, offsets)
+def _quantize_int4(groups: torch.Tensor, columns: int) -> GroupedMatrix:
+    low, high = groups.aminmax(dim=-1)
+    offsets = low.half()
+    scales = ((high - offsets.float()) / 15).half()
+    quants = (groups - offsets.float()[..., None]).mul_(_inverse(scales)).round_().clamp_(0, 15)
+    first, second = quants.to(torch.uint8).chunk(2, -1)
+    return GroupedMatrix(columns, (first | second << 4).numpy(), scales.numpy(), offsets.numpy())
 
 
-def _inverse(scales: NDArray[np.float16]) -> NDArray[np.float32]:
+def _inverse(scales: torch.Tensor) -> torch.Tensor:
     """(rows, groups) to (rows, groups, 1); 0 for groups whose range vanished in fp16."""
-    wide = scales.astype(np.float32)[..., None]
-    return np.divide(1, wide, out=np.zeros_like(wide), where=wide != 0)
+    wide = scales.float()[..., None]
+    return torch.where(wide != 0, 1 / wide, 0)

@@ -6,7 +6,7 @@ The recipes in ``weights/recipes`` do the work; they are imported when their com
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,9 @@ def add_arguments(
     )
     verbs = evaluate.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_infill(verbs, open_engine)
+    _add_repo(verbs, open_engine)
     _add_code(verbs, open_engine)
+    _add_long(verbs)
 
 
 def _add_infill(
@@ -113,6 +115,41 @@ def run_infill(args: argparse.Namespace, open_engine: EngineOpener) -> int:
     return DONE
 
 
+def _add_repo(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], open_engine: EngineOpener
+) -> None:
+    parser = _verb(
+        verbs,
+        "repo",
+        "complete lines that need other files of a repository, with and without context",
+        partial(run_repo, open_engine=open_engine),
+    )
+    parser.add_argument("path", type=Path, metavar="PATH", help="the top of the repository")
+    group = parser.add_argument_group("points")
+    group.add_argument(
+        "--points", type=_count, default=100, metavar="N", help="of each kind (default: 100)"
+    )
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
+    _add_max_tokens(group, 64)
+
+
+def run_repo(args: argparse.Namespace, open_engine: EngineOpener) -> int:
+    """Run the recipe ``eval_repo``."""
+    from midfill.lsp_server.cli.request import CONTEXT_TIME_LIMIT_MS
+    from midfill.weights.recipes import eval_repo
+    from midfill.weights.recipes.eval_runner import Output
+
+    settings = eval_repo.Settings(
+        root=args.path,
+        points=args.points,
+        seed=args.seed,
+        max_tokens=args.max_tokens,
+        context_time_limit_ms=CONTEXT_TIME_LIMIT_MS,
+    )
+    eval_repo.run(settings, engine_config(args), open_engine, Output(args.out, args.plot))
+    return DONE
+
+
 def _add_code(
     verbs: argparse._SubParsersAction[argparse.ArgumentParser], open_engine: EngineOpener
 ) -> None:
@@ -163,6 +200,70 @@ def run_code(args: argparse.Namespace, open_engine: EngineOpener) -> int:
     return DONE
 
 
+def _add_long(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs, "long", "measure perplexity by position, and look for keys in long texts", run_long
+    )
+    parser.add_argument("--against", metavar="NAME|PATH", help="a second model, on the same texts")
+    parser.add_argument("--against-adapter", metavar="PATH", help="the second model's")
+    group = parser.add_argument_group("texts")
+    group.add_argument(
+        "--text",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="files, folders (each one document), or corpora: JSON lines with text, repo and path",
+    )
+    group.add_argument("--suffix", default=".py", help="of the files that count (default: .py)")
+    group.add_argument("--separate", action="store_true", help="each file is a document")
+    _add_drawing(group, "documents")
+    group.add_argument(
+        "--positions",
+        type=int,
+        default=16384,
+        metavar="N",
+        help="tokens of a document that are read; 0: no perplexity (default: %(default)s)",
+    )
+    group = parser.add_argument_group("key retrieval")
+    group.add_argument(
+        "--keys", type=_count, nargs="+", default=[], metavar="TOKENS", help="lengths of prompts"
+    )
+    group.add_argument(
+        "--depths",
+        type=float,
+        nargs="+",
+        default=[0.0, 0.25, 0.5, 0.75, 1.0],
+        metavar="D",
+        help="of the key, from 0 to 1 (default: quarters)",
+    )
+    group.add_argument("--trials", type=_count, default=4, metavar="N", help="(default: 4)")
+    group.add_argument("--key-plot", type=Path, metavar="FILE.svg", help="the heat map")
+
+
+def run_long(args: argparse.Namespace) -> int:
+    """Run the recipe ``eval_long``."""
+    from midfill.weights.recipes import eval_long
+
+    settings = eval_long.Settings(
+        texts=tuple(args.text),
+        suffix=args.suffix,
+        separate=args.separate,
+        limit=args.limit,
+        seed=args.seed,
+        positions=args.positions,
+        key_lengths=tuple(dict.fromkeys(args.keys)),
+        key_depths=tuple(dict.fromkeys(args.depths)),
+        key_trials=args.trials,
+    )
+    configs = [engine_config(args)]
+    if args.against or args.against_adapter:
+        model = args.against or configs[0].model
+        configs.append(replace(configs[0], model=model, adapter=args.against_adapter))
+    eval_long.run(settings, configs, eval_long.Output(args.out, args.plot, args.key_plot))
+    return DONE
+
+
 def engine_config(args: argparse.Namespace) -> EngineConfig:
     """How to open the model that the options name; the defaults are the language server's."""
     asked: dict[str, Any] = {
@@ -190,8 +291,7 @@ def _verb(
     parser.set_defaults(run=run)
     group = parser.add_argument_group("the model")
     group.add_argument("--model", metavar="NAME|PATH", help="see midfill models list")
-    if "adapter" in {field.name for field in fields(EngineConfig)}:
-        group.add_argument("--adapter", metavar="PATH", help="a LoRA adapter's folder, applied")
+    group.add_argument("--adapter", metavar="PATH", help="a LoRA adapter's folder, applied")
     group.add_argument("--dialect", metavar="NAME", help="prompt layout; default: the model's")
     group.add_argument("--dtype", help="auto, bf16, fp32, int8 or int4 (default: auto)")
     group.add_argument("--device", help="auto, cpu, cuda or mps (default: auto)")
@@ -206,7 +306,11 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--data", type=Path, required=True, metavar="FILE", help="JSON lines, gzipped or not"
     )
-    group.add_argument("--limit", type=_count, metavar="N", help="problems at most, drawn by seed")
+    _add_drawing(group, "problems")
+
+
+def _add_drawing(group: argparse._ArgumentGroup, what: str) -> None:
+    group.add_argument("--limit", type=_count, metavar="N", help=f"{what} at most, drawn by seed")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
 
 

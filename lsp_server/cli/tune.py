@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING
 
 from midfill.engine.errors import InvalidRequestError
 from midfill.lsp_server.cli.terminal import loading
-from midfill.lsp_server.languages import language, language_id_of
-from midfill.lsp_server.settings import Settings
-from midfill.lsp_server.workspace_files import WorkspaceFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidRequestError(f"--minutes is {args.minutes}; it must be more than 0")
     if not args.path.is_dir():
         raise InvalidRequestError(f"{args.path} is no folder: name a repository's top")
+    from midfill.lsp_server.settings import Settings
     from midfill.weights.recipes.tune import TuneConfig, Tuner, hold_out
 
     documents = hold_out(list(source_files(args.path.absolute())))
@@ -80,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
 
 def source_files(root: Path) -> Iterator[Document]:
     """The sources below a folder that completion may see as context, by path."""
+    from midfill.lsp_server.languages import language, language_id_of
+    from midfill.lsp_server.workspace_files import WorkspaceFiles
     from midfill.weights.recipes.examples import Document
 
     files = WorkspaceFiles((root,))

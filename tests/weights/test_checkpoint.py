@@ -109,7 +109,9 @@ def test_an_adapter_that_is_no_folder_is_not_found(tmp_path: Path, adapter: str)
 @pytest.mark.parametrize("model", ["", "nowhere", "no/where.gguf"])
 def test_what_is_neither_name_nor_path_is_met_with_the_names(model: str) -> None:
     """So that a typing mistake is seen at once."""
-    with pytest.raises(ModelNotFoundError, match=r"neither a known model \(smollm2-135m\) nor"):
+    with pytest.raises(
+        ModelNotFoundError, match=r"neither a known model \(smollm2-135m, midfill-135m\) nor"
+    ):
         open_checkpoint(model)
 
 

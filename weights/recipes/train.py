@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from midfill.weights.errors import InvalidRequestError
 from midfill.weights.recipes.shards import read_rows
 from midfill.weights.recipes.train_config import TrainConfig, read_config
-from midfill.weights.recipes.train_state import Training, join_group
+from midfill.weights.recipes.train_state import Group, Training, join_group
 from midfill.weights.recipes.train_steps import Stepper
 from midfill.weights.recipes.trained_weights import write_adapter, write_full
 
@@ -168,7 +168,9 @@ def train(config: TrainConfig, data: Path, out: Path, *, only_write: bool = Fals
     group = join_group()
     out.mkdir(parents=True, exist_ok=True)
     training = Training(config, group)
-    if (out / CHECKPOINT).exists():
+    is_begun = (out / CHECKPOINT).exists()
+    group.wait()  # nobody writes one before all have looked
+    if is_begun:
         training.load(out / CHECKPOINT)
     elif only_write:
         raise InvalidRequestError(f"{out} has no {CHECKPOINT}: train first")
@@ -177,6 +179,9 @@ def train(config: TrainConfig, data: Path, out: Path, *, only_write: bool = Fals
     if not only_write:
         Trainer(training, data, out).run()
     if group.leads:
+        if config.sharded:  # the checkpoint has it whole
+            training = Training(replace(config, sharded=False), Group(0, 1, group.device))
+            training.load(out / CHECKPOINT)
         write = write_adapter if config.rank else write_full
         write(training, out / "model")
         (out / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n", "utf-8")

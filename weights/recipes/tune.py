@@ -55,6 +55,7 @@ class TuneConfig:
 
     minutes: float = 10.0
     """Of training and measuring, about."""
+    most_steps: int = 100_000
     learning_rate: float = 3e-4
     step_tokens: int = 2048
     validate_steps: int = 8
@@ -96,7 +97,7 @@ class Tuned:
     """Of the state that was kept."""
     tokens: int
     ended: str
-    """Why: ``time`` or ``held-out loss``."""
+    """Why: ``time``, ``steps`` or ``held-out loss``."""
 
     @property
     def is_better(self) -> bool:
@@ -201,7 +202,7 @@ class Tuner:
         rows = self._rows(self._config.rows, self._config.seed, held_out=False)
         position = self._training.position
         worse = 0
-        while deadline.spent < 1:
+        while deadline.spent < 1 and position.step < self._config.most_steps:
             stepper.step(stage, rows)
             on_progress(f"step {position.step}, held-out loss {best.loss:.3f}", deadline.spent)
             if position.step % self._config.validate_steps:
@@ -214,7 +215,7 @@ class Tuner:
                 worse += 1
             if worse == self._config.patience:
                 return "held-out loss"
-        return "time"
+        return "time" if position.step < self._config.most_steps else "steps"
 
     def _quality(self, folder: Path) -> Quality:
         loss = Stepper(self._training).held_out(self._held_out)[0]
