@@ -1,4 +1,4 @@
-"""The VS Code extension's settings are the server's options, plus a few that only it understands."""
+"""The VS Code extension has the settings of the server, and a few that only it understands."""
 
 from __future__ import annotations
 

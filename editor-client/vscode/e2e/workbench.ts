@@ -5,9 +5,10 @@
  */
 
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { chromium, type Browser, type Page } from 'playwright-core';
@@ -104,28 +105,28 @@ export class Workbench {
     return workbench;
   }
 
-  /** Opens the workspace in a window, with a file of it. */
-  async open(file: string, size = { width: 1100, height: 640 }): Promise<Page> {
+  /** Opens the workspace in a window. */
+  async open(size = { width: 1100, height: 640 }): Promise<Page> {
     const executablePath = execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim();
     this.browser ??= await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
     const page = await this.browser.newPage({ viewport: size });
     const { workspace } = this.options;
     const authority = `127.0.0.1:${String(this.port)}`;
-    const payload = JSON.stringify([
-      ['openFile', `vscode-remote://${authority}${path.join(workspace, file)}`],
-    ]);
-    const query = new URLSearchParams({ folder: workspace, payload });
+    const query = new URLSearchParams({ folder: workspace });
     await page.goto(`http://${authority}/?${query.toString()}`, { timeout: START_MS });
     return page;
   }
 
   /** Lines of the extension host's logs that say error. */
   errors(): string[] {
-    const logs = path.join(this.options.folder, 'data/logs');
-    return filesBelow(logs)
-      .filter((file) => path.basename(file).startsWith('remoteexthost'))
-      .flatMap((file) => readFileSync(file, 'utf8').split('\n'))
+    return this.logs('remoteexthost')
+      .split('\n')
       .filter((line) => line.includes('[error]'));
+  }
+
+  /** What the extension has logged. */
+  log(): string {
+    return this.logs('midfill');
   }
 
   /** Processes of this workbench whose command line has all of these words. */
@@ -136,6 +137,13 @@ export class Workbench {
     });
   }
 
+  private logs(name: string): string {
+    return filesBelow(path.join(this.options.folder, 'data/logs'))
+      .filter((file) => path.basename(file).startsWith(name) && file.endsWith('.log'))
+      .map((file) => readFileSync(file, 'utf8'))
+      .join('');
+  }
+
   async close(): Promise<void> {
     await this.browser?.close();
     if (this.process.pid !== undefined) {
@@ -143,6 +151,14 @@ export class Workbench {
     }
     await until('code-server to end', () => this.process.exitCode !== null || this.process.signalCode !== null);
   }
+}
+
+/** Two new folders: for all that a workbench writes, and within it for what is open. */
+export function emptyFolders(): { folder: string; workspace: string } {
+  const folder = mkdtempSync(path.join(tmpdir(), 'midfill-e2e-'));
+  const workspace = path.join(folder, 'workspace');
+  mkdirSync(workspace);
+  return { folder, workspace };
 }
 
 /** Waits until it is true; an error names what was waited for. */

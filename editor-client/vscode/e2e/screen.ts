@@ -1,0 +1,152 @@
+/**
+ * The workbench as a user has it: what is on the screen, and keys.
+ */
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Page } from 'playwright-core';
+
+import { OUT, until } from './workbench.ts';
+
+const STATUS = '.statusbar-item[id*="midfill"]';
+const SIGN_MS = 60_000;
+
+/** What the page keeps for `record`. */
+declare global {
+  interface Window {
+    midfillStates?: string[];
+  }
+}
+
+export class Screen {
+  readonly page: Page;
+  private readonly workspace: string;
+
+  constructor(page: Page, workspace: string) {
+    this.page = page;
+    this.workspace = workspace;
+  }
+
+  /** Writes a file of the workspace and opens it, with the cursor at its end or on a line, counted from 1. */
+  async edit(name: string, text: string, line?: number): Promise<void> {
+    writeFileSync(path.join(this.workspace, name), text);
+    await this.open(name);
+    await this.press('Control+End');
+    if (line !== undefined) {
+      await this.press('Control+Home');
+      for (let above = 1; above < line; above += 1) {
+        await this.press('ArrowDown');
+      }
+      await this.press('End');
+    }
+  }
+
+  async open(name: string): Promise<void> {
+    await this.press('Control+p');
+    const input = this.page.locator('.quick-input-widget input').first();
+    await input.waitFor({ state: 'visible' });
+    await input.fill(name);
+    const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label^="${name}"]`).first();
+    await row.waitFor({ state: 'visible', timeout: SIGN_MS });
+    await row.click();
+    const tab = this.page.locator(`.tab.active[data-resource-name="${name}"]`);
+    await tab.waitFor({ state: 'visible', timeout: SIGN_MS });
+    await this.page.locator('.editor-instance .view-lines').first().click();
+  }
+
+  /** Runs a command by its title in the palette. */
+  async command(title: string): Promise<void> {
+    await this.press('F1');
+    const input = this.page.locator('.quick-input-widget input').first();
+    await input.waitFor({ state: 'visible' });
+    await input.fill(`>${title}`);
+    const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label^="${title}"]`).first();
+    await row.waitFor({ state: 'visible', timeout: SIGN_MS });
+    await row.click();
+  }
+
+  async press(key: string): Promise<void> {
+    await this.page.keyboard.press(key);
+  }
+
+  /** Types as a person does, key by key. */
+  async type(text: string, delayMs = 60): Promise<void> {
+    await this.page.keyboard.type(text, { delay: delayMs });
+  }
+
+  /** The ghost text, its lines as on the screen; empty: none. */
+  ghost(): Promise<string> {
+    return this.page.evaluate(ghostText);
+  }
+
+  /** Waits until exactly this ghost text is on the screen. */
+  async sees(text: string): Promise<void> {
+    let last = '';
+    try {
+      await until(`the ghost text`, async () => (last = await this.ghost()) === text, SIGN_MS);
+    } catch (error) {
+      await this.shoot('failed');
+      throw new Error(`wanted ${JSON.stringify(text)}, saw ${JSON.stringify(last)}`, { cause: error });
+    }
+  }
+
+  /** Waits until any ghost text has come to rest, and returns it. */
+  async seesSome(): Promise<string> {
+    await until('some ghost text', async () => (await this.ghost()) !== '', SIGN_MS);
+    await this.status('is ready');
+    return this.ghost();
+  }
+
+  /** From now on, notes each ghost text that a frame shows. */
+  async record(): Promise<void> {
+    await this.page.evaluate(`
+      window.midfillStates = [];
+      {
+        const states = window.midfillStates;
+        const look = ${ghostText.toString()};
+        const frame = () => {
+          const now = look();
+          if (now !== states.at(-1)) states.push(now);
+          if (window.midfillStates === states) requestAnimationFrame(frame);
+        };
+        frame();
+      }
+    `);
+  }
+
+  /** What `record` has noted. */
+  recorded(): Promise<readonly string[]> {
+    return this.page.evaluate(() => window.midfillStates ?? []);
+  }
+
+  /** Waits until the item in the status bar says this. */
+  async status(words: string): Promise<void> {
+    await this.page.locator(`${STATUS}[aria-label*="${words}"]`).waitFor({ timeout: 120_000 });
+  }
+
+  /** Saves, and waits until the file on disk has this text. */
+  async saves(name: string, text: string): Promise<void> {
+    await this.press('Control+s');
+    const file = path.join(this.workspace, name);
+    let last = '';
+    try {
+      await until('the file', () => (last = readFileSync(file, 'utf8')) === text, SIGN_MS);
+    } catch (error) {
+      throw new Error(`wanted ${JSON.stringify(text)} on disk, found ${JSON.stringify(last)}`, { cause: error });
+    }
+  }
+
+  async shoot(name: string): Promise<void> {
+    mkdirSync(OUT, { recursive: true });
+    await this.page.screenshot({ path: path.join(OUT, `${name}.png`) });
+  }
+}
+
+/** Runs in the page; blanks in the editor are U+00A0. */
+function ghostText(): string {
+  const texts = (selector: string): string[] =>
+    [...document.querySelectorAll(`.editor-instance ${selector}`)].map((element) => element.textContent ?? '');
+  const first = texts('.view-lines .ghost-text-decoration').join('');
+  const further = texts('.suggest-preview-text .view-line');
+  return (further.length === 0 ? [first] : [first, ...further]).join('\n').replaceAll('\u00a0', ' ').replaceAll('\u200b', '');
+}

@@ -1,0 +1,178 @@
+/**
+ * The extension in a real workbench, with a server whose engine writes as the file tells it.
+ */
+
+import assert from 'node:assert/strict';
+import { kill } from 'node:process';
+import { after, before, describe, it } from 'node:test';
+
+import { Screen } from './screen.ts';
+import { ROOT, Workbench, emptyFolders, until } from './workbench.ts';
+
+const SERVER = 'scripted_server.py';
+const FUNCTION = 'def add(a, b):~    return a + b';
+const TEXT = FUNCTION.replace('~', '\n');
+
+const { folder, workspace } = emptyFolders();
+let bench: Workbench;
+let screen: Screen;
+
+before(async () => {
+  const settings = {
+    'editor.autoClosingBrackets': 'never',
+    'editor.autoIndent': 'none',
+    'midfill.server.command': [`${ROOT}/.venv/bin/python`, `${ROOT}/tests/${SERVER}`, 'lsp'],
+    'midfill.trace.server': 'verbose',
+  };
+  bench = await Workbench.start({ folder, workspace, settings });
+  screen = new Screen(await bench.open(), workspace);
+  await screen.status('is ready');
+});
+
+after(async () => {
+  await bench.close();
+});
+
+/** A file that asks for the function, and the ghost text after its first letter. */
+async function suggestion(name: string): Promise<string> {
+  const told = `# do:fill ${FUNCTION}\n`;
+  await screen.edit(name, told);
+  await screen.type('d');
+  await screen.sees(TEXT.slice(1));
+  return told;
+}
+
+/** How often the server was told this about suggestions. */
+function told(what: string): number {
+  return bench.log().split(`'midfill/${what}'`).length - 1;
+}
+
+describe('a suggestion', () => {
+  it('is accepted by Tab, into the file', async () => {
+    const head = await suggestion('tab.py');
+    await screen.press('Tab');
+    await screen.sees('');
+    await screen.saves('tab.py', head + TEXT);
+    await until('the server to hear', () => told('shown') > 0 && told('accepted') > 0);
+  });
+
+  it('is accepted word by word', async () => {
+    const head = await suggestion('word.py');
+    await screen.press('Control+ArrowRight');
+    await screen.sees(TEXT.slice('def'.length));
+    await screen.press('Control+ArrowRight');
+    await screen.sees(TEXT.slice('def add'.length));
+    await screen.saves('word.py', `${head}def add`);
+  });
+
+  it('is accepted line by line', async () => {
+    const head = await suggestion('line.py');
+    await screen.press('Control+Alt+ArrowRight');
+    await screen.sees('\n    return a + b');
+    await screen.saves('line.py', `${head}def add(a, b):`);
+  });
+
+  it('is turned away by Escape, and comes again when asked for', async () => {
+    const before = told('dismissed');
+    const head = await suggestion('escape.py');
+    await screen.press('Escape');
+    await screen.sees('');
+    await until('the server to hear', () => told('dismissed') > before);
+    await screen.press('Alt+\\');
+    await screen.sees(TEXT.slice(1));
+    await screen.saves('escape.py', `${head}d`);
+  });
+
+  it('never blinks while it is typed', async () => {
+    const head = await suggestion('typed.py');
+    await screen.record();
+    await screen.type('ef add(a');
+    await screen.sees(TEXT.slice('def add(a'.length));
+    const states = await screen.recorded();
+    assert.deepEqual(
+      states.filter((state) => state === '' || !TEXT.endsWith(state)),
+      [],
+    );
+    await screen.saves('typed.py', `${head}def add(a`);
+  });
+
+  it('grows on the screen, and never shrinks', async () => {
+    const lines = ['first line', 'second line', 'third line', 'fourth line', 'fifth line'];
+    await screen.edit('slow.py', `# do:slowly ${lines.join('~')}\n`);
+    await screen.record();
+    await screen.type('f');
+    await screen.sees(lines.join('\n').slice(1));
+    const [, ...states] = await screen.recorded();
+    assert.ok(states.length >= 3, JSON.stringify(states));
+    states.forEach((state, index) => {
+      assert.ok(state.startsWith(states[index - 1] ?? 'irst line'), JSON.stringify(states));
+    });
+    await screen.press('Tab');
+    await screen.saves('slow.py', `# do:slowly ${lines.join('~')}\n${lines.join('\n')}`);
+  });
+
+  it('is accepted while it grows', async () => {
+    await screen.edit('early.py', '# do:slowly first line~second line~third line~fourth line~fifth line\n');
+    await screen.type('f');
+    await until('the first line', async () => (await screen.ghost()).startsWith('irst line'));
+    await screen.press('Control+ArrowRight');
+    await screen.sees(' line\nsecond line\nthird line\nfourth line\nfifth line');
+  });
+
+  it('is one of several', async () => {
+    await screen.edit('several.py', '# do:any alpha one|alpha two|alpha three|alpha four\n');
+    await screen.type('a');
+    await screen.sees('lpha one');
+    await screen.press('Alt+]');
+    await until('another one', async () => /^lpha (?:two|three|four)$/.test(await screen.ghost()));
+    await screen.press('Alt+[');
+    await screen.sees('lpha one');
+  });
+});
+
+describe('suggestions', () => {
+  it('are turned off and on for the file, the language and everywhere', async () => {
+    for (const [title, reason] of [
+      ['midfill: Turn Suggestions On or Off for This File', 'turned off for this file'],
+      ['midfill: Turn Suggestions On or Off for This Language', 'turned off for the language python'],
+      ['midfill: Turn Suggestions On or Off', 'turned off everywhere'],
+    ] as const) {
+      const head = `# do:fill ${FUNCTION}\n`;
+      await screen.edit('toggle.py', head);
+      await screen.command(title);
+      await screen.status(reason);
+      await screen.record();
+      await screen.type('de');
+      await screen.saves('toggle.py', `${head}de`);
+      assert.deepEqual(await screen.recorded(), ['']);
+      await screen.command(title);
+      await screen.status('is ready');
+      await screen.type('f');
+      await screen.sees(TEXT.slice('def'.length));
+    }
+  });
+});
+
+describe('the server', () => {
+  it('comes back when it was killed', async () => {
+    const [pid] = bench.processes(SERVER);
+    assert.ok(pid !== undefined);
+    kill(pid, 'SIGKILL');
+    await until('another server', () => bench.processes(SERVER).some((other) => other !== pid));
+    await screen.status('is ready');
+    await suggestion('killed.py');
+  });
+
+  it('ends with the extension host, killed or not', async () => {
+    assert.equal(bench.processes(SERVER).length, 1);
+    const hosts = bench.processes('--type=extensionHost');
+    assert.ok(hosts.length > 0);
+    const servers = bench.processes(SERVER);
+    hosts.forEach((host) => kill(host, 'SIGKILL'));
+    await until('the server to end', () => servers.every((pid) => !bench.processes(SERVER).includes(pid)));
+  });
+
+  it('has caused no error in the extension host', () => {
+    assert.deepEqual(bench.errors(), []);
+  });
+});
