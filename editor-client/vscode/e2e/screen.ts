@@ -9,7 +9,7 @@ import type { Page } from 'playwright-core';
 import { OUT, until } from './workbench.ts';
 
 const STATUS = '.statusbar-item[id*="midfill"]';
-const SIGN_MS = 60_000;
+const SIGN_MS = 20_000;
 
 /** What the page keeps for `record`. */
 declare global {
@@ -48,7 +48,7 @@ export class Screen {
     await input.fill(name);
     const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label^="${name}"]`).first();
     await row.waitFor({ state: 'visible', timeout: SIGN_MS });
-    await row.click();
+    await this.press('Enter');
     const tab = this.page.locator(`.tab.active[data-resource-name="${name}"]`);
     await tab.waitFor({ state: 'visible', timeout: SIGN_MS });
     await this.page.locator('.editor-instance .view-lines').first().click();
@@ -121,7 +121,11 @@ export class Screen {
 
   /** Waits until the item in the status bar says this. */
   async status(words: string): Promise<void> {
-    await this.page.locator(`${STATUS}[aria-label*="${words}"]`).waitFor({ timeout: 120_000 });
+    const item = this.page.locator(`${STATUS}[aria-label*="${words}"]`);
+    await item.waitFor({ timeout: 60_000 }).catch(async (error: unknown) => {
+      await this.shoot('failed');
+      throw error;
+    });
   }
 
   /** Saves, and waits until the file on disk has this text. */

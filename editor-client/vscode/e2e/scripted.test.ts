@@ -132,18 +132,18 @@ describe('a suggestion', () => {
 
 describe('suggestions', () => {
   it('are turned off and on for the file, the language and everywhere', async () => {
-    for (const [title, reason] of [
-      ['midfill: Turn Suggestions On or Off for This File', 'turned off for this file'],
-      ['midfill: Turn Suggestions On or Off for This Language', 'turned off for the language python'],
-      ['midfill: Turn Suggestions On or Off', 'turned off everywhere'],
+    const head = `# do:fill ${FUNCTION}\n`;
+    for (const [name, title, reason] of [
+      ['file.py', 'midfill: Turn Suggestions On or Off for This File', 'turned off for this file'],
+      ['language.py', 'midfill: Turn Suggestions On or Off for This Language', 'turned off for the language python'],
+      ['everywhere.py', 'midfill: Turn Suggestions On or Off', 'turned off everywhere'],
     ] as const) {
-      const head = `# do:fill ${FUNCTION}\n`;
-      await screen.edit('toggle.py', head);
+      await screen.edit(name, head);
       await screen.command(title);
       await screen.status(reason);
       await screen.record();
       await screen.type('de');
-      await screen.saves('toggle.py', `${head}de`);
+      await screen.saves(name, `${head}de`);
       assert.deepEqual(await screen.recorded(), ['']);
       await screen.command(title);
       await screen.status('is ready');

