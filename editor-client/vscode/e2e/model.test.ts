@@ -30,8 +30,8 @@ before(async () => {
   const archive = execFileSync('git', ['archive', 'HEAD'], { cwd: ROOT, maxBuffer: 2 ** 30 });
   execFileSync('tar', ['-x'], { cwd: workspace, input: archive });
   const environment = {
-    PATH: [path.join(ROOT, '.venv/bin'), env['PATH']].join(':'),
-    XDG_DATA_HOME: env['XDG_DATA_HOME'] ?? path.join(env['HOME'] ?? '', '.local/share'),
+    PATH: [path.join(ROOT, '.venv/bin'), env.PATH].join(':'),
+    XDG_DATA_HOME: env.XDG_DATA_HOME ?? path.join(env.HOME ?? '', '.local/share'),
   };
   const settings = { 'editor.autoClosingBrackets': 'never', 'midfill.completion.timeLimitMs': null };
   bench = await Workbench.start({ folder, workspace, settings, environment });

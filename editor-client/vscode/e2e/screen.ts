@@ -65,7 +65,8 @@ export class Screen {
     const input = this.page.locator('.quick-input-widget input').first();
     await input.waitFor({ state: 'visible' });
     await input.fill(`>${title}`);
-    const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label^="${title}"]`).first();
+    const rows = '.quick-input-list .monaco-list-row';
+    const row = this.page.locator(`${rows}[aria-label="${title}"], ${rows}[aria-label^="${title},"]`).first();
     await row.waitFor({ state: 'visible', timeout: SIGN_MS });
     await row.click();
   }

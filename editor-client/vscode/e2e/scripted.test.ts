@@ -40,11 +40,13 @@ after(async () => {
 
 /** A file that asks for the function, and the ghost text after its first letter. */
 async function suggestion(name: string): Promise<string> {
-  const told = `# do:fill ${FUNCTION}\n`;
-  await screen.edit(name, told);
+  const head = `# do:fill ${FUNCTION}\n`;
+  const before = told('shown');
+  await screen.edit(name, head);
   await screen.type('d');
   await screen.sees(TEXT.slice(1));
-  return told;
+  await until('the first line, the whole, and the whole alone', () => told('shown') >= before + 3);
+  return head;
 }
 
 /** How often the server was told this about suggestions. */
@@ -66,6 +68,8 @@ describe('a suggestion', () => {
     const head = await suggestion('word.py');
     await screen.press('Control+ArrowRight');
     await screen.sees(TEXT.slice('def'.length));
+    await screen.press('Control+ArrowRight');
+    await screen.sees(TEXT.slice('def '.length));
     await screen.press('Control+ArrowRight');
     await screen.sees(TEXT.slice('def add'.length));
     await screen.saves('word.py', `${head}def add`);

@@ -48,6 +48,14 @@ export function activate(context: vscode.ExtensionContext): void {
   context.subscriptions.push(log, bar, switches, ghost, documents, panel);
   context.subscriptions.push(switches.onDidChange(show), vscode.window.onDidChangeActiveTextEditor(show));
   context.subscriptions.push(...registerCommands({ context, log, server: made, switches, ghost, documents, panel }));
+  context.subscriptions.push(
+    // Settings may arrive after the start: in a remote window, the user's are elsewhere.
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration('midfill.server.command')) {
+        void made.restart();
+      }
+    }),
+  );
   show();
   void made.restart();
 }
