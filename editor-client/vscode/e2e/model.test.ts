@@ -1,10 +1,10 @@
 /**
- * The extension with the real default model, in a copy of this repository; it finds the server by itself.
+ * The extension with the real default model, in a copy of this repository; it finds the server in the workspace's .venv.
  */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { env } from 'node:process';
 import { after, before, describe, it } from 'node:test';
@@ -29,8 +29,8 @@ let screen: Screen;
 before(async () => {
   const archive = execFileSync('git', ['archive', 'HEAD'], { cwd: ROOT, maxBuffer: 2 ** 30 });
   execFileSync('tar', ['-x'], { cwd: workspace, input: archive });
+  symlinkSync(path.join(ROOT, '.venv'), path.join(workspace, '.venv'));
   const environment = {
-    PATH: [path.join(ROOT, '.venv/bin'), env.PATH].join(':'),
     XDG_DATA_HOME: env.XDG_DATA_HOME ?? path.join(env.HOME ?? '', '.local/share'),
   };
   const settings = { 'editor.autoClosingBrackets': 'never', 'midfill.completion.timeLimitMs': null };

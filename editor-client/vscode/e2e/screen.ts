@@ -128,9 +128,10 @@ export class Screen {
   /** Waits until the item in the status bar says this. */
   async status(words: string): Promise<void> {
     const item = this.page.locator(`${STATUS}[aria-label*="${words}"]`);
-    await item.waitFor({ timeout: 60_000 }).catch(async (error: unknown) => {
+    await item.waitFor({ timeout: 30_000 }).catch(async (error: unknown) => {
       await this.shoot('failed');
-      throw error;
+      const label = await this.page.locator(STATUS).first().getAttribute('aria-label');
+      throw new Error(`wanted ${words}, the status bar says ${String(label)}`, { cause: error });
     });
   }
 

@@ -80,11 +80,14 @@ export class Workbench {
   /** Installs the extension and starts the server of the workbench. */
   static async start(options: WorkbenchOptions): Promise<Workbench> {
     const { folder } = options;
-    for (const name of ['data/User', 'extensions', 'home']) {
+    for (const name of ['data/User', 'data/Machine', 'extensions', 'home']) {
       mkdirSync(path.join(folder, name), { recursive: true });
     }
     const settings = JSON.stringify({ ...QUIET_SETTINGS, ...options.settings }, null, 2);
-    writeFileSync(path.join(folder, 'data/User/settings.json'), settings);
+    // The window is a remote one: what belongs to a machine counts only where the workspace is.
+    for (const place of ['User', 'Machine']) {
+      writeFileSync(path.join(folder, 'data', place, 'settings.json'), settings);
+    }
     const log = openSync(path.join(folder, 'code-server.log'), 'a');
     const env = environment(options);
     const places = [
