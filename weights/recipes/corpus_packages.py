@@ -86,6 +86,8 @@ def _wheel(archive: Path) -> Package:
             if ".dist-info/" not in name:
                 if language_of(name) in PYPI_LANGUAGES:
                     files[name] = wheel.read(name)
+            elif not name.partition("/")[0].endswith(".dist-info"):
+                continue  # metadata of a package that is vendored in this one
             elif name.endswith("/METADATA"):
                 metadata = email.message_from_bytes(wheel.read(name))
             elif re.search(r"licen[sc]e|copying", name, re.IGNORECASE):
