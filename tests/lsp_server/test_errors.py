@@ -20,8 +20,8 @@ assert midfill.lsp_server.server  # imported for the errors that its modules def
 
 
 def all_errors(base: type[MidfillError] = MidfillError) -> Iterator[type[MidfillError]]:
-    """The class and all of its subclasses in midfill."""
-    if base.__module__.startswith("midfill."):
+    """The class and all of its subclasses in midfill; no recipe runs inside the server."""
+    if base.__module__.startswith("midfill.") and ".recipes." not in base.__module__:
         yield base
     for error in base.__subclasses__():
         yield from all_errors(error)

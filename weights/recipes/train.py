@@ -168,7 +168,9 @@ def train(config: TrainConfig, data: Path, out: Path, *, only_write: bool = Fals
     group = join_group()
     out.mkdir(parents=True, exist_ok=True)
     training = Training(config, group)
-    if (out / CHECKPOINT).exists():
+    is_begun = (out / CHECKPOINT).exists()
+    group.wait()  # nobody writes one before all have looked
+    if is_begun:
         training.load(out / CHECKPOINT)
     elif only_write:
         raise InvalidRequestError(f"{out} has no {CHECKPOINT}: train first")

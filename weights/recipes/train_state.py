@@ -71,6 +71,11 @@ class Group:
             dist.all_reduce(tensor)
         return tensor
 
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
 
 def join_group() -> Group:
     """Join the processes that torchrun started, if it did: nccl on GPUs, else gloo."""
@@ -151,8 +156,7 @@ class Training:
         with torch.no_grad():
             for parameter in self.model.parameters():
                 parameter.add_(1.0)
-        if self.group.size > 1:
-            dist.barrier()
+        self.group.wait()
         self.load(path)
         after = self.model.parameters()
         if not all(torch.equal(b, a) for b, a in zip(before, after, strict=True)):
