@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from made_up_packages import write_npm, write_wheel
+from made_up_packages import code, write_npm, write_wheel
 
 from midfill.weights.recipes.corpus_packages import read_library, read_package
 from midfill.weights.recipes.corpus_sources import CorpusError, Source
@@ -105,9 +106,34 @@ def test_pythons_own_library_is_read_without_its_tests(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", [PYPI, NPM], ids=lambda source: source.ecosystem)
-def test_a_broken_archive_is_named(tmp_path: Path, source: Source) -> None:
-    """With what to do."""
-    archive = tmp_path / "half"
-    archive.write_bytes(b"not whole")
+@pytest.mark.parametrize("kept", [9, 600], ids=["almost nothing", "the first part"])
+def test_a_broken_archive_is_named(tmp_path: Path, source: Source, kept: int) -> None:
+    """With what to do, as a download that was cut off looks like one that is whole."""
+    write = {
+        "pypi": lambda path: write_wheel(path, "License: MIT\n\n", {"a.py": code("apple", 400)}),
+        "npm": lambda path: write_npm(path, "MIT", {"a.js": code("apple", 400)}),
+    }
+    whole = write[source.ecosystem](tmp_path / "whole")
+    assert read_package(source, whole).licence == "MIT"
+    half = tmp_path / "half"
+    half.write_bytes(whole.read_bytes()[:kept])
     with pytest.raises(CorpusError, match=r"half is broken .*remove it and try again"):
-        read_package(source, archive)
+        read_package(source, half)
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="unpacks with dpkg-deb")
+def test_a_broken_debian_package_is_named(tmp_path: Path) -> None:
+    """What is wrong with it, dpkg-deb says itself."""
+    half = tmp_path / "half.deb"
+    half.write_bytes(b"!<arch>\n")
+    with pytest.raises(CorpusError, match=r"dpkg-deb cannot unpack .*half\.deb"):
+        read_package(DEBIAN, half)
+
+
+def test_a_wheel_without_metadata_is_refused(tmp_path: Path) -> None:
+    """Nothing would tell its licence."""
+    wheel = tmp_path / "shop.whl"
+    with zipfile.ZipFile(wheel, "w") as packed:
+        packed.writestr("shop/a.py", "a")
+    with pytest.raises(CorpusError, match=r"shop\.whl has no METADATA"):
+        read_package(PYPI, wheel)
