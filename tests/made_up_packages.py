@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def code(topic: str, lines: int = 12) -> str:
     """Readable Python; two topics have no line in common."""
     functions = (
-        f"def {topic}_{number}(value):\n    return {topic}_table[{number}] + value.{topic}_{number}\n"
+        f"def {topic}_{number}(value):\n"
+        f"    return {topic}_table[{number}] + value.{topic}_{number}\n"
         for number in range(lines)
     )
     return "\n\n".join(functions)
