@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from made_up_packages import code, write_npm, write_wheel
 
-from midfill.weights.recipes.corpus import HELD_OUT_OF, OVER_SHARE, main, make
+from midfill.weights.recipes.corpus import HELD_OUT_OF, OVER_SHARE, Corpus, main, make
 from midfill.weights.recipes.corpus_evaluation import Evaluation, read_evaluation
+from midfill.weights.recipes.corpus_licences import Excluded
+from midfill.weights.recipes.corpus_manifest import Tally
+from midfill.weights.recipes.corpus_packages import Package
 from midfill.weights.recipes.corpus_sources import Source
 
 if TYPE_CHECKING:
@@ -94,6 +97,18 @@ def test_a_package_under_another_licence_than_the_list_says_is_refused(tmp_path:
     assert content["packages"][0]["refused"] == "licence is MIT, expected ISC"
 
 
+def test_files_under_another_licence_than_their_package_are_left_out() -> None:
+    """However permissive the package is."""
+    package = Package("MIT", {"a.c": code("apple").encode()}, Excluded(("a.c",)))
+    tally = Tally("debian", "shop-dev", "1.0", "MIT")
+    assert list(Corpus(Evaluation(), 0).documents(SHOP, package, tally)) == []
+    assert tally.dropped == {"other licence": 1}
+    tally = Tally("debian", "shop-dev", "1.0", "MIT")
+    allowed = replace(package, excluded=Excluded())
+    assert len(list(Corpus(Evaluation(), 0).documents(SHOP, allowed, tally))) == 1
+    assert (tally.files, tally.dropped) == (1, {})
+
+
 def test_no_package_has_more_text_than_its_share(tmp_path: Path) -> None:
     """The file that reaches the limit is still whole."""
     content = run(tmp_path / "out", replace(SHOP, most_bytes=200))
@@ -131,6 +146,7 @@ def test_whole_packages_and_some_files_of_the_others_are_held_out(tmp_path: Path
     content = make([SHOP, CART], archives, out, Evaluation(), 0)
     rows = documents(out)
     assert content["held_out_packages"] == ["cart"]
+    assert [row["held_out"] for row in rows if row["repo"] == "cart"] == [True]
     assert content["held_out_files"] == sum(row["held_out"] for row in rows)
     by_chance = {row["path"] for row in rows if row["held_out"] and row["repo"] == "shop"}
     assert by_chance == {
