@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from midfill.engine.api import CompletionChunk, CompletionStats, FinishReason, Priority
 from midfill.engine.detokenizer import StreamingDetokenizer
 from midfill.engine.healing import HealingState
-from midfill.engine.sampler import Sampler
+from midfill.engine.sampler import Sampler, probability
 from midfill.engine.stopping import Stopper
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Generation:
         self._stopper = Stopper(request.prefix, request.suffix, scope)
         self._tokens: list[GeneratedToken] = []
         self._new_tokens = 0
+        self._has_said = False
         self._sent = 0
 
     def run(self) -> None:
@@ -107,16 +108,41 @@ class Generation:
         token = self._sampler.choose(
             logits, [token.id for token in self._tokens], self._healing.allowed()
         )
+        if self._ends_with_line(logits, token.id):
+            return FinishReason.END_OF_MIDDLE
         self._tokens.append(token)
         if token.id in self._machine.stops:
             return FinishReason.END_OF_MIDDLE
         held = len(self._healing.remaining)
         self._healing.advance(token.id)
-        self._new_tokens += len(self._machine.tokenizer.token_bytes(token.id)) > held
+        new = self._machine.tokenizer.token_bytes(token.id)[held:]
+        self._new_tokens += bool(new)
+        self._has_said |= bool(new.strip())
         text = self._stopper.feed(self._detokenizer.feed(token.id))
         if text:
             self._send(text)
         return self._limit()
+
+    def _ends_with_line(self, logits: torch.Tensor, token_id: int) -> bool:
+        """Whether a line ends here, and the middle with it; see ``Dialect.end_at_line``."""
+        machine = self._machine
+        least = machine.prompter.dialect.end_at_line
+        if least >= 1.0 or not self._has_said or token_id in machine.stops:
+            return False
+        is_next = machine.tokenizer.token_bytes(token_id).startswith(b"\n")
+        was_last = machine.tokenizer.token_bytes(self._tokens[-1].id).endswith(b"\n")
+        return (is_next or was_last) and probability(logits, machine.stops) >= least
+
+    def _lacks_line_end(self) -> bool:
+        """Whether the middle is a line of its own before another, and has no end yet."""
+        machine, request = self._machine, self._request
+        spelled = [t.id for t in self._tokens if t.id not in machine.stops]
+        is_whole = not request.prefix or request.prefix.endswith("\n")
+        is_before_line = (
+            request.suffix[:1] in (" ", "\t") and request.suffix.partition("\n")[0].strip()
+        )
+        ended = spelled and machine.tokenizer.token_bytes(spelled[-1]).endswith(b"\n")
+        return bool(self._has_said and is_whole and is_before_line and not ended)
 
     def _limit(self) -> FinishReason | None:
         """What ends the text besides the model, the strongest first."""
@@ -137,7 +163,10 @@ class Generation:
         """What was held back and may now go out, but never half a character."""
         if reason is self._stream.interrupted or self._stopper.reason:
             return ""
-        return self._stopper.finish(reason)
+        text = ""
+        if reason is FinishReason.END_OF_MIDDLE and self._lacks_line_end():
+            text = self._stopper.feed("\n")
+        return text if self._stopper.reason else text + self._stopper.finish(reason)
 
     def _send(self, text: str, stats: CompletionStats | None = None) -> None:
         tokens = tuple(self._tokens[self._sent :])

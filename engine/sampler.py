@@ -9,7 +9,7 @@ import torch
 from midfill.engine.api import GeneratedToken
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -60,6 +60,12 @@ class Sampler:
             return int(candidates.argmax())
         probabilities = truncate((candidates / options.temperature).softmax(0), options)
         return int(torch.multinomial(probabilities, 1, generator=self._generator))
+
+
+def probability(logits: torch.Tensor, ids: Collection[int]) -> float:
+    """Of any of these tokens to come next, by raw logits, (V,); ids beyond them count nothing."""
+    known = [token_id for token_id in ids if token_id < len(logits)]
+    return float((logits[known].logsumexp(0) - logits.logsumexp(0)).exp()) if known else 0.0
 
 
 def truncate(probabilities: torch.Tensor, options: Sampling) -> torch.Tensor:

@@ -10,6 +10,7 @@ import sysconfig
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,11 @@ PYPI_LANGUAGES = {"python", "cython", "c", "cpp", "shell", "sql", "yaml", "toml"
 INSTALLED_BELOW = re.compile(
     r"^usr/(share/(gocode/src|cargo/registry/[^/]*|go-[\d.]+/src)|include|share|src)/"
 )
+BROKEN = (
+    *(OSError, EOFError, ValueError, KeyError),
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error),
+)
+"""What reading an archive raises that is not whole, or not what it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ def read_package(source: Source, archive: Path | None) -> Package:
             case _:
                 assert archive, source
                 return _debian(archive)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, tarfile.TarError) as error:
+    except BROKEN as error:
         raise CorpusError(f"{archive} is broken ({error}); remove it and try again.") from error
 
 
@@ -86,6 +92,8 @@ def _wheel(archive: Path) -> Package:
             if ".dist-info/" not in name:
                 if language_of(name) in PYPI_LANGUAGES:
                     files[name] = wheel.read(name)
+            elif not name.partition("/")[0].endswith(".dist-info"):
+                continue  # metadata of a package that is vendored in this one
             elif name.endswith("/METADATA"):
                 metadata = email.message_from_bytes(wheel.read(name))
             elif re.search(r"licen[sc]e|copying", name, re.IGNORECASE):
@@ -121,7 +129,7 @@ def _wheel_licence(metadata: Message, texts: list[str]) -> str | None:
 def _npm(archive: Path) -> Package:
     files = {}
     licence = None
-    with tarfile.open(archive) as packed:
+    with tarfile.open(archive, "r:gz") as packed:
         for member in sorted(packed.getmembers(), key=lambda member: member.name):
             name = member.name.partition("/")[2]
             opened = packed.extractfile(member) if member.isfile() else None

@@ -55,9 +55,12 @@ def read_sources(path: Path = PACKAGES) -> list[Source]:
     """Python's own library first, then the packages of the list in its order.
 
     Raises:
-        CorpusError: an unknown ecosystem or field, or one that is missing.
+        CorpusError: not TOML, an unknown ecosystem or field, or one that is missing.
     """
-    tables = tomllib.loads(path.read_text("utf-8"))
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise CorpusError(f"{path} is not a list of packages in TOML: {error}") from error
     limits = tables.pop("most_bytes", {})
     unknown = set(tables) - set(get_args(Ecosystem))
     if unknown or set(limits) != set(get_args(Ecosystem)):

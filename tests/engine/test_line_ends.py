@@ -1,0 +1,96 @@
+"""Where a line ends, a middle may end too; and a line that is filled in stays a line of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_engine import Completed, ScriptedModel, complete, machine
+from tiny_tokenizers import tiny_byte_level_vocabulary
+
+from midfill.engine.api import CompletionRequest, FinishReason
+from midfill.engine.infilling import DIALECTS
+from midfill.engine.sampler import probability
+from midfill.engine.tokenizer import open_tokenizer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TOKENIZER = open_tokenizer(tiny_byte_level_vocabulary())
+FIM_END = 4
+LEAST = DIALECTS["midfill"].end_at_line
+
+
+class UnsureModel(ScriptedModel):
+    """Writes its script, and everywhere gives the end of the middle a probability of its own."""
+
+    share = 2 * LEAST
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The script's, with that share for ``<fim_end>``."""
+        logits = super().logits(hidden)
+        logits[:, FIM_END] = -torch.inf
+        others = logits.logsumexp(-1)
+        logits[:, FIM_END] = others + torch.tensor(self.share / (1 - self.share)).log()
+        return logits
+
+
+def written(text: str, share: float = 2 * LEAST, **fields: str) -> Completed:
+    """What comes of a model that would write this text, and of its doubts."""
+    model = UnsureModel(TOKENIZER.encode(text), FIM_END)
+    model.share = share
+    request = replace(CompletionRequest("x = ", heal=False), **fields)
+    return complete(machine(model), request)
+
+
+def test_a_middle_ends_with_a_line_where_that_is_probable_enough() -> None:
+    """And not before, though the end is as probable there."""
+    done = written("a + b\ny = 2\n")
+
+    assert done.text == "a + b"
+    assert done.stats.finish_reason is FinishReason.END_OF_MIDDLE
+    assert done.ids == TOKENIZER.encode("a + b")
+
+
+def test_a_model_that_is_sure_goes_on() -> None:
+    """Just under the threshold."""
+    assert written("a + b\ny = 2\n", share=0.9 * LEAST).text == "a + b\ny = 2\n"
+
+
+def test_nothing_is_not_a_line() -> None:
+    """A middle that starts with a line end has said nothing yet."""
+    assert written("\ny = 2\nz = 3", prefix="x = 1").text.startswith("\ny")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "text"),
+    [
+        ("if a:\n", "    b()\n", "    a()\n"),  # another line follows
+        ("", "\tb()\n", "a()\n"),
+        ("if a:\n", "\n    b()\n", "    a()"),  # its line end is there already
+        ("if a:\n", "", "    a()"),
+        ("if a:\n    ", "    b()\n", "a()"),  # not a line of its own
+        ("if a:\n", "(b)\n", "    a()"),  # what follows goes on with it
+    ],
+)
+def test_a_whole_line_before_another_gets_its_line_end(prefix: str, suffix: str, text: str) -> None:
+    """Where the model stopped without one."""
+    done = written(text.rstrip("\n"), share=0.5 * LEAST, prefix=prefix, suffix=suffix)
+
+    assert done.text == text
+
+
+def test_a_line_end_that_the_model_wrote_is_not_doubled() -> None:
+    """Only what is missing is put there."""
+    done = written("    a()\n", share=0.5 * LEAST, prefix="if a:\n", suffix="    b()\n")
+
+    assert done.text == "    a()\n"
+
+
+def test_probabilities_add_up_and_ids_beyond_the_logits_have_none() -> None:
+    """As of padding rows that a tokenizer knows nothing of."""
+    logits = torch.tensor([1.0, 2.0, 3.0, 4.0])
+
+    assert probability(logits, [0, 1, 2, 3]) == pytest.approx(1.0)
+    assert probability(logits, [3, 99]) == pytest.approx(float(logits.softmax(0)[3]))
+    assert probability(logits, [99]) == 0.0
