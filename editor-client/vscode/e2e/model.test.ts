@@ -9,7 +9,7 @@ import path from 'node:path';
 import { env } from 'node:process';
 import { after, before, describe, it } from 'node:test';
 
-import { Screen } from './screen.ts';
+import { LOAD_MS, Screen } from './screen.ts';
 import { OUT, ROOT, Workbench, emptyFolders } from './workbench.ts';
 
 const FILE = 'primes_try.py';
@@ -36,7 +36,7 @@ before(async () => {
   const settings = { 'editor.autoClosingBrackets': 'never', 'midfill.completion.timeLimitMs': null };
   bench = await Workbench.start({ folder, workspace, settings, environment });
   screen = new Screen(await bench.open(), workspace);
-  await screen.status('is ready');
+  await screen.status('is ready', LOAD_MS);
 });
 
 after(async () => {

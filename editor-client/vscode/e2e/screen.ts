@@ -11,6 +11,9 @@ import { OUT, until } from './workbench.ts';
 const STATUS = '.statusbar-item[id*="midfill"]';
 const SIGN_MS = 20_000;
 
+/** Until a model is loaded, with the kernels compiled for the first time. */
+export const LOAD_MS = 120_000;
+
 /** What the page keeps for `record`. */
 declare global {
   interface Window {
@@ -126,9 +129,9 @@ export class Screen {
   }
 
   /** Waits until the item in the status bar says this. */
-  async status(words: string): Promise<void> {
+  async status(words: string, limitMs = SIGN_MS): Promise<void> {
     const item = this.page.locator(`${STATUS}[aria-label*="${words}"]`);
-    await item.waitFor({ timeout: 30_000 }).catch(async (error: unknown) => {
+    await item.waitFor({ timeout: limitMs }).catch(async (error: unknown) => {
       await this.shoot('failed');
       const label = await this.page.locator(STATUS).first().getAttribute('aria-label');
       throw new Error(`wanted ${words}, the status bar says ${String(label)}`, { cause: error });

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { execPath, kill } from 'node:process';
 import { after, before, describe, it } from 'node:test';
 
-import { Screen } from './screen.ts';
+import { LOAD_MS, Screen } from './screen.ts';
 import { ROOT, Workbench, emptyFolders, until } from './workbench.ts';
 
 const SERVER = 'scripted_server.py';
@@ -31,7 +31,7 @@ before(async () => {
   };
   bench = await Workbench.start({ folder, workspace, settings });
   screen = new Screen(await bench.open(), workspace);
-  await screen.status('is ready');
+  await screen.status('is ready', LOAD_MS);
 });
 
 after(async () => {
