@@ -43,9 +43,12 @@ async function suggestion(name: string): Promise<string> {
   const head = `# do:fill ${FUNCTION}\n`;
   const before = told('shown');
   await screen.edit(name, head);
+  await screen.record();
   await screen.type('d');
   await screen.sees(TEXT.slice(1));
   await until('the first line, the whole, and the whole alone', () => told('shown') >= before + 3);
+  const [, ...states] = await screen.recorded();
+  assert.ok(!states.includes(''), `it blinked: ${JSON.stringify(states)}`);
   return head;
 }
 

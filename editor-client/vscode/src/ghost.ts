@@ -6,7 +6,7 @@
  * behind it, and goes on to that in one step, so that there is always something to accept. The first
  * would come back with the next keystroke; so we let it ask once more, and it keeps only what it shows then.
  * It does not ask twice for one place, unless there is another provider; so we register one that has
- * nothing. An editor that still does not ask gets a hide and a trigger, which the eye sees.
+ * nothing. An editor that has never asked gets a hide and a trigger, which the eye sees.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -31,8 +31,8 @@ import { ShownSuggestion } from './shown';
 /** How many candidates are asked for when the user wants others. */
 export const CANDIDATE_COUNT = 4;
 
-/** The editor asks at once, or not at all. */
-const ASK_MS = 500;
+/** An editor that is busy starting takes this long to ask; others ask at once, or not at all. */
+const ASK_MS = 1500;
 
 const IS_SHOWN = 'midfill.isShown';
 
@@ -63,6 +63,8 @@ export class Ghost implements vscode.Disposable {
   /** The state to show when the editor has taken the one before. */
   private growing: State | undefined;
   private readonly turns = new OneAtATime();
+  /** Whether the editor has ever asked again when it was made to. */
+  private asksAgain = false;
   private stream: { readonly key: string; readonly source: vscode.CancellationTokenSource } | undefined;
   /** Where the editor has candidates to go through. */
   private candidatesAt = '';
@@ -253,10 +255,11 @@ export class Ghost implements vscode.Disposable {
   /** Makes the editor show another state of the suggestion at a place, if the cursor is still there. */
   private async replace(place: Place, items: readonly Item[]): Promise<void> {
     if (await this.askAgain('showNext', place, items)) {
+      this.asksAgain = true;
       await this.askAgain('trigger', place, items);
-    } else if (isAt(place) && this.restAt(place) !== '') {
+    } else if (!this.asksAgain && isAt(place) && this.restAt(place) !== '') {
       await run('hide');
-      await run('trigger');
+      await this.askAgain('trigger', place, items);
     }
   }
 
