@@ -25,6 +25,7 @@ def is_prime(n: int) -> bool:
 const { folder, workspace } = emptyFolders();
 let bench: Workbench;
 let screen: Screen;
+let accepted = '';
 
 before(async () => {
   const archive = execFileSync('git', ['archive', 'HEAD'], { cwd: ROOT, maxBuffer: 2 ** 30 });
@@ -55,13 +56,17 @@ describe('the default model', () => {
     await screen.shoot('model-accepted');
     await screen.saves(FILE, `${HEAD}    for i${seen}`);
     assert.ok(seen.trim() !== '', seen);
+    accepted = seen;
     process.stdout.write(`# ${OUT}: ${JSON.stringify(readFileSync(path.join(workspace, FILE), 'utf8'))}\n`);
   });
 
   it('explains what it has written', async () => {
     await screen.command('midfill: Explain This Suggestion');
-    await screen.page.locator('.tab[aria-label*="Explanation"]').waitFor();
+    const page = await screen.reads('Where this suggestion comes from');
     await screen.shoot('explain');
+    assert.ok(page.includes(accepted.trim().split('\n')[0] ?? ''), page);
+    assert.ok(page.includes(`${FILE}, line 8`), page);
+    assert.ok(!page.includes('package.json'), 'the model read a file that nobody had opened');
   });
 
   it('has caused no error in the extension host', () => {

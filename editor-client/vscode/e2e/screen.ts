@@ -138,6 +138,17 @@ export class Screen {
     });
   }
 
+  /** Waits until a page that the extension shows has this text, and returns all of its text. */
+  async reads(words: string): Promise<string> {
+    let text = '';
+    await until(`a page with ${words}`, async () => {
+      const texts = this.page.frames().map((frame) => frame.locator('body').innerText({ timeout: 1000 }).catch(() => ''));
+      text = (await Promise.all(texts)).slice(1).find((each) => each.includes(words)) ?? '';
+      return text !== '';
+    });
+    return text;
+  }
+
   /** Saves, and waits until the file on disk has this text. */
   async saves(name: string, text: string): Promise<void> {
     await this.press('Control+s');

@@ -19,6 +19,11 @@ export interface Place {
   readonly origin: string;
 }
 
+/** A place that was asked for midfill; no version: it is not there. */
+export interface Examined extends Place {
+  readonly version: string | undefined;
+}
+
 /** What is known without asking anybody. */
 export interface Surroundings {
   readonly platform: NodeJS.Platform;

@@ -41,6 +41,9 @@ export function activate(context: vscode.ExtensionContext): void {
   function show(): void {
     const document = vscode.window.activeTextEditor?.document;
     bar.update(made.process, made.status, switches.reasonOff(document));
+    // For the steps of the walkthrough.
+    void setContext('midfill.isServerRunning', made.process.kind === 'running');
+    void setContext('midfill.isModelReady', made.status?.state === 'ready');
   }
 
   const documents = new Documents();
@@ -58,6 +61,10 @@ export function activate(context: vscode.ExtensionContext): void {
   );
   show();
   void made.restart();
+}
+
+function setContext(name: string, value: boolean): Thenable<void> {
+  return vscode.commands.executeCommand('setContext', name, value);
 }
 
 export async function deactivate(): Promise<void> {

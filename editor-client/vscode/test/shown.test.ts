@@ -63,4 +63,10 @@ describe('a shown suggestion', () => {
     expect(shown.clear()?.itemId).toBe('7');
     expect(shown.clear()).toBeUndefined();
   });
+
+  it('is remembered by its id when it is gone, or when nothing came after it', () => {
+    shown.clear();
+    shown.show({ uri: URI, version: 2, offset: 16, text: '', itemId: '8' });
+    expect(shown.lastId).toBe('7');
+  });
 });
