@@ -14,10 +14,11 @@ const SIGN_MS = 20_000;
 /** Until a model is loaded, with the kernels compiled for the first time. */
 export const LOAD_MS = 120_000;
 
-/** What the page keeps for `record`. */
+/** What the page keeps for `record` and `time`. */
 declare global {
   interface Window {
     midfillStates?: string[];
+    midfillTimes?: { readonly pressed: number; readonly seen?: number };
   }
 }
 
@@ -121,6 +122,32 @@ export class Screen {
         frame();
       }
     `);
+  }
+
+  /** From now on, notes when a key went down and when a frame first showed ghost text after it. */
+  async time(): Promise<void> {
+    await this.page.evaluate(`
+      addEventListener('keydown', (event) => {
+        if (event.key.length === 1) window.midfillTimes = { pressed: performance.now() };
+      }, true);
+      {
+        const look = ${ghostText.toString()};
+        const frame = () => {
+          const times = window.midfillTimes;
+          if (times !== undefined && times.seen === undefined && look() !== '') times.seen = performance.now();
+          requestAnimationFrame(frame);
+        };
+        frame();
+      }
+    `);
+  }
+
+  /** Milliseconds from the last key to its ghost text; undefined: there is none yet. */
+  sinceKey(): Promise<number | undefined> {
+    return this.page.evaluate(() => {
+      const { pressed = 0, seen } = window.midfillTimes ?? {};
+      return seen && seen - pressed;
+    });
   }
 
   /** What `record` has noted. */

