@@ -9,7 +9,7 @@ import path from 'node:path';
 import { env } from 'node:process';
 import { after, before, describe, it } from 'node:test';
 
-import { LOAD_MS, Screen } from './screen.ts';
+import { LOAD_MS, Screen, type Frame } from './screen.ts';
 import { OUT, ROOT, Workbench, emptyFolders } from './workbench.ts';
 
 const FILE = 'primes_try.py';
@@ -20,6 +20,15 @@ def is_prime(n: int) -> bool:
     """Whether n is a prime number."""
     if n < 2:
         return False
+`;
+
+const LONG = 'stack_try.py';
+const LONG_HEAD = `class Stack:
+    """A stack of numbers, the last one on top."""
+
+    def __init__(self) -> None:
+        self.items: list[int] = []
+
 `;
 
 const { folder, workspace } = emptyFolders();
@@ -69,7 +78,27 @@ describe('the default model', () => {
     assert.ok(!page.includes('package.json'), 'the model read a file that nobody had opened');
   });
 
+  it('streams: what stands on the screen only grows', async () => {
+    await screen.command('View: Close All Editors');
+    await screen.edit(LONG, LONG_HEAD);
+    const editor = await screen.page.locator('.editor-instance .overflow-guard').first().boundingBox();
+    assert.ok(editor);
+    const frames = await screen.film('    def', { ...editor, width: 420, height: 380 });
+    const ghosts = frames.map(({ ghost }) => ghost);
+    assert.ok(frames.length >= 2, JSON.stringify(ghosts));
+    ghosts.forEach((ghost, index) => {
+      assert.ok(ghost.startsWith(ghosts[index - 1] ?? ''), JSON.stringify(ghosts));
+    });
+    await screen.strip('streaming', pick(frames));
+  });
+
   it('has caused no error in the extension host', () => {
     assert.deepEqual(bench.errors(), []);
   });
 });
+
+/** At most three pictures: the first, one from the middle, the last. */
+function pick(frames: readonly Frame[]): Frame[] {
+  const middle = Math.floor(frames.length / 2);
+  return [...new Set([0, middle, frames.length - 1])].flatMap((index) => frames[index] ?? []);
+}

@@ -11,6 +11,9 @@ import { OUT, until } from './workbench.ts';
 const STATUS = '.statusbar-item[id*="midfill"]';
 const SIGN_MS = 20_000;
 
+/** Ghost text that has not changed for so long is complete. */
+const REST_MS = 3000;
+
 /** Until a model is loaded, with the kernels compiled for the first time. */
 export const LOAD_MS = 120_000;
 
@@ -20,6 +23,21 @@ declare global {
     midfillStates?: string[];
     midfillTimes?: { readonly pressed: number; readonly seen?: number };
   }
+}
+
+/** A part of the window, in pixels. */
+export interface Clip {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A picture of the growing ghost text, and when it was taken: milliseconds since the last key. */
+export interface Frame {
+  readonly atMs: number;
+  readonly ghost: string;
+  readonly png: Buffer;
 }
 
 export class Screen {
@@ -150,6 +168,24 @@ export class Screen {
     });
   }
 
+  /** Types, and takes a picture of each state of the ghost text until it has come to rest. */
+  async film(text: string, clip: Clip): Promise<Frame[]> {
+    const frames: Frame[] = [];
+    await this.type(text);
+    const start = performance.now();
+    let changed = start;
+    await until('the ghost text to come to rest', async () => {
+      const ghost = await this.ghost();
+      if (ghost !== '' && ghost !== frames.at(-1)?.ghost) {
+        changed = performance.now();
+        const png = await this.page.screenshot({ clip });
+        frames.push({ atMs: changed - start, ghost: await this.ghost(), png });
+      }
+      return frames.length > 0 && performance.now() - changed > REST_MS;
+    });
+    return frames;
+  }
+
   /** What `record` has noted. */
   recorded(): Promise<readonly string[]> {
     return this.page.evaluate(() => window.midfillStates ?? []);
@@ -186,6 +222,25 @@ export class Screen {
     } catch (error) {
       throw new Error(`wanted ${JSON.stringify(text)} on disk, found ${JSON.stringify(last)}`, { cause: error });
     }
+  }
+
+  /** Saves the pictures side by side, with their times, as one. */
+  async strip(name: string, frames: readonly Frame[]): Promise<void> {
+    const figures = frames.map(
+      ({ atMs, png }) =>
+        `<figure><img src="data:image/png;base64,${png.toString('base64')}">` +
+        `<figcaption>${(atMs / 1000).toFixed(1)} s</figcaption></figure>`,
+    );
+    const style =
+      'body{margin:0;display:flex;gap:8px;background:#e0e0e0;width:max-content}' +
+      'figure{margin:0;background:#fff;font:14px sans-serif;text-align:center}figcaption{padding:4px}';
+    const page = await this.page.context().browser()?.newPage();
+    if (page === undefined) {
+      throw new Error('the browser is gone');
+    }
+    await page.setContent(`<style>${style}</style>${figures.join('')}`);
+    await page.locator('body').screenshot({ path: path.join(OUT, `${name}.png`) });
+    await page.close();
   }
 
   async shoot(name: string): Promise<void> {

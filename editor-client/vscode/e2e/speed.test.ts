@@ -2,6 +2,7 @@
  * How soon: the extension's activation, and from a key to ghost text of the default model, which is warm.
  *
  * Each key asks the model: nothing is on the screen when it goes down, and no place sees a letter twice.
+ * The first key of a place, for which the model has to read the file, is counted apart.
  */
 
 import assert from 'node:assert/strict';
@@ -18,8 +19,8 @@ import { OUT, PYTHON, ROOT, VSIX, Workbench, emptyFolders, until } from './workb
 
 /** A real file; a function of it is begun at each of these lines, counted from 1. */
 const SOURCE = 'lsp_server/session.py';
-const LINES = [40, 57, 75, 92, 110, 127, 145, 162, 180, 197];
-const LETTERS = ['f', 'r', 's', 'i', 't', 'a', 'c', 'p'];
+const LINES = [40, 62, 85, 107, 130, 152, 175, 197];
+const LETTERS = ['f', 'r', 's', 'i', 't', 'a', 'c', 'p', 'w'] as const;
 const KEYS = 50;
 const PATIENCE_MS = 5000;
 /** For the server to prepare the document, and after that to be idle. */
@@ -54,8 +55,8 @@ interface Timed {
   readonly serverMs: number;
 }
 
-/** Times a key at the cursor, and leaves all as it was; undefined: the model had nothing to say. */
-async function timed(letter: string): Promise<Timed | undefined> {
+/** Times a key at the cursor, and leaves all as it was; nothing: the model had nothing to say. */
+async function timed(letter: string): Promise<Timed[]> {
   await screen.type(letter);
   let keyToGhostMs: number | undefined;
   const isSeen = until('ghost text', async () => (keyToGhostMs = await screen.sinceKey()) !== undefined, PATIENCE_MS);
@@ -66,7 +67,7 @@ async function timed(letter: string): Promise<Timed | undefined> {
   await pause(REST_MS);
   await screen.press('Escape');
   await screen.sees('');
-  return keyToGhostMs === undefined || serverMs === undefined ? undefined : { keyToGhostMs, serverMs };
+  return keyToGhostMs === undefined || serverMs === undefined ? [] : [{ keyToGhostMs, serverMs }];
 }
 
 /** The value that this share of the values does not exceed. */
@@ -80,16 +81,19 @@ function summary(values: readonly number[]): Record<string, number> {
 }
 
 describe('the extension', () => {
-  it('activates in a blink', async () => {
+  it('activates in 100 ms of a core', async () => {
     await screen.command('Developer: Show Running Extensions');
     const row = screen.page.locator('.runtime-extensions-editor .extension', { hasText: 'midfill' });
     const text = await row.locator('.activation-time').innerText();
     activationMs = Number(/(\d+)ms/.exec(text)?.[1]);
-    assert.ok(activationMs < 100, text);
+    // With n processes at work on a core, each has a share of it.
+    const share = availableParallelism() / Math.max(availableParallelism(), startLoad, loadavg()[0] ?? 0);
+    assert.ok(share * activationMs < 100, `${text} with ${share.toFixed(2)} of a core`);
   });
 
   it('shows ghost text soon', async () => {
     const lines = readFileSync(path.join(ROOT, SOURCE), 'utf8').split('\n');
+    const firsts: Timed[] = [];
     const all: Timed[] = [];
     let silent = 0;
     await screen.time();
@@ -97,17 +101,16 @@ describe('the extension', () => {
       const text = [...lines.slice(0, line), '    ', ...lines.slice(line)].join('\n');
       await screen.edit(`line_${String(line)}.py`, text, line + 1);
       await pause(REST_MS);
-      for (const letter of LETTERS) {
-        const one = all.length < KEYS ? await timed(letter) : undefined;
-        if (one !== undefined) {
-          all.push(one);
-        } else if (all.length < KEYS) {
-          silent += 1;
-        }
+      const [first, ...letters] = LETTERS;
+      firsts.push(...(await timed(first)));
+      for (const letter of letters.slice(0, KEYS - all.length)) {
+        const one = await timed(letter);
+        silent += 1 - one.length;
+        all.push(...one);
       }
     }
     assert.equal(all.length, KEYS, `${String(silent)} keys had no ghost text`);
-    report(all, silent);
+    report(all, firsts, silent);
   });
 
   it('has caused no error in the extension host', () => {
@@ -115,7 +118,7 @@ describe('the extension', () => {
   });
 });
 
-function report(all: readonly Timed[], silent: number): void {
+function report(all: readonly Timed[], firsts: readonly Timed[], silent: number): void {
   const { version } = JSON.parse(readFileSync(path.join(ROOT, 'editor-client/vscode/package.json'), 'utf8')) as {
     version: string;
   };
@@ -131,7 +134,9 @@ function report(all: readonly Timed[], silent: number): void {
     key_to_ghost_ms: summary(all.map(({ keyToGhostMs }) => keyToGhostMs)),
     server_ms: summary(all.map(({ serverMs }) => serverMs)),
     server_share: summary(all.map(({ serverMs, keyToGhostMs }) => serverMs / keyToGhostMs)),
-    samples: all.map(({ keyToGhostMs, serverMs }) => [Math.round(keyToGhostMs), Math.round(serverMs)]),
+    first_key_to_ghost_ms: summary(firsts.map(({ keyToGhostMs }) => keyToGhostMs)),
+    first_server_ms: summary(firsts.map(({ serverMs }) => serverMs)),
+    samples_ms: all.map(({ keyToGhostMs, serverMs }) => [keyToGhostMs, serverMs].map(Math.round).join(' ')),
   };
   const file = env.MIDFILL_E2E_RESULTS ?? path.join(OUT, 'vscode.json');
   mkdirSync(path.dirname(file), { recursive: true });
