@@ -22,14 +22,12 @@ def is_prime(n: int) -> bool:
         return False
 `;
 
-const LONG = 'stack_try.py';
-const LONG_HEAD = `class Stack:
-    """A stack of numbers, the last one on top."""
-
-    def __init__(self) -> None:
-        self.items: list[int] = []
-
+const LONG = 'search_try.py';
+const LONG_HEAD = `def binary_search(numbers: list[int], wanted: int) -> int:
+    """The index of the wanted number in a sorted list, or -1."""
+    low, high = 0, len(numbers) - 1
 `;
+const PICTURE = { width: 560, height: 220 };
 
 const { folder, workspace } = emptyFolders();
 let bench: Workbench;
@@ -83,7 +81,7 @@ describe('the default model', () => {
     await screen.edit(LONG, LONG_HEAD);
     const editor = await screen.page.locator('.editor-instance .overflow-guard').first().boundingBox();
     assert.ok(editor);
-    const frames = await screen.film('    def', { ...editor, width: 420, height: 380 });
+    const frames = await screen.film('    while', { ...editor, ...PICTURE });
     const ghosts = frames.map(({ ghost }) => ghost);
     assert.ok(frames.length >= 2, JSON.stringify(ghosts));
     ghosts.forEach((ghost, index) => {

@@ -224,7 +224,7 @@ export class Screen {
     }
   }
 
-  /** Saves the pictures side by side, with their times, as one. */
+  /** Saves the pictures below each other, with their times, as one. */
   async strip(name: string, frames: readonly Frame[]): Promise<void> {
     const figures = frames.map(
       ({ atMs, png }) =>
@@ -232,13 +232,13 @@ export class Screen {
         `<figcaption>${(atMs / 1000).toFixed(1)} s</figcaption></figure>`,
     );
     const style =
-      'body{margin:0;display:flex;gap:8px;background:#e0e0e0;width:max-content}' +
-      'figure{margin:0;background:#fff;font:14px sans-serif;text-align:center}figcaption{padding:4px}';
+      'body{margin:0;display:grid;gap:6px;background:#e0e0e0;width:max-content}img{display:block}' +
+      'figure{margin:0;background:#fff;font:13px sans-serif}figcaption{padding:0 6px 4px;text-align:right}';
     const page = await this.page.context().browser()?.newPage();
     if (page === undefined) {
       throw new Error('the browser is gone');
     }
-    await page.setContent(`<style>${style}</style>${figures.join('')}`);
+    await page.setContent(`<!doctype html><style>${style}</style>${figures.join('')}`);
     await page.locator('body').screenshot({ path: path.join(OUT, `${name}.png`) });
     await page.close();
   }
