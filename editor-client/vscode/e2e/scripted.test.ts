@@ -3,6 +3,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { kill } from 'node:process';
 import { after, before, describe, it } from 'node:test';
@@ -158,6 +159,51 @@ describe('suggestions', () => {
   });
 });
 
+describe('a snooze', () => {
+  it('is chosen from a list, and ended from it', async () => {
+    const head = `# do:fill ${FUNCTION}\n`;
+    await screen.edit('snooze.py', head);
+    await screen.command('midfill: Snooze Suggestions');
+    await screen.choose('5 minutes');
+    await screen.status('snoozed for 5 minutes');
+    await screen.record();
+    await screen.type('de');
+    await screen.saves('snooze.py', `${head}de`);
+    assert.deepEqual(await screen.recorded(), ['']);
+    await screen.command('midfill: Snooze Suggestions');
+    await screen.choose('End the snooze');
+    await screen.status('is ready');
+    await screen.type('f');
+    await screen.sees(TEXT.slice('def'.length));
+  });
+});
+
+describe('the panel', () => {
+  it('lists candidates, and inserts the one that is chosen', async () => {
+    await screen.edit('panel.py', '# do:any beta one|beta two|beta three|beta four\n');
+    await screen.command('midfill: Show Candidates in a Panel');
+    const accept = screen.page.locator('.codelens-decoration a', { hasText: 'Accept candidate 2' });
+    await accept.waitFor();
+    await screen.shoot('panel');
+    await accept.click();
+    await until('a candidate in the editor', async () => {
+      await screen.press('Control+s');
+      return /\nbeta (?:two|three|four)$/.test(readFileSync(path.join(workspace, 'panel.py'), 'utf8'));
+    });
+    await screen.command('View: Close All Editors');
+  });
+});
+
+describe('the doctor', () => {
+  it('says that nothing is wrong', async () => {
+    await screen.edit('doctor.py', '');
+    await screen.command('midfill: Doctor');
+    await screen.reads('Nothing is wrong.');
+    await screen.shoot('doctor');
+    await screen.command('View: Close All Editors');
+  });
+});
+
 describe('the server', () => {
   it('comes back when it was killed', async () => {
     const killed = bench.processes(SERVER);
@@ -171,7 +217,15 @@ describe('the server', () => {
     assert.deepEqual(bench.errors(), []);
   });
 
+  it('ends when the window closes', async () => {
+    assert.equal(bench.processes(SERVER).length, 2, 'the tap and the server');
+    await screen.page.goto('about:blank');
+    await until('the server to end', () => bench.processes(SERVER).length === 0);
+  });
+
   it('ends with the extension host, even if that is killed', async () => {
+    screen = new Screen(await bench.open(), workspace);
+    await screen.status('is ready', LOAD_MS);
     const servers = bench.processes(SERVER);
     assert.equal(servers.length, 2, 'the tap and the server');
     const hosts = bench.processes('--type=extensionHost');

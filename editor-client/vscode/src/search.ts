@@ -4,6 +4,7 @@
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
@@ -51,7 +52,8 @@ export async function examine(context: vscode.ExtensionContext): Promise<Examine
 
 /** The command of the setting; undefined: it is not set. */
 export function configuredServer(): Command | undefined {
-  return configured(vscode.workspace.getConfiguration('midfill').get<string[]>('server.command', []));
+  const words = vscode.workspace.getConfiguration('midfill').get<string[]>('server.command', []);
+  return configured(words, homedir());
 }
 
 function surroundings(context: vscode.ExtensionContext): Surroundings {

@@ -14,11 +14,18 @@ const AROUND: Surroundings = { platform: 'linux', folders: ['one', 'two'], ownEn
 
 describe('the setting for the command', () => {
   it('is a program and its arguments', () => {
-    expect(configured(['midfill', ' lsp '])).toEqual({ command: 'midfill', args: ['lsp'] });
+    expect(configured(['midfill', ' lsp '], 'home')).toEqual({ command: 'midfill', args: ['lsp'] });
+  });
+
+  it('may be in the home folder', () => {
+    expect(configured(['~/midfill', '~/a', '~b', 'a~/b'], 'home')).toEqual({
+      command: 'home/midfill',
+      args: ['home/a', '~b', 'a~/b'],
+    });
   });
 
   it.each([[[]], [['']], [['  ', 'lsp']]])('is not made if it is %j', (words) => {
-    expect(configured(words)).toBeUndefined();
+    expect(configured(words, 'home')).toBeUndefined();
   });
 });
 
