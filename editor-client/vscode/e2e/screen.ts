@@ -78,7 +78,7 @@ export class Screen {
     await this.press('Enter');
     const tab = this.page.locator(`.tab.active[data-resource-name="${name}"]`);
     await tab.waitFor({ state: 'visible', timeout: SIGN_MS });
-    await this.page.locator('.editor-instance .view-lines').first().click();
+    await this.page.locator('.part.editor .view-lines').first().click();
   }
 
   /** Runs a command by its title in the palette. */
@@ -107,6 +107,11 @@ export class Screen {
   /** Types as a person does, key by key. */
   async type(text: string, delayMs = 60): Promise<void> {
     await this.page.keyboard.type(text, { delay: delayMs });
+  }
+
+  /** Puts a text in at once, as pasting does. */
+  async insert(text: string): Promise<void> {
+    await this.page.keyboard.insertText(text);
   }
 
   /** The ghost text, its lines as on the screen; empty: none. */
@@ -259,7 +264,7 @@ export class Screen {
 /** Runs in the page; blanks in the editor are U+00A0. */
 function ghostText(): string {
   const texts = (selector: string): string[] =>
-    [...document.querySelectorAll(`.editor-instance ${selector}`)].map((element) => element.textContent);
+    [...document.querySelectorAll(`.part.editor ${selector}`)].map((element) => element.textContent);
   const first = texts('.view-lines .ghost-text-decoration').join('');
   const further = texts('.suggest-preview-text .view-line');
   return (further.length === 0 ? [first] : [first, ...further]).join('\n').replaceAll('\u00a0', ' ').replaceAll('\u200b', '');

@@ -125,6 +125,18 @@ describe('a suggestion', () => {
     await screen.sees(' line\nsecond line\nthird line\nfourth line\nfifth line');
   });
 
+  it('is there in a file without a name', async () => {
+    const before = wire.count('textDocument/didOpen');
+    await screen.command('File: New Untitled Text File');
+    await until('the server to hear of it', () => wire.count('textDocument/didOpen') > before);
+    await screen.insert(`# do:fill ${FUNCTION}\n`);
+    await until('the server to hear the text', () => wire.isAtRest());
+    await screen.type('d');
+    await screen.sees(TEXT.slice(1));
+    await screen.press('Tab');
+    await screen.sees('');
+  });
+
   it('is one of several', async () => {
     await screen.edit('several.py', '# do:any alpha one|alpha two|alpha three|alpha four\n');
     await screen.type('a');

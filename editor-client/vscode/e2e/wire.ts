@@ -36,7 +36,17 @@ export class Wire {
 
   /** How often the server was told this about suggestions. */
   told(what: string): number {
-    return this.messages().filter(({ from, method }) => from === 'editor' && method === `midfill/${what}`).length;
+    return this.count(`midfill/${what}`);
+  }
+
+  /** How many messages with this method the editor has sent. */
+  count(method: string): number {
+    return this.messages().filter((message) => message.from === 'editor' && message.method === method).length;
+  }
+
+  /** Whether nothing was said for a second. */
+  isAtRest(): boolean {
+    return Date.now() - (this.messages().at(-1)?.at ?? 0) > 1000;
   }
 
   /**
