@@ -220,6 +220,7 @@ describe('the server', () => {
   it('comes back when it was killed', async () => {
     const killed = bench.processes(SERVER);
     killed.forEach((pid) => kill(pid, 'SIGKILL'));
+    await screen.status('Starting the server');
     await until('another server', () => bench.processes(SERVER).some((pid) => !killed.includes(pid)));
     await screen.status('is ready');
     await suggestion('killed.py');

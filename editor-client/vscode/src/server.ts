@@ -154,6 +154,7 @@ export class Server {
       this.become({ kind: 'stopped', reason: `${verdict.reason}; see the logs, then restart it` });
       return { action: CloseAction.DoNotRestart, handled: true };
     }
+    this.become({ kind: 'starting', origin: 'it had ended' });
     this.parts.log.warn(`the server ended; starting it again in ${String(verdict.delayMs)} ms`);
     await new Promise((resolve) => setTimeout(resolve, verdict.delayMs));
     return { action: CloseAction.Restart, handled: true };
