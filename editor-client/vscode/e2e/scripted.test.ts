@@ -135,6 +135,8 @@ describe('a suggestion', () => {
     await screen.sees(TEXT.slice(1));
     await screen.press('Tab');
     await screen.sees('');
+    // A file that is not saved would keep the editors open that later tests close.
+    await screen.command('View: Revert and Close Editor');
   });
 
   it('is one of several', async () => {
