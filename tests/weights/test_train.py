@@ -208,7 +208,24 @@ def test_losses_count_on_middles_and_in_rows_without_one(data: Path) -> None:
     settings = config(data, around_weight=0.1, text_weight=0.5)
 
     assert loss_weights(row(6, 4), settings) == [0.1, 0.1, 0.1, 1.0, 1.0, 0.0]
+    assert loss_weights(row(6, 4), settings, 3.0) == [0.1, 0.1, 0.1, 1.0, 3.0, 0.0]
     assert loss_weights(row(4), settings) == [0.5, 0.5, 0.5, 0.0]
+
+
+def test_the_losses_of_the_log_are_means_whatever_the_weights_are(
+    data: Path, tmp_path: Path
+) -> None:
+    """A first step has learnt nothing, so that only the weights differ."""
+    first = []
+    for name, settings, end in (("a", {}, 1.0), ("b", {"text_weight": 1.0}, 5.0)):
+        stages = (replace(STAGE, tokens=1, end_weight=end),)
+        train(config(data, stages=stages, **settings), data, tmp_path / name)
+        first.append(log_of(tmp_path / name)[0])
+
+    assert first[0]["text_loss"] == pytest.approx(first[1]["text_loss"])
+    assert first[0]["middle_loss"] == pytest.approx(first[1]["middle_loss"])
+    assert first[0]["text_loss"] != 0.0
+    assert first[0]["gradient_norm"] != first[1]["gradient_norm"]
 
 
 def test_the_recipe_of_the_default_model_can_be_read() -> None:

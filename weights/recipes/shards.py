@@ -63,7 +63,11 @@ class ShardConfig:
 
 
 def pack(
-    documents: Sequence[Document], base: BytePairVocabulary, config: ShardConfig, out: Path
+    documents: Sequence[Document],
+    base: BytePairVocabulary,
+    config: ShardConfig,
+    out: Path,
+    shape: ExampleConfig | None = None,
 ) -> dict[str, Any]:
     """Write shards and their index.
 
@@ -72,6 +76,7 @@ def pack(
         base: The vocabulary of the model to be trained, without the infilling tokens.
         config: What to pack.
         out: An empty or new folder.
+        shape: What examples look like.
 
     Returns:
         The index.
@@ -82,7 +87,8 @@ def pack(
     if (out / INDEX).exists():
         raise InvalidRequestError(f"{out} holds shards already: name another folder")
     out.mkdir(parents=True, exist_ok=True)
-    examples = Examples(with_fim_tokens(base), documents, ExampleConfig())
+    shape = shape or ExampleConfig()
+    examples = Examples(with_fim_tokens(base), documents, shape)
     rows = _long_rows if config.row_tokens else _rows
     counts: Counter[str] = Counter()
     writer = _Writer(out)
@@ -97,7 +103,7 @@ def pack(
     writer.close()
     index = {
         "config": asdict(config),
-        "examples": asdict(ExampleConfig()),
+        "examples": asdict(shape),
         "documents_sha256": _fingerprint(documents),
         "rows": writer.rows,
         "tokens": writer.tokens,
@@ -220,6 +226,16 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="of the held-out documents")
     parser.add_argument("--row-tokens", type=int, default=0, help="long rows of this length")
     parser.add_argument("--longest", type=int, default=ShardConfig(0).longest)
+    shape = ExampleConfig()
+    for name in ("prefix", "suffix"):
+        parser.add_argument(
+            f"--{name}",
+            nargs=2,
+            type=int,
+            metavar=("LEAST", "MOST"),
+            default=getattr(shape, name),
+            help="characters of it",
+        )
     parser.add_argument("--weight", nargs="*", default=[], metavar="LANGUAGE=WEIGHT")
     parser.add_argument("--model", default="smollm2-135m", help="whose vocabulary is extended")
     args = parser.parse_args()
@@ -234,7 +250,8 @@ def main() -> None:
         row_tokens=args.row_tokens,
         longest=args.longest,
     )
-    pack(list(read_documents(args.documents)), base, config, args.out)
+    shape = replace(shape, prefix=tuple(args.prefix), suffix=tuple(args.suffix))
+    pack(list(read_documents(args.documents)), base, config, args.out, shape)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ class Stage:
     """While the learning rate rises from 0."""
     step_tokens: int = 0
     """Of one optimizer step; 0: the run's."""
+    end_weight: float = 1.0
+    """Of the loss on the token that ends a middle: one in sixteen of a middle's tokens, and the
+    last that a model which has seen few middles becomes sure of."""
 
 
 @dataclass(frozen=True, slots=True)
