@@ -233,7 +233,7 @@ def test_the_recipe_of_the_default_model_can_be_read() -> None:
     recipe = read_config(RECIPE)
 
     assert recipe.name == "midfill-135m"
-    assert [stage.name for stage in recipe.stages][:2] == ["short", "decay"]
+    assert [stage.name for stage in recipe.stages] == ["short", "wide", "decay"]
 
 
 @pytest.mark.parametrize(

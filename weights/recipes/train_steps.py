@@ -150,9 +150,7 @@ class Stepper:
         ):
             gradient.copy_(part.view_as(gradient))
 
-    def _losses(
-        self, batch: Sequence[Row], end_weight: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _losses(self, batch: Sequence[Row], end_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
         """The weighted sum of a batch's losses, and sums and counts inside and outside middles."""
         device = self._group.device
         ids = torch.cat([torch.from_numpy(row.ids.astype("int64")) for row in batch]).to(device)
