@@ -21,9 +21,9 @@ from midfill.engine.api import EngineConfig
 from midfill.engine.runtime import open_runtime
 from midfill.weights.errors import InvalidRequestError
 from midfill.weights.formats.safetensors import open_file
-from midfill.weights.recipes.shards import Row, ShardConfig, pack
+from midfill.weights.recipes.shards import Row, pack
 from midfill.weights.recipes.train import plot, train
-from midfill.weights.recipes.train_config import Stage, TrainConfig, read_config
+from midfill.weights.recipes.train_config import ShardConfig, Stage, TrainConfig, read_config
 from midfill.weights.recipes.train_state import Group
 from midfill.weights.recipes.train_steps import (
     batches,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STAGE = Stage("one", "rows", 2400, 5e-3, 1e-3, warmup_tokens=600)
-RECIPE = Path(__file__).parents[2] / "weights/recipes/midfill_135m.toml"
+RECIPES = Path(__file__).parents[2] / "weights/recipes"
 
 
 @pytest.fixture(scope="module")
@@ -228,12 +228,18 @@ def test_the_losses_of_the_log_are_means_whatever_the_weights_are(
     assert first[0]["gradient_norm"] != first[1]["gradient_norm"]
 
 
-def test_the_recipe_of_the_default_model_can_be_read() -> None:
-    """Its stages follow each other."""
-    recipe = read_config(RECIPE)
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [("midfill_135m", ["short", "wide", "decay"]), ("midfill_135m_full", ["rows", "long"])],
+)
+def test_our_recipes_can_be_read(name: str, stages: list[str]) -> None:
+    """Their stages follow each other, and say what is packed for them."""
+    recipe = read_config(RECIPES / f"{name}.toml")
 
-    assert recipe.name == "midfill-135m"
-    assert [stage.name for stage in recipe.stages] == ["short", "wide", "decay"]
+    assert recipe.name == name.replace("_", "-")
+    assert [stage.name for stage in recipe.stages] == stages
+    assert recipe.shards[recipe.validation].held_out
+    assert not any(recipe.shards[stage.shards].held_out for stage in recipe.stages)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +251,8 @@ def test_the_recipe_of_the_default_model_can_be_read() -> None:
         ('name = "x"\nbase = "y"\nranks = 3\n{stage}', "ranks is no setting of a TrainConfig"),
         ('name = "x"\nbase = "y"\ndtype = "f8"\n{stage}', "bf16 or fp32"),
         ('name = "x"\nbase = "y"\nrank = -1\n{stage}', "rank is -1"),
+        ('name = "x"\nbase = "y"\n{stage}[shards.t]\ntokens = 1', r"no \[shards.s\]"),
+        ('name = "x"\nbase = "y"\n{stage}[shards.s]\nrows = 1', "rows is no setting of a Shard"),
     ],
 )
 def test_a_bad_recipe_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
@@ -269,7 +277,10 @@ def test_the_plot_shows_held_out_losses(tmp_path: Path) -> None:
 
 def _write_toml(path: Path, settings: dict[str, object]) -> None:
     stages = settings.pop("stages")
+    del settings["shards"]
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
     for stage in stages:  # type: ignore[attr-defined]
         lines += ["[[stages]]", *(f"{key} = {json.dumps(value)}" for key, value in stage.items())]
+    names = {settings["validation"], *(stage["shards"] for stage in stages)}  # type: ignore[attr-defined]
+    lines += [f"[shards.{name}]\ntokens = 1" for name in names]
     path.write_text("\n".join(lines))

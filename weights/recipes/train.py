@@ -6,9 +6,8 @@ One process, or several::
     python -P -m torch.distributed.run --nproc-per-node 2 -m midfill.weights.recipes.train ...
 
 A run that was stopped goes on from its last checkpoint when the same command runs again. On a
-processor one single-threaded process for each core was fastest (measured: 2 processes read 1.5
-times as fast as 2 threads), with glibc told to keep freed memory (``MALLOC_TRIM_THRESHOLD_``,
-``MALLOC_MMAP_MAX_``), which saved a quarter of the time: ``make train`` does all of that.
+processor, run one process for each core (torchrun gives each one thread) and tell glibc to keep
+freed memory: ``make train`` does both, and makes corpus and shards before.
 """
 
 from __future__ import annotations
