@@ -106,12 +106,14 @@ def test_what_a_run_leaves_lies_over_the_base_as_any_adapter_does(
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(data: Path, tmp_path: Path) -> None:
-    """Stopped in the middle of a stage."""
+    """Stopped in the middle of a stage, some steps behind the last checkpoint."""
     whole = config(data, stages=(STAGE, replace(STAGE, name="two", tokens=900)))
     train(whole, data, tmp_path / "whole")
     first_step = replace(whole, stages=(replace(STAGE, tokens=1),))  # in the warm-up: the same rate
 
     train(first_step, data, tmp_path / "parts")
+    with (tmp_path / "parts/log.jsonl").open("a") as log:
+        log.write('{"tokens": 1}\n')  # of a step behind the last checkpoint
     train(whole, data, tmp_path / "parts")
 
     ours, theirs = log_of(tmp_path / "parts"), log_of(tmp_path / "whole")
