@@ -5,7 +5,7 @@ def is_prime(n: int) -> bool:
     """Whether n is a prime number."""
     if n < 2:
         return False
-    # <hole>
+    for # <hole>
     return True
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "primes.py"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "docs" / "examples" / "primes.py"
+ADAPTER = ROOT / "weights" / "adapters" / "midfill-135m"
 
 
 @pytest.mark.real_model
@@ -19,8 +21,9 @@ def test_the_demo_ends_with_a_program_that_works(real_model_path: Path, tmp_path
     copy = tmp_path / "primes.py"
     shutil.copy(EXAMPLE, copy)
     command = (sys.executable, "-P", "-m", "midfill.lsp_server.cli", "infill", str(copy))
-    options = ("--marker", "# <hole>", "--model", str(real_model_path), "--write", "--stream")
-    done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
+    model = ("--model", str(real_model_path), "--adapter", str(ADAPTER))  # the default one
+    options = ("--marker", "# <hole>", "--write", "--stream")
+    done = subprocess.run([*command, *model, *options], check=True, capture_output=True, text=True)
     prefix, _, suffix = EXAMPLE.read_text(encoding="utf-8").partition("# <hole>")
     assert copy.read_text(encoding="utf-8") == prefix + done.stdout + suffix
     assert runpy.run_path(str(copy))["primes_below"](20) == [2, 3, 5, 7, 11, 13, 17, 19]
