@@ -82,6 +82,24 @@ def lines(
     _save(figure, path)
 
 
+def cumulative(
+    path: Path, title: str, axis_name: str, series: Mapping[str, Sequence[float]]
+) -> None:
+    """The share of values at or below each value, on a logarithmic scale."""
+    figure, axes = _figure(title)
+    for name, values in series.items():
+        ordered = sorted(values)
+        shares = [100 * (place + 1) / len(ordered) for place in range(len(ordered))]
+        axes.step(ordered, shares, where="post", label=f"{name} ({len(ordered)})")
+    axes.set_xscale("log")
+    axes.set_xlabel(axis_name)
+    axes.set_ylabel("% at or below")
+    axes.set_ylim(0, 100)
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend(fontsize="small")
+    _save(figure, path)
+
+
 def heat_map(
     path: Path,
     title: str,
