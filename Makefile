@@ -40,9 +40,11 @@ e2e: model  ## run the tests that start the real command, as an editor and a ter
 	@path="$$($(BIN)/midfill models path $(MODEL))" && \
 		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest $(E2E) $(ARGS)
 
-bench: model  ## measure how fast the engine reads and writes, and how soon the server answers
-	@$(BIN)/python -P -m midfill.weights.recipes.bench_engine $(ARGS)
-	@$(BIN)/python -P -m midfill.weights.recipes.startup
+bench: setup  ## measure the engine, keystrokes and the server's start (ARGS go to bench engine)
+	@$(BIN)/midfill models pull midfill-135m >/dev/null
+	@$(BIN)/midfill bench engine $(ARGS)
+	@$(BIN)/midfill bench keystrokes
+	@$(BIN)/midfill bench startup
 
 wheel: setup  ## build the wheel, install it into a fresh environment, try it in a hostile folder
 	@rm -rf build/lib build/bdist.* build/wheel-env dist

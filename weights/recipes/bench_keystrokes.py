@@ -77,6 +77,8 @@ class Settings:
 def run(settings: Settings, output: Output) -> None:
     """Replay, show tables, and write JSON and a plot where asked to.
 
+    Each key's figures go to JSON lines beside the JSON.
+
     Raises:
         InvalidRequestError: a recording or an option is of no use.
         ModelNotAvailableError: a server does not come up.
@@ -93,10 +95,12 @@ def run(settings: Settings, output: Output) -> None:
         Console().print("only midfill was measured: no --llama-server was given")
     if output.json is not None:
         output.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        lines = "".join(json.dumps(asdict(sample)) + "\n" for sample in samples)
+        output.json.with_suffix(".jsonl").write_text(lines, encoding="utf-8")
     if output.plot is not None:
-        title = "From a key to the first text, where a model ran (settled)"
+        title = "From a key to the first text, or to the answer that there is none"
         axis = "milliseconds"
-        eval_plots.cumulative(output.plot, title, axis, first_texts(samples))
+        eval_plots.cumulative(output.plot, title, axis, answers(samples))
 
 
 def report(
@@ -146,22 +150,22 @@ def against(samples: Sequence[Sample]) -> dict[str, object] | None:
     ours, theirs = _generated(samples, OURS), _generated(samples, THEIRS)
     if not theirs:
         return None
-    firsts = [[s.stroke.first_ms for s in side] for side in (ours, theirs)]
-    known = [[value for value in side if value is not None] for side in firsts]
+    answers = [[s.stroke.answer_ms for s in side] for side in (ours, theirs)]
+    known = [[value for value in side if value is not None] for side in answers]
     return {
-        "key_by_key_first_ms": spread(ratios(ours, theirs, lambda stroke: stroke.first_ms)),
+        "key_by_key_answer_ms": spread(ratios(ours, theirs, lambda stroke: stroke.answer_ms)),
         "key_by_key_full_ms": spread(ratios(ours, theirs, lambda stroke: stroke.full_ms)),
         **{
-            f"p{share}_first_ms": _quotient(*(percentile(side, share / 100) for side in known))
+            f"p{share}_answer_ms": _quotient(*(percentile(side, share / 100) for side in known))
             for share in (50, 95)
         },
     }
 
 
-def first_texts(samples: Sequence[Sample]) -> dict[str, list[float]]:
-    """Milliseconds to the first text by player, where a model ran and the next key waited."""
+def answers(samples: Sequence[Sample]) -> dict[str, list[float]]:
+    """Milliseconds to the answer by player, where a model ran and the next key waited."""
     return {
-        player: [s.stroke.first_ms for s in found if s.stroke.first_ms is not None]
+        player: [ms for s in found if (ms := s.stroke.answer_ms) is not None]
         for player in (OURS, THEIRS)
         if (found := _generated(samples, player))
     }
@@ -172,12 +176,11 @@ def tables(samples: Sequence[Sample]) -> list[Table]:
     found = []
     for pace, players in figures(samples).items():
         table = Table(
-            *("keys", "player", "number", "with text", "reused", "first text", "where generated"),
-            *("whole", "prefilled", "cached", "cancel"),
-            title=f"{pace}: milliseconds and tokens as p50 / p95 / p99",
+            *("", "", "keys", "shown", "reused", "answer", "whole", "tokens", "cached", "cancel"),
+            title=f"{pace}: p50/p95 where a model ran; milliseconds, and tokens prefilled",
+            padding=(0, 0),
         )
-        kinds_seen = dict.fromkeys(kind for rows in players.values() for kind in rows)
-        for kind in kinds_seen:
+        for kind in dict.fromkeys(kind for rows in players.values() for kind in rows):
             for player, rows in players.items():
                 if kind in rows and rows[kind]["keys"]:
                     table.add_row(kind, player, *_cells(rows[kind]))
@@ -185,20 +188,20 @@ def tables(samples: Sequence[Sample]) -> list[Table]:
     return found
 
 
-def _cells(row: Any) -> list[str]:
+def _cells(row: Mapping[str, Any]) -> list[str]:
     hits = row["cache_hit_rate"]
     return [
         *(str(row[name]) for name in ("keys", "with_text", "reused")),
-        *(_told(row[name]) for name in ("first_ms", "first_ms_generated", "full_ms_generated")),
+        *(_told(row[name]) for name in ("answer_ms_generated", "full_ms_generated")),
         _told(row["prefilled_tokens"]),
-        "" if hits is None else f"{100 * hits:.1f} %",
+        "" if hits is None else f"{100 * hits:.1f}%",
         _told(row["cancel_ms"]),
     ]
 
 
 def _told(row: Mapping[str, float | None]) -> str:
-    values = [row[name] for name in ("p50", "p95", "p99")]
-    return " / ".join(f"{value:.0f}" for value in values if value is not None)
+    values = [row[name] for name in ("p50", "p95")]
+    return "/".join(f"{value:.0f}" for value in values if value is not None)
 
 
 def _generated(samples: Sequence[Sample], player: str) -> list[Sample]:

@@ -47,6 +47,11 @@ class Stroke:
     cancel_ms: float | None = None
     """Of a run that this or an earlier key ended: from the cancel to the end of the work."""
 
+    @property
+    def answer_ms(self) -> float | None:
+        """To the first text, or to the end where the answer is that there is none."""
+        return self.full_ms if self.first_ms is None else self.first_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -162,9 +167,9 @@ def summary(strokes: Sequence[Stroke]) -> dict[str, object]:
         "with_text": sum(s.first_ms is not None for s in strokes),
         "reused": sum(s.source == REUSED for s in strokes),
         "generated": len(ran),
-        "first_ms": spread(s.first_ms for s in strokes),
+        "answer_ms": spread(s.answer_ms for s in strokes),
+        "answer_ms_generated": spread(s.answer_ms for s in ran),
         "first_ms_generated": spread(s.first_ms for s in ran),
-        "full_ms": spread(s.full_ms for s in strokes),
         "full_ms_generated": spread(s.full_ms for s in ran),
         "prompt_tokens": spread(s.prompt_tokens for s in prompts),
         "prefilled_tokens": spread(s.prefilled_tokens for s in prompts),

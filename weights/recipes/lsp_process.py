@@ -40,9 +40,10 @@ class LspProcess:
     def ask(self, method: str, params: object) -> asyncio.Future[tuple[float, Any]]:
         """A request; the moment of its reply (``perf_counter``) and the result, to wait for."""
         number = len(self._replies) + 1
-        self._replies[number] = asyncio.get_running_loop().create_future()
+        reply = self._replies[number] = asyncio.get_running_loop().create_future()
+        reply.add_done_callback(_looked_at)
         self._send({"id": number, "method": method, "params": params})
-        return self._replies[number]
+        return reply
 
     async def request(self, method: str, params: object = None) -> Any:
         """The result of a request.
@@ -122,6 +123,12 @@ class LspProcess:
             reply.set_exception(RpcError(message["error"]["message"]))
         else:
             reply.set_result((time.perf_counter(), message.get("result")))
+
+
+def _looked_at(reply: asyncio.Future[Any]) -> None:
+    """Keep asyncio from calling an error lost, when nobody waits for the reply any more."""
+    if not reply.cancelled():
+        reply.exception()
 
 
 @contextlib.asynccontextmanager
