@@ -276,9 +276,7 @@ def run(settings: Settings, output: Output) -> None:
 
 def show(results: Sequence[Result], shape: Shape, limits: Limits) -> Table:
     """The table for people."""
-    table = Table(
-        *("workload", "player", "weights", "median tok/s", "least", "greatest", "ratio", "of limit")
-    )
+    table = Table(*("workload", "player", "weights", "tok/s", "least", "most", "ratio", "of limit"))
     for result in results:
         against = ratio(result, best_opponent(results, result.workload))
         rates = result.per_second

@@ -44,7 +44,7 @@ from midfill.weights.recipes.bench_strokes import (
     summary,
 )
 from midfill.weights.recipes.bench_traces import Editor, Recording, read_recording
-from midfill.weights.recipes.lsp_process import started
+from midfill.weights.recipes.lsp_process import COMMAND, started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,6 +72,8 @@ class Settings:
     """The language server's settings, without ``midfill.``."""
     llama_server: Path | None = None
     gguf: Path | None = None
+    command: tuple[str, ...] = COMMAND
+    """That starts our language server."""
 
 
 def run(settings: Settings, output: Output) -> None:
@@ -221,7 +223,7 @@ async def _play(
 ) -> tuple[list[Sample], dict[str, object]]:
     """All recordings by all players; the samples, and what else the servers say of themselves."""
     async with contextlib.AsyncExitStack() as stack:
-        server = await stack.enter_async_context(started())
+        server = await stack.enter_async_context(started(command=settings.command))
         await server.initialize(None, settings.options or {})
         await server.ready()
         players: list[Player] = [Midfill(server)]

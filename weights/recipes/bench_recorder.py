@@ -158,7 +158,8 @@ def record(
     """
     before = {path: text for path, (text, _) in texts.items()}
     typist = Typist(Editor(before), random.Random(name), keys)  # noqa: S311  drawn, not secret
-    for path, piece in _in_turn({p: pieces(old, new) for p, (old, new) in texts.items() if new}):
+    changed = {p: pieces(old, new) for p, (old, new) in texts.items() if new is not None}
+    for path, piece in _in_turn(changed):
         if not typist.keys:
             break
         typist.edit(path, piece)
@@ -188,7 +189,7 @@ def from_git(folder: Path, entry: Mapping[str, Any], repository: str) -> Recordi
 
 def _in_turn(changes: Mapping[str, Sequence[Piece]]) -> Iterator[tuple[str, Piece]]:
     """A few changes of each file, again and again until there are none."""
-    for first in range(0, max(map(len, changes.values())), _IN_TURN):
+    for first in range(0, max(map(len, changes.values()), default=0), _IN_TURN):
         for path, of_file in changes.items():
             for piece in of_file[first : first + _IN_TURN]:
                 yield path, piece

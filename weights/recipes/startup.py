@@ -18,7 +18,7 @@ from rich.table import Table
 
 from midfill.weights.recipes import eval_plots
 from midfill.weights.recipes.bench_machine import about
-from midfill.weights.recipes.lsp_process import started
+from midfill.weights.recipes.lsp_process import COMMAND, started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,15 +32,15 @@ _INVOKED = 1
 """LSP's InlineCompletionTriggerKind."""
 
 
-async def start(model: str, command: Sequence[str] | None = None) -> list[float]:
+async def start(model: str, command: Sequence[str] = COMMAND) -> list[float]:
     """Milliseconds from process start to each of ``PHASES``.
 
     Args:
         model: To be loaded.
-        command: That starts a server; None: our own.
+        command: That starts a server.
     """
     began = time.perf_counter()
-    async with started("--model", model, **({"command": command} if command else {})) as server:
+    async with started("--model", model, command=command) as server:
         times = [await server.initialize(None, {})]
         server.open(URI, "python", TEXT)
         await server.ready()
@@ -65,14 +65,14 @@ def summary(runs: Sequence[Sequence[float]]) -> dict[str, dict[str, float]]:
     }
 
 
-def run(model: str, starts: int, output: Output, command: Sequence[str] | None = None) -> None:
+def run(model: str, starts: int, output: Output, command: Sequence[str] = COMMAND) -> None:
     """Measure, show a table, and write JSON and a plot where asked to.
 
     Args:
         model: To be loaded.
         starts: That count; there is one more.
         output: Where results go.
-        command: That starts a server; None: our own.
+        command: That starts a server.
     """
     eval_plots.check(output.plot)
     rounds = track(range(starts + 1), "starting servers", console=Console(stderr=True))
