@@ -3,10 +3,10 @@
 Of each file the text before the commit is the start. Its changes are made one after the other,
 those of imports last, because one imports what one has just used; after two changes it is the next
 file's turn. Words that stay are passed over; short pieces are deleted key by key, long ones at
-once; a line end brings the indentation of the next line. In one of three longer lines the last two
-thirds come at once, as an accepted suggestion. Of each change only the head is typed; the rest is
-put there unmeasured, so that a short recording has many places. All choices follow from the
-recording's name: repository, commit and paths give the same recording again.
+once; a line end brings the indentation of the next line. In three of five longer lines, and in all
+very long ones, the last two thirds come at once, as an accepted suggestion. Of each change only the
+head is typed; the rest is put there unmeasured, so that a short recording has many places. All
+choices follow from the recording's name: repository, commit and paths give the same one again.
 
 Run ``python -P -m midfill.weights.recipes.bench_recorder --help`` in a checkout with its history.
 """
@@ -38,13 +38,15 @@ _KEPT = 12
 """Characters of unchanged text, at least, that are worth passing over."""
 _BACKSPACES = 12
 """Characters, at most, that are deleted one by one."""
-_LONG_LINE = 24
+_LONG_LINE = 20
 """Characters, at least, of a line whose rest may come as an accepted suggestion."""
-_ACCEPTED = 0.33
+_ACCEPTED = 0.6
 """Share of such lines."""
+_VERY_LONG_LINE = 50
+"""Characters, at least, of a line whose rest always does."""
 _IN_TURN = 2
 """Changes of a file before the next file's turn."""
-_HEAD = 24
+_HEAD = 16
 """Keys, about, that are pressed for one change."""
 _IMPORT = re.compile(r"\s*(import|from|#include|const \w+ = require)\b")
 
@@ -107,7 +109,8 @@ class Typist:
                 self._type_line(part)
 
     def _type_line(self, line: str) -> None:
-        is_accepted = len(line) >= _LONG_LINE and self.draw.random() < _ACCEPTED
+        is_drawn = self.draw.random() < _ACCEPTED
+        is_accepted = len(line) >= _VERY_LONG_LINE or (len(line) >= _LONG_LINE and is_drawn)
         shown = len(line) // 3 if is_accepted else len(line)
         self._do({"type": line[:shown]})
         if is_accepted:
