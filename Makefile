@@ -1,12 +1,14 @@
 # Every target sets up what it needs; setting up again costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup model demo test check e2e bench wheel clean
+.PHONY: help setup model demo test check e2e bench train wheel clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 MODEL := smollm2-135m
 DEMO := docs/examples/primes.py
 BIN := .venv/bin
+RECIPE := weights/recipes/midfill_135m.toml
+TRAINING := build/training
 E2E := tests/e2e tests/lsp_server/test_lsp_process.py tests/lsp_server/test_cli_demo.py
 LUA := editor-client/neovim
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -45,6 +47,16 @@ bench: setup  ## measure the engine, keystrokes and the server's start (ARGS go 
 	@$(BIN)/midfill bench engine $(ARGS)
 	@$(BIN)/midfill bench keystrokes
 	@$(BIN)/midfill bench startup
+
+# glibc hands freed memory back at every step otherwise; processes that wait must not spin.
+train: model $(TRAINING)/corpus/documents.jsonl  ## make a model anew (RECIPE=, EVALUATION=): corpus (network), shards, training
+	@$(BIN)/python -P -m midfill.weights.recipes.shards $(RECIPE) $(TRAINING)/corpus/documents.jsonl $(TRAINING)/shards
+	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=100000000 OMP_WAIT_POLICY=PASSIVE \
+		$(BIN)/python -P -m torch.distributed.run --nproc-per-node auto -m midfill.weights.recipes.train \
+		$(RECIPE) --data $(TRAINING)/shards --out $(TRAINING)/$(basename $(notdir $(RECIPE)))
+
+$(TRAINING)/corpus/documents.jsonl:
+	$(BIN)/python -P -m midfill.weights.recipes.corpus --out $(TRAINING)/corpus --evaluation $(EVALUATION)
 
 wheel: setup  ## build the wheel, install it into a fresh environment, try it in a hostile folder
 	@rm -rf build/lib build/bdist.* build/wheel-env dist

@@ -139,8 +139,8 @@ class Prompter:
             return (asked,)
         raise InfillingNotSupportedError(
             f"model {self._model!r} speaks the dialect {self.dialect.name!r}, which has no order"
-            f" {asked.value!r}; use order 'auto', or a model trained to infill, such as Code Llama"
-            " 7B, 13B or 70B (base) or 7B and 13B Instruct"
+            f" {asked.value!r}; use order 'auto', or a model trained to infill, such as"
+            " midfill-135m or Code Llama 7B and 13B"
         )
 
     def scope(self, request: CompletionRequest) -> Scope:

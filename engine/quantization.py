@@ -65,8 +65,10 @@ def from_blocks(type_name: str, blocks: NDArray[np.uint8]) -> GroupedMatrix | No
 def quantize(weight: torch.Tensor, bits: int) -> GroupedMatrix:
     """The nearest grouped matrix to ``weight`` (rows, columns), each group by its own range."""
     rows, columns = weight.shape
-    padded = torch.nn.functional.pad(weight.float(), (0, -columns % GROUP))
-    groups = padded.view(rows, -1, GROUP)
+    wide = weight.float()
+    if missing := -columns % GROUP:  # pad copies even when nothing is missing
+        wide = torch.nn.functional.pad(wide, (0, missing))
+    groups = wide.reshape(rows, -1, GROUP)
     return (_quantize_int8 if bits == 8 else _quantize_int4)(groups, columns)
 
 
@@ -149,8 +151,7 @@ def _from_q4_0(blocks: NDArray[np.uint8]) -> GroupedMatrix:
 
 
 def _quantize_int8(groups: torch.Tensor, columns: int) -> GroupedMatrix:
-    low, high = groups.aminmax(dim=-1)
-    scales = (torch.maximum(high, -low) / 127).half()
+    scales = (groups.abs().amax(-1) / 127).half()  # aminmax takes five times as long
     quants = (groups * _inverse(scales)).round_().clamp_(-127, 127).add_(128)
     return GroupedMatrix(columns, quants.to(torch.uint8).numpy(), scales.numpy(), None)
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import sys
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tiny_corpus import tiny_base_vocabulary, tiny_documents
+from tiny_corpus import tiny_base_vocabulary, tiny_documents, write_tiny_base
 
 from midfill.engine.tokenizer import open_tokenizer
 from midfill.weights.errors import InvalidRequestError
 from midfill.weights.recipes import shards
 from midfill.weights.recipes.examples import with_fim_tokens
-from midfill.weights.recipes.shards import ShardConfig, pack, read_rows
+from midfill.weights.recipes.shards import pack, read_rows
+from midfill.weights.recipes.train_config import ShardConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +104,34 @@ def test_shards_are_not_mixed_with_others(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidRequestError, match="another folder"):
         pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path)
+
+
+def test_the_command_packs_what_a_recipe_names_and_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each into a folder of its name; a second time costs nothing."""
+    write_tiny_base(tmp_path / "base.gguf")
+    lines = [json.dumps(asdict(document)) for document in tiny_documents()]
+    (tmp_path / "documents.jsonl").write_text("\n".join(lines), "utf-8")
+    recipe = tmp_path / "recipe.toml"
+    stage = '[[stages]]\nname = "a"\nshards = "rows"\ntokens = 1\nlearning_rate = 1.0\n'
+    recipe.write_text(
+        f'name = "x"\nbase = "{tmp_path / "base.gguf"}"\n{stage}last_learning_rate = 0.1\n'
+        "[shards.rows]\ntokens = 600\nsuffix = [4, 9]\n"
+        "[shards.held]\ntokens = 90\nheld_out = true\n"
+    )
+    arguments = [str(recipe), str(tmp_path / "documents.jsonl"), str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["shards", *arguments])
+    shards.main()
+    (tmp_path / "out/held/index.json").unlink()
+    before = (tmp_path / "out/rows/index.json").stat().st_mtime_ns
+    shards.main()
+
+    index = json.loads((tmp_path / "out/rows/index.json").read_text())
+    assert index["examples"]["suffix"] == [4, 9]
+    assert index["tokens"] >= 600
+    assert (tmp_path / "out/rows/index.json").stat().st_mtime_ns == before
+    assert (tmp_path / "out/held/index.json").exists()
 
 
 def test_a_folder_without_shards_says_how_to_make_some(tmp_path: Path) -> None:

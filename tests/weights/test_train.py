@@ -21,9 +21,9 @@ from midfill.engine.api import EngineConfig
 from midfill.engine.runtime import open_runtime
 from midfill.weights.errors import InvalidRequestError
 from midfill.weights.formats.safetensors import open_file
-from midfill.weights.recipes.shards import Row, ShardConfig, pack
+from midfill.weights.recipes.shards import Row, pack
 from midfill.weights.recipes.train import plot, train
-from midfill.weights.recipes.train_config import Stage, TrainConfig, read_config
+from midfill.weights.recipes.train_config import ShardConfig, Stage, TrainConfig, read_config
 from midfill.weights.recipes.train_state import Group
 from midfill.weights.recipes.train_steps import (
     batches,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STAGE = Stage("one", "rows", 2400, 5e-3, 1e-3, warmup_tokens=600)
-RECIPE = Path(__file__).parents[2] / "weights/recipes/midfill_135m.toml"
+RECIPES = Path(__file__).parents[2] / "weights/recipes"
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +106,14 @@ def test_what_a_run_leaves_lies_over_the_base_as_any_adapter_does(
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(data: Path, tmp_path: Path) -> None:
-    """Stopped in the middle of a stage."""
+    """Stopped in the middle of a stage, some steps behind the last checkpoint."""
     whole = config(data, stages=(STAGE, replace(STAGE, name="two", tokens=900)))
     train(whole, data, tmp_path / "whole")
     first_step = replace(whole, stages=(replace(STAGE, tokens=1),))  # in the warm-up: the same rate
 
     train(first_step, data, tmp_path / "parts")
+    with (tmp_path / "parts/log.jsonl").open("a") as log:
+        log.write('{"tokens": 1}\n')  # of a step behind the last checkpoint
     train(whole, data, tmp_path / "parts")
 
     ours, theirs = log_of(tmp_path / "parts"), log_of(tmp_path / "whole")
@@ -208,15 +210,38 @@ def test_losses_count_on_middles_and_in_rows_without_one(data: Path) -> None:
     settings = config(data, around_weight=0.1, text_weight=0.5)
 
     assert loss_weights(row(6, 4), settings) == [0.1, 0.1, 0.1, 1.0, 1.0, 0.0]
+    assert loss_weights(row(6, 4), settings, 3.0) == [0.1, 0.1, 0.1, 1.0, 3.0, 0.0]
     assert loss_weights(row(4), settings) == [0.5, 0.5, 0.5, 0.0]
 
 
-def test_the_recipe_of_the_default_model_can_be_read() -> None:
-    """Its stages follow each other."""
-    recipe = read_config(RECIPE)
+def test_the_losses_of_the_log_are_means_whatever_the_weights_are(
+    data: Path, tmp_path: Path
+) -> None:
+    """A first step has learnt nothing, so that only the weights differ."""
+    first = []
+    for name, settings, end in (("a", {}, 1.0), ("b", {"text_weight": 1.0}, 5.0)):
+        stages = (replace(STAGE, tokens=1, end_weight=end),)
+        train(config(data, stages=stages, **settings), data, tmp_path / name)
+        first.append(log_of(tmp_path / name)[0])
 
-    assert recipe.name == "midfill-135m"
-    assert [stage.name for stage in recipe.stages][:2] == ["short", "decay"]
+    assert first[0]["text_loss"] == pytest.approx(first[1]["text_loss"])
+    assert first[0]["middle_loss"] == pytest.approx(first[1]["middle_loss"])
+    assert first[0]["text_loss"] != 0.0
+    assert first[0]["gradient_norm"] != first[1]["gradient_norm"]
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [("midfill_135m", ["short", "wide", "decay"]), ("midfill_135m_full", ["rows", "long"])],
+)
+def test_our_recipes_can_be_read(name: str, stages: list[str]) -> None:
+    """Their stages follow each other, and say what is packed for them."""
+    recipe = read_config(RECIPES / f"{name}.toml")
+
+    assert recipe.name == name.replace("_", "-")
+    assert [stage.name for stage in recipe.stages] == stages
+    assert recipe.shards[recipe.validation].held_out
+    assert not any(recipe.shards[stage.shards].held_out for stage in recipe.stages)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +253,8 @@ def test_the_recipe_of_the_default_model_can_be_read() -> None:
         ('name = "x"\nbase = "y"\nranks = 3\n{stage}', "ranks is no setting of a TrainConfig"),
         ('name = "x"\nbase = "y"\ndtype = "f8"\n{stage}', "bf16 or fp32"),
         ('name = "x"\nbase = "y"\nrank = -1\n{stage}', "rank is -1"),
+        ('name = "x"\nbase = "y"\n{stage}[shards.t]\ntokens = 1', r"no \[shards.s\]"),
+        ('name = "x"\nbase = "y"\n{stage}[shards.s]\nrows = 1', "rows is no setting of a Shard"),
     ],
 )
 def test_a_bad_recipe_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
@@ -252,7 +279,10 @@ def test_the_plot_shows_held_out_losses(tmp_path: Path) -> None:
 
 def _write_toml(path: Path, settings: dict[str, object]) -> None:
     stages = settings.pop("stages")
+    del settings["shards"]
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
     for stage in stages:  # type: ignore[attr-defined]
         lines += ["[[stages]]", *(f"{key} = {json.dumps(value)}" for key, value in stage.items())]
+    names = {settings["validation"], *(stage["shards"] for stage in stages)}  # type: ignore[attr-defined]
+    lines += [f"[shards.{name}]\ntokens = 1" for name in names]
     path.write_text("\n".join(lines))

@@ -15,9 +15,9 @@ from midfill.lsp_server.cli import main
 from midfill.lsp_server.cli.tune import source_files
 from midfill.weights.errors import InvalidRequestError, UnsupportedModelError
 from midfill.weights.recipes.examples import Document
-from midfill.weights.recipes.shards import ShardConfig, pack
+from midfill.weights.recipes.shards import pack
 from midfill.weights.recipes.train import train
-from midfill.weights.recipes.train_config import Stage, TrainConfig
+from midfill.weights.recipes.train_config import ShardConfig, Stage, TrainConfig
 from midfill.weights.recipes.tune import TuneConfig, Tuner, hold_out
 
 if TYPE_CHECKING:

@@ -69,8 +69,8 @@ class ExampleConfig:
     """Of the holes that show other files of the repository."""
     no_suffix_share: float = 0.1
     """Of the holes with nothing behind them."""
-    prefix: tuple[int, int] = (60, 800)
-    suffix: tuple[int, int] = (24, 360)
+    prefix: tuple[int, int] = (60, 1600)
+    suffix: tuple[int, int] = (24, 800)
     left_to_right: tuple[int, int] = (300, 1200)
     most_pieces: int = 2
     piece_lines: tuple[int, int] = (4, 16)

@@ -5,7 +5,8 @@ A shard is a NumPy archive ``shard-00000.npz``: ``ids`` (all rows, one behind th
 under ``SHARD_TOKENS`` tokens (8 MB). ``index.json`` beside them says what they were made from, so
 that a training run can name its data.
 
-Run ``python -P -m midfill.weights.recipes.shards --help``.
+What is packed stands in a recipe (``midfill_135m.toml``); run
+``python -P -m midfill.weights.recipes.shards --help``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -34,36 +35,24 @@ from midfill.weights.recipes.examples import (
     read_documents,
     with_fim_tokens,
 )
+from midfill.weights.recipes.train_config import read_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from midfill.weights.recipes.train_config import ShardConfig
+
 SHARD_TOKENS = 4_000_000
 INDEX = "index.json"
 
 
-@dataclass(frozen=True, slots=True)
-class ShardConfig:
-    """What to pack."""
-
-    tokens: int
-    """At least so many, in whole rows."""
-    seed: int = 0
-    held_out: bool = False
-    """From the documents that are held out, instead of the others."""
-    languages: tuple[tuple[str, float], ...] = ()
-    """How often a language's documents are drawn, relative to their bytes; 1 if not named."""
-    row_tokens: int = 0
-    """Rows of this length, documents of one repository behind each other, for long context; 0: a
-    row is an example."""
-    longest: int = 1024
-    """Tokens of an example; longer ones are left out."""
-
-
 def pack(
-    documents: Sequence[Document], base: BytePairVocabulary, config: ShardConfig, out: Path
+    documents: Sequence[Document],
+    base: BytePairVocabulary,
+    config: ShardConfig,
+    out: Path,
 ) -> dict[str, Any]:
     """Write shards and their index.
 
@@ -82,7 +71,8 @@ def pack(
     if (out / INDEX).exists():
         raise InvalidRequestError(f"{out} holds shards already: name another folder")
     out.mkdir(parents=True, exist_ok=True)
-    examples = Examples(with_fim_tokens(base), documents, ExampleConfig())
+    shape = ExampleConfig(prefix=config.prefix, suffix=config.suffix)
+    examples = Examples(with_fim_tokens(base), documents, shape)
     rows = _long_rows if config.row_tokens else _rows
     counts: Counter[str] = Counter()
     writer = _Writer(out)
@@ -97,7 +87,7 @@ def pack(
     writer.close()
     index = {
         "config": asdict(config),
-        "examples": asdict(ExampleConfig()),
+        "examples": asdict(shape),
         "documents_sha256": _fingerprint(documents),
         "rows": writer.rows,
         "tokens": writer.tokens,
@@ -115,9 +105,9 @@ def _rows(
     """Examples of documents drawn by their length and their language's weight."""
     rng = Random(config.seed)  # noqa: S311 (no secret)
     drawn = [document for document in documents if document.held_out == config.held_out]
-    weights = dict(config.languages)
     odds = [
-        min(len(document.text), 20_000) * weights.get(document.language, 1.0) for document in drawn
+        min(len(document.text), 20_000) * config.languages.get(document.language, 1.0)
+        for document in drawn
     ]
     while True:
         for document in rng.choices(drawn, odds, k=1000):
@@ -211,30 +201,22 @@ def _fingerprint(documents: Sequence[Document]) -> str:
 
 
 def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Pack a corpus into token shards.")
+    """The command line: pack all shards of a recipe that are not there yet."""
+    parser = argparse.ArgumentParser(description="Pack a corpus into a recipe's token shards.")
+    parser.add_argument("recipe", type=Path, help="a TOML file, see train_config.py")
     parser.add_argument("documents", type=Path, help="documents.jsonl of recipes.corpus")
-    parser.add_argument("out", type=Path, help="a new folder")
-    parser.add_argument("--tokens", type=int, default=4_000_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--held-out", action="store_true", help="of the held-out documents")
-    parser.add_argument("--row-tokens", type=int, default=0, help="long rows of this length")
-    parser.add_argument("--longest", type=int, default=ShardConfig(0).longest)
-    parser.add_argument("--weight", nargs="*", default=[], metavar="LANGUAGE=WEIGHT")
-    parser.add_argument("--model", default="smollm2-135m", help="whose vocabulary is extended")
+    parser.add_argument("out", type=Path, help="the folder that will hold the folders of shards")
     args = parser.parse_args()
-    base = open_checkpoint(args.model).tokenizer
+    recipe = read_config(args.recipe)
+    base = open_checkpoint(recipe.base).tokenizer
     if not isinstance(base, BytePairVocabulary):
-        raise InvalidRequestError(f"{args.model} has no byte-level vocabulary: name another model")
-    weights = tuple(
-        (name, float(weight)) for name, _, weight in (w.partition("=") for w in args.weight)
-    )
-    config = replace(
-        ShardConfig(args.tokens, args.seed, args.held_out, weights),
-        row_tokens=args.row_tokens,
-        longest=args.longest,
-    )
-    pack(list(read_documents(args.documents)), base, config, args.out)
+        raise InvalidRequestError(
+            f"{recipe.base} has no byte-level vocabulary: name another base in {args.recipe}"
+        )
+    documents = list(read_documents(args.documents))
+    for name, config in recipe.shards.items():
+        if not (args.out / name / INDEX).exists():
+            pack(documents, base, config, args.out / name)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ One process, or several::
     python -P -m torch.distributed.run --nproc-per-node 2 -m midfill.weights.recipes.train ...
 
 A run that was stopped goes on from its last checkpoint when the same command runs again. On a
-processor one single-threaded process for each core was fastest (measured: 2 processes read 1.5
-times as fast as 2 threads), with glibc told to keep freed memory (``MALLOC_TRIM_THRESHOLD_``,
-``MALLOC_MMAP_MAX_``), which saved a quarter of the time: ``make train`` does all of that.
+processor, run one process for each core (torchrun gives each one thread) and tell glibc to keep
+freed memory: ``make train`` does both, and makes corpus and shards before.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import json
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch.distributed as dist
 from rich.console import Console
@@ -58,6 +57,7 @@ class Trainer:
 
     def run(self) -> None:
         """All steps that are left, with checkpoints between them."""
+        self._write_log("w", *self._training.position.log)  # without steps that were lost
         for index, stage in enumerate(self._config.stages):
             position = self._training.position
             if index < position.stage:
@@ -96,9 +96,12 @@ class Trainer:
         last = position.log[-1]
         for task in progress.task_ids:
             progress.update(task, completed=position.stage_tokens, loss=last["middle_loss"])
+        self._write_log("a", last)
+
+    def _write_log(self, mode: Literal["a", "w"], *entries: dict[str, Any]) -> None:
         if self._group.leads:
-            with (self._out / LOG).open("a", encoding="utf-8") as log:
-                log.write(json.dumps(last) + "\n")
+            with (self._out / LOG).open(mode, encoding="utf-8") as log:
+                log.writelines(json.dumps(entry) + "\n" for entry in entries)
 
     def _checkpoint(self) -> None:
         self._training.save(self._out / CHECKPOINT)

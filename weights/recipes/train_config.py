@@ -1,9 +1,9 @@
-"""All settings of a training run, as one TOML file reads them: ``midfill_135m.toml`` is ours."""
+"""All settings of a training run, as one TOML file holds them: ``midfill_135m.toml`` is ours."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from midfill.weights.errors import InvalidRequestError
@@ -13,12 +13,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class ShardConfig:
+    """What to pack into a folder of shards (recipes.shards)."""
+
+    tokens: int
+    """At least so many, in whole rows."""
+    seed: int = 0
+    held_out: bool = False
+    """From the documents that are held out, instead of the others."""
+    languages: dict[str, float] = field(default_factory=dict)
+    """How often a language's documents are drawn, relative to their bytes; 1 if not named."""
+    row_tokens: int = 0
+    """Rows of this length, documents of one repository behind each other, for long context; 0: a
+    row is an example."""
+    longest: int = 1024
+    """Tokens of an example; longer ones are left out."""
+    prefix: tuple[int, int] = (60, 1600)
+    """Characters, least and most; drawn with an even logarithm."""
+    suffix: tuple[int, int] = (24, 800)
+    """Characters, likewise."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A part of the run with data and a learning rate of its own."""
 
     name: str
     shards: str
-    """A folder of recipes.shards, relative to the run's data folder."""
+    """Which of the recipe's, a folder of that name in the run's data folder."""
     tokens: int
     """Trained on, at least; in whole steps."""
     learning_rate: float
@@ -29,6 +51,9 @@ class Stage:
     """While the learning rate rises from 0."""
     step_tokens: int = 0
     """Of one optimizer step; 0: the run's."""
+    end_weight: float = 1.0
+    """Of the loss on the token that ends a middle: one in sixteen of a middle's tokens, and the
+    last that a model which has seen few middles becomes sure of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +65,8 @@ class TrainConfig:
     base: str
     """A model of the registry, or a path."""
     stages: tuple[Stage, ...]
+    shards: dict[str, ShardConfig] = field(default_factory=dict)
+    """By the names of their folders."""
     rank: int = 32
     """Of the LoRA update of all matrices; 0 trains all weights."""
     alpha: float = 32.0
@@ -91,9 +118,10 @@ def read_config(path: Path) -> TrainConfig:
     stages = tuple(_built(Stage, stage, path) for stage in raw.pop("stages", ()))
     if not stages:
         raise InvalidRequestError(f"{path} has no [[stages]]: add at least one")
-    if "betas" in raw:
-        raw["betas"] = tuple(raw["betas"])
-    config: TrainConfig = _built(TrainConfig, raw | {"stages": stages}, path)
+    shards = {
+        name: _built(ShardConfig, table, path) for name, table in raw.pop("shards", {}).items()
+    }
+    config: TrainConfig = _built(TrainConfig, raw | {"stages": stages, "shards": shards}, path)
     if config.dtype not in {"bf16", "fp32"}:
         raise InvalidRequestError(f"{path}: dtype is {config.dtype!r}; it must be bf16 or fp32")
     if config.rank < 0 or config.step_tokens < 1 or config.batch_tokens < 1:
@@ -101,6 +129,9 @@ def read_config(path: Path) -> TrainConfig:
             f"{path}: rank is {config.rank}, step_tokens {config.step_tokens}, batch_tokens"
             f" {config.batch_tokens}; they must be at least 0, 1 and 1"
         )
+    used = {stage.shards for stage in stages} | ({config.validation} - {""})
+    if missing := sorted(used - shards.keys()):
+        raise InvalidRequestError(f"{path} has no [shards.{missing[0]}]: say what is to be packed")
     return config
 
 
@@ -111,6 +142,7 @@ def _built(kind: type[Any], raw: dict[str, Any], path: Path) -> Any:
             f"{path}: {', '.join(unknown)} is no setting of a {kind.__name__}; there are"
             f" {', '.join(sorted(known))}"
         )
+    raw = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
     try:
         return kind(**raw)
     except TypeError as error:

@@ -84,9 +84,6 @@ def join_group() -> Group:
     device = torch.device("cuda", local) if has_gpu else torch.device("cpu")
     if has_gpu:
         torch.cuda.set_device(device)
-    else:
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
     if "RANK" not in os.environ:
         return Group(0, 1, device)
     if not dist.is_initialized():

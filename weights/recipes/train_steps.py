@@ -57,12 +57,15 @@ def share(rows: Sequence[Row], group: Group) -> list[Row]:
     return mine
 
 
-def loss_weights(row: Row, config: TrainConfig) -> list[float]:
+def loss_weights(row: Row, config: TrainConfig, end_weight: float = 1.0) -> list[float]:
     """Of each token's prediction of its successor; the last token has none."""
     length = len(row.ids)
     inside = length - row.middle
     outside = config.around_weight if inside else config.text_weight
-    return [outside] * (length - 1 - inside) + [1.0] * inside + [0.0]
+    weights = [outside] * (length - 1 - inside) + [1.0] * inside + [0.0]
+    if inside:
+        weights[-2] = end_weight
+    return weights
 
 
 class Stepper:
@@ -80,7 +83,7 @@ class Stepper:
         rate = learning_rate(stage, position.stage_tokens + sum(len(r.ids) for r in chosen) // 2)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        sums = self._gradients(chosen)
+        sums = self._gradients(chosen, stage.end_weight)
         parameters = list(self._training.model.parameters())
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._config.clip)
         optimizer.step()
@@ -109,18 +112,18 @@ class Stepper:
         sums = torch.zeros(4, dtype=torch.float64)
         with torch.no_grad():
             for batch in batches(share(rows, self._group), self._config.batch_tokens):
-                sums += self._losses(batch)[1]
+                sums += self._losses(batch, 1.0)[1]
         middle, middles, text, texts = self._group.sum(sums).tolist()
         return middle / max(middles, 1), text / max(texts, 1)
 
-    def _gradients(self, chosen: Sequence[Row]) -> list[float]:
+    def _gradients(self, chosen: Sequence[Row], end_weight: float) -> list[float]:
         """Add up this step's gradients over all processes; sums and counts of both losses."""
         config, group = self._config, self._group
-        every = [loss_weights(row, config) for row in chosen]
+        every = [loss_weights(row, config, end_weight) for row in chosen]
         total = sum(map(sum, every))
         sums = torch.zeros(4, dtype=torch.float64)
         for batch in batches(share(chosen, group), config.batch_tokens):
-            loss, parts = self._losses(batch)
+            loss, parts = self._losses(batch, end_weight)
             (loss / total).backward()
             sums += parts
         if not config.sharded:
@@ -147,16 +150,17 @@ class Stepper:
         ):
             gradient.copy_(part.view_as(gradient))
 
-    def _losses(self, batch: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _losses(self, batch: Sequence[Row], end_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
         """The weighted sum of a batch's losses, and sums and counts inside and outside middles."""
         device = self._group.device
         ids = torch.cat([torch.from_numpy(row.ids.astype("int64")) for row in batch]).to(device)
         weights = torch.tensor(
-            [w for row in batch for w in loss_weights(row, self._config)],
+            [w for row in batch for w in loss_weights(row, self._config, end_weight)],
             device=device,
         )
         rows = [len(row.ids) for row in batch]
         loss, each = self._training.model(ids, rows, ids.roll(-1), weights)
-        inside = weights[weights > 0] == 1.0
+        is_middle = [place >= row.middle for row in batch for place in range(1, len(row.ids) + 1)]
+        inside = torch.tensor(is_middle, device=device)[weights > 0]
         parts = [each[inside].sum(), inside.sum(), each[~inside].sum(), (~inside).sum()]
         return loss, torch.stack([part.double().cpu() for part in parts])
