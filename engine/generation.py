@@ -129,6 +129,8 @@ class Generation:
         least = machine.prompter.dialect.end_at_line
         if least >= 1.0 or not self._has_said or token_id in machine.stops:
             return False
+        if self._stopper.opens_in_vain:
+            return False
         is_next = machine.tokenizer.token_bytes(token_id).startswith(b"\n")
         was_last = machine.tokenizer.token_bytes(self._tokens[-1].id).endswith(b"\n")
         return (is_next or was_last) and probability(logits, machine.stops) >= least

@@ -62,8 +62,9 @@ class Dialect:
     file_markers: tuple[str, str] | None = None
     """The pieces for repository name and file separator; None puts other files in comments."""
     end_at_line: float = 1.0
-    """Where a line ends, the middle ends too if that is at least this probable; 1 leaves it to the
-    sampler. A model that has seen few middles knows where they end long before it is sure of it."""
+    """Where a line ends, the middle ends too if that is at least this probable and the line opens
+    nothing that is still to come; 1 leaves it to the sampler. A model that has seen few middles
+    knows where they end long before it is sure of it."""
 
 
 DIALECTS = {

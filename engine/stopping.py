@@ -35,6 +35,7 @@ _CONTINUES_BLOCK = re.compile(
 """Begins a line that stands level with the block's first one and still belongs to it."""
 _CLOSER = re.compile(r"[)\]}]|</|/>")
 _CLOSING_LINE = re.compile(r"(?:[)\]}]+|</[\w.:-]*>|/>|end|fi|done|esac)[;,]*")
+_OPENERS = (":", "{", "(", "[")
 _UNDECIDED = re.compile(r"(?:\w{0,8}\s*|[</])\Z")
 """The begin of a line that could still become one of those above."""
 _DISTINCT_LINE = 4
@@ -127,6 +128,14 @@ class Stopper:
     def first_line_done(self) -> bool:
         """Whether a line with something on it is complete."""
         return "\n" in self._text.lstrip()
+
+    @property
+    def opens_in_vain(self) -> bool:
+        """Whether the last line written opens something that no deeper line below it fills."""
+        written = (self._around.line_prefix + self._text).rstrip()
+        line = written[written.rfind("\n") + 1 :]
+        following = self._around.following
+        return line.endswith(_OPENERS) and not (following and _indent(following[0]) > _indent(line))
 
     def feed(self, text: str) -> str:
         """Take more generated text, return what has settled; sets ``reason`` at the end."""

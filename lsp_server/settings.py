@@ -36,7 +36,7 @@ __all__ = [
 SECTION = "midfill"
 """Of the client's configuration."""
 
-_ENGINE = EngineConfig(model="smollm2-135m")
+_ENGINE = EngineConfig(model="midfill-135m")
 _REQUEST = CompletionRequest(prefix="")
 _SAMPLING = Sampling()
 

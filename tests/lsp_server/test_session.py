@@ -221,7 +221,7 @@ async def test_the_client_sees_the_model_load() -> None:
         assert it.client.all_seen("midfill/status")[2] == {
             "state": "loading",
             "message": "reading weights",
-            "model": "smollm2-135m",
+            "model": "midfill-135m",
             "progress": 0.5,
         }
 

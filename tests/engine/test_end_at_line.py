@@ -57,6 +57,21 @@ def test_a_model_that_is_sure_goes_on() -> None:
     assert written("a + b\ny = 2\n", share=0.9 * LEAST).text == "a + b\ny = 2\n"
 
 
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        ("\nc = 3\n", "if a:\n    b()"),  # the line's block is still to come
+        ("", "if a:\n    b()"),
+        ("\n\n    b()\nc = 3\n", "if a:"),  # it follows, if further down
+    ],
+)
+def test_a_line_that_opens_a_block_is_no_end_before_it(suffix: str, text: str) -> None:
+    """Unless a deeper line stands behind the hole."""
+    done = written("if a:\n    b()\nd = 4", prefix="", suffix=suffix)
+
+    assert done.text == text
+
+
 def test_nothing_is_not_a_line() -> None:
     """A middle that starts with a line end has said nothing yet."""
     assert written("\ny = 2\nz = 3", prefix="x = 1").text.startswith("\ny")
