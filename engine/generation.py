@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from midfill.engine.api import CompletionChunk, CompletionStats, FinishReason, Priority
 from midfill.engine.detokenizer import StreamingDetokenizer
 from midfill.engine.healing import HealingState
@@ -14,6 +16,7 @@ from midfill.engine.stopping import Stopper
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
     from midfill.engine.api import GeneratedToken
     from midfill.engine.byte_index import ByteIndex
@@ -46,6 +49,12 @@ class Machine:
         """Tokens that end a middle: no control token has a place in one."""
         return self.tokenizer.special_ids | self.tokenizer.eos_ids
 
+    def content_ids(self) -> NDArray[np.int64]:
+        """All other tokens, (n,)."""
+        is_content = np.ones(self.tokenizer.vocab_size, bool)
+        is_content[sorted(self.stops)] = False
+        return np.flatnonzero(is_content)
+
 
 class Generation:
     """One job on a machine; ``run`` answers it completely."""
@@ -68,6 +77,7 @@ class Generation:
         self._tokens: list[GeneratedToken] = []
         self._new_tokens = 0
         self._has_said = False
+        self._is_unsure = machine.prompter.dialect.end_at_line < 1.0
         self._sent = 0
 
     def run(self) -> None:
@@ -105,9 +115,7 @@ class Generation:
 
     def _step(self, logits: torch.Tensor) -> FinishReason | None:
         """Choose a token by its logits, (V,), and send what settles; why to end, if so."""
-        token = self._sampler.choose(
-            logits, [token.id for token in self._tokens], self._healing.allowed()
-        )
+        token = self._sampler.choose(logits, [token.id for token in self._tokens], self._allowed())
         if self._ends_with_line(logits, token.id):
             return FinishReason.END_OF_MIDDLE
         self._tokens.append(token)
@@ -123,16 +131,22 @@ class Generation:
             self._send(text)
         return self._limit()
 
+    def _allowed(self) -> NDArray[np.int64] | None:
+        """The tokens to choose from; None: any. A model unsure of ends may end no open block."""
+        if self._is_unsure and self._has_said and self._stopper.opens_in_vain:
+            return self._machine.content_ids()
+        return self._healing.allowed()
+
     def _ends_with_line(self, logits: torch.Tensor, token_id: int) -> bool:
         """Whether a line ends here, and the middle with it; see ``Dialect.end_at_line``."""
         machine = self._machine
-        least = machine.prompter.dialect.end_at_line
-        if least >= 1.0 or not self._has_said or token_id in machine.stops:
+        if not (self._is_unsure and self._has_said) or token_id in machine.stops:
             return False
         if self._stopper.opens_in_vain:
             return False
         is_next = machine.tokenizer.token_bytes(token_id).startswith(b"\n")
         was_last = machine.tokenizer.token_bytes(self._tokens[-1].id).endswith(b"\n")
+        least = machine.prompter.dialect.end_at_line
         return (is_next or was_last) and probability(logits, machine.stops) >= least
 
     def _lacks_line_end(self) -> bool:

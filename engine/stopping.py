@@ -35,7 +35,11 @@ _CONTINUES_BLOCK = re.compile(
 """Begins a line that stands level with the block's first one and still belongs to it."""
 _CLOSER = re.compile(r"[)\]}]|</|/>")
 _CLOSING_LINE = re.compile(r"(?:[)\]}]+|</[\w.:-]*>|/>|end|fi|done|esac)[;,]*")
-_OPENERS = (":", "{", "(", "[")
+_OPENS = re.compile(
+    r"\s*(?:async\s+)?(?:class|def|if|elif|else|for|while|with|try|except|finally|match|case)\b.*:"
+    r"|.*[({\[]"
+)
+"""A line that is nothing without the lines that it opens."""
 _UNDECIDED = re.compile(r"(?:\w{0,8}\s*|[</])\Z")
 """The begin of a line that could still become one of those above."""
 _DISTINCT_LINE = 4
@@ -132,10 +136,12 @@ class Stopper:
     @property
     def opens_in_vain(self) -> bool:
         """Whether the last line written opens something that no deeper line below it fills."""
-        written = (self._around.line_prefix + self._text).rstrip()
+        around = self._around
+        written = (around.line_prefix + self._text).rstrip()
         line = written[written.rfind("\n") + 1 :]
-        following = self._around.following
-        return line.endswith(_OPENERS) and not (following and _indent(following[0]) > _indent(line))
+        if around.rest_of_line or not _OPENS.fullmatch(line):
+            return False
+        return not around.following or _indent(around.following[0]) <= _indent(line)
 
     def feed(self, text: str) -> str:
         """Take more generated text, return what has settled; sets ``reason`` at the end."""

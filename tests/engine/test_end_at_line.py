@@ -72,6 +72,37 @@ def test_a_line_that_opens_a_block_is_no_end_before_it(suffix: str, text: str) -
     assert done.text == text
 
 
+class DoneModel(ScriptedModel):
+    """Writes a first line, is then all but sure that this was all, and else would go on."""
+
+    def __init__(self, line: str, rest: str) -> None:
+        self.first = TOKENIZER.encode(line)
+        super().__init__([*self.first, *TOKENIZER.encode(rest)], FIM_END)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The script's, and behind the line a greater one for ``<fim_end>``."""
+        logits = super().logits(hidden)
+        logits[hidden[:, 0] == len(self.first), FIM_END] = 20.0
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "text"),
+    [
+        ("", "\nc = 3\n", "if a:\n    b()"),
+        ("", "\n    c = 3\n", "if a:"),
+        ("call(", ")\n", "if a:"),  # the rest of the line says how it goes on
+    ],
+)
+def test_a_model_may_not_leave_a_block_without_a_body(prefix: str, suffix: str, text: str) -> None:
+    """However sure it is that the middle ends there."""
+    model = DoneModel("if a:", "\n    b()")
+
+    done = complete(machine(model), CompletionRequest(prefix, suffix, heal=False))
+
+    assert done.text == text
+
+
 def test_nothing_is_not_a_line() -> None:
     """A middle that starts with a line end has said nothing yet."""
     assert written("\ny = 2\nz = 3", prefix="x = 1").text.startswith("\ny")

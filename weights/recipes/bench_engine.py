@@ -11,7 +11,6 @@ memory and matrix rates measured at the start of each round (``bench_limits``).
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import time
@@ -101,8 +100,6 @@ class Result:
     per_second: list[float]
     """Tokens per second, by round."""
     weight_bytes: float = 0.0
-    peak_mib: list[float] | None = None
-    """Of processes that ran for it, by round; None where it was this process."""
 
 
 class Player(Protocol):
@@ -112,8 +109,6 @@ class Player(Protocol):
     format: str
     weight_bytes: float
     """That a pass reads."""
-    peak_mib: float | None
-    """Of the last run's process."""
 
     def run(self, workload: Workload) -> float:
         """Tokens per second, once."""
@@ -124,7 +119,6 @@ class Midfill:
     """Our engine's parts, opened for one format of weights."""
 
     name = OURS
-    peak_mib: float | None = None
 
     def __init__(self, model: str, dtype: str, threads: int) -> None:
         runtime = open_runtime(EngineConfig(model, dtype=dtype, threads=threads))
@@ -166,7 +160,6 @@ class LlamaBench:
         self._command = [str(program), *common]
         self.format = model.stem.rpartition(".")[2]
         self.weight_bytes = float(model.stat().st_size)
-        self.peak_mib: float | None = None
 
     def run(self, workload: Workload) -> float:
         """Tokens per second, once."""
@@ -176,15 +169,10 @@ class LlamaBench:
             "decode": ["-p", "0", "-n", count, "-d", depth],
         }
         command = [*self._command, *asked[workload.kind]]
-        with subprocess.Popen(  # noqa: S603  # the program that was asked for
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as process:
-            assert process.stdout is not None, "started with a pipe"
-            text = process.stdout.read()
-            self.peak_mib = _wait(process)
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, command)
-        return float(json.loads(text)[0]["avg_ts"])
+        done = subprocess.run(  # noqa: S603  # the program that was asked for
+            command, check=True, capture_output=True, text=True
+        )
+        return float(json.loads(done.stdout)[0]["avg_ts"])
 
 
 def fill(machine: Machine, slot: Slot, tokens: int) -> torch.Tensor:
@@ -202,15 +190,13 @@ def measure(
 ) -> list[Result]:
     """All workloads with all players, round by round."""
     results = [
-        Result(player.name, player.format, workload, [], player.weight_bytes, [])
+        Result(player.name, player.format, workload, [], player.weight_bytes)
         for workload in workloads
         for player in players
     ]
     for _ in rounds:
         for result, player in zip(results, [*players] * len(workloads), strict=True):
             result.per_second.append(player.run(result.workload))
-            if player.peak_mib is not None and result.peak_mib is not None:
-                result.peak_mib.append(player.peak_mib)
     return results
 
 
@@ -348,14 +334,3 @@ def _rounds(settings: Settings, limits: list[Limits], console: Console) -> Itera
     for number in track(range(settings.rounds), "measuring", console=console):
         limits.append(bench_limits.measure_limits(settings.threads))
         yield number
-
-
-def _wait(process: subprocess.Popen[str]) -> float | None:
-    """Wait for the end of a process; the MiB it held at most, where the system tells."""
-    if not hasattr(os, "wait4"):
-        process.wait()
-        return None
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    kib = 1024 if os.uname().sysname == "Darwin" else 1
-    return usage.ru_maxrss / kib / 1024

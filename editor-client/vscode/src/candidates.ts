@@ -6,7 +6,8 @@ import * as vscode from 'vscode';
 
 import { sheetOf } from './candidateSheet';
 import type { Documents } from './documents';
-import { askForCandidates, placeOf, rangeOf, type Place } from './ghost';
+import { askForCandidates } from './ghost';
+import { placeOf, rangeOf, type Place } from './place';
 import type { Item } from './protocol';
 import type { Server } from './server';
 

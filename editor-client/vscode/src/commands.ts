@@ -5,12 +5,15 @@
 import * as vscode from 'vscode';
 
 import type { CandidatesPanel } from './candidates';
+import { doctorPage } from './doctor';
 import type { Documents } from './documents';
 import type { Ghost } from './ghost';
 import { showMenu, snooze } from './menu';
 import { explainPage, statsPage } from './pages';
 import { EXPLAIN, STATS } from './protocol';
+import { configuredServer, examine } from './search';
 import type { Server } from './server';
+import { currentSettings } from './settings';
 import { setUpServer } from './setup';
 import type { Switchboard } from './switchboard';
 
@@ -38,10 +41,10 @@ type Commands = Record<string, (...args: never[]) => unknown>;
 function suggesting({ ghost, panel, server, documents }: Workbench): Commands {
   return {
     trigger: () => vscode.commands.executeCommand('editor.action.inlineSuggest.trigger'),
-    acceptWord: () => ghost.acceptPart('editor.action.inlineSuggest.acceptNextWord', 'word'),
-    acceptLine: () => ghost.acceptPart('editor.action.inlineSuggest.acceptNextLine', 'line'),
-    nextCandidate: () => ghost.cycle('editor.action.inlineSuggest.showNext'),
-    previousCandidate: () => ghost.cycle('editor.action.inlineSuggest.showPrevious'),
+    acceptWord: () => ghost.acceptPart('acceptNextWord', 'word'),
+    acceptLine: () => ghost.acceptPart('acceptNextLine', 'line'),
+    nextCandidate: () => ghost.cycle('showNext'),
+    previousCandidate: () => ghost.cycle('showPrevious'),
     itemAccepted: (itemId: string | undefined, length: number) => {
       ghost.itemAccepted(itemId, length);
     },
@@ -54,7 +57,7 @@ function suggesting({ ghost, panel, server, documents }: Workbench): Commands {
       ghost.accepted(item?.itemId, 'full', item?.insertText.length ?? 0);
     },
     explain: async () => {
-      const itemId = ghost.shown.current?.itemId ?? null;
+      const itemId = ghost.shown.lastId ?? null;
       const about = await server.running?.sendRequest(EXPLAIN, { itemId });
       if (about) {
         await documents.showPage('Explanation', explainPage(about));
@@ -74,7 +77,8 @@ function switching({ switches }: Workbench): Commands {
   };
 }
 
-function serving({ context, documents, log, server, switches }: Workbench): Commands {
+function serving(bench: Workbench): Commands {
+  const { context, documents, log, server, switches } = bench;
   return {
     showMenu: () => showMenu(server, switches),
     restartServer: () => server.restart(),
@@ -93,9 +97,26 @@ function serving({ context, documents, log, server, switches }: Workbench): Comm
       const stats = await server.running?.sendRequest(STATS, undefined);
       await documents.showPage('Statistics', statsPage(stats ?? {}));
     },
+    doctor: () => showDoctor(bench),
     openSettings: () =>
       vscode.commands.executeCommand('workbench.action.openSettings', '@ext:midfill.midfill'),
   };
+}
+
+async function showDoctor({ context, documents, server, switches }: Workbench): Promise<void> {
+  const { version } = context.extension.packageJSON as { version: string };
+  const { process, status } = server;
+  const page = doctorPage({
+    versions: { Editor: `${vscode.env.appName} ${vscode.version}`, Extension: version },
+    isTrusted: vscode.workspace.isTrusted,
+    process,
+    status,
+    off: switches.reasonOff(vscode.window.activeTextEditor?.document),
+    configured: configuredServer(),
+    places: await examine(context),
+    settings: currentSettings(context),
+  });
+  await documents.showPage('Doctor', page);
 }
 
 /** Downloads the configured model where the user sees it, then starts the server again. */

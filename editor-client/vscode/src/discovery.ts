@@ -19,6 +19,11 @@ export interface Place {
   readonly origin: string;
 }
 
+/** A place that was asked for midfill; no version: it is not there. */
+export interface Examined extends Place {
+  readonly version: string | undefined;
+}
+
 /** What is known without asking anybody. */
 export interface Surroundings {
   readonly platform: NodeJS.Platform;
@@ -47,9 +52,9 @@ export const PROBE_ARGS: readonly string[] = [
 /** The oldest Python that can run the server; `-P` came with it. */
 export const OLDEST_PYTHON = [3, 11] as const;
 
-/** The setting's words as a command; undefined if it is empty. */
-export function configured(words: readonly string[]): Command | undefined {
-  const [command, ...args] = words.map((word) => word.trim());
+/** The setting's words as a command, `~/` at their start as the home folder; undefined if it is empty. */
+export function configured(words: readonly string[], home: string): Command | undefined {
+  const [command, ...args] = words.map((word) => word.trim().replace(/^~(?=[/\\])/, () => home));
   return command ? { command, args } : undefined;
 }
 

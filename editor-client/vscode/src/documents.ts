@@ -27,10 +27,10 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Dis
   /** Shows a page of Markdown, rendered by the editor's own preview if it has one. */
   async showPage(name: string, markdown: string): Promise<void> {
     const uri = this.put(`${name}.md`, markdown);
-    const commands = await vscode.commands.getCommands(true);
-    if (commands.includes('markdown.showPreviewToSide')) {
+    try {
       await vscode.commands.executeCommand('markdown.showPreviewToSide', uri);
-    } else {
+    } catch {
+      // The editor's own Markdown extension is turned off: the text reads well, too.
       await vscode.window.showTextDocument(uri, { viewColumn: vscode.ViewColumn.Beside });
     }
   }

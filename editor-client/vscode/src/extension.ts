@@ -41,6 +41,9 @@ export function activate(context: vscode.ExtensionContext): void {
   function show(): void {
     const document = vscode.window.activeTextEditor?.document;
     bar.update(made.process, made.status, switches.reasonOff(document));
+    // For the steps of the walkthrough.
+    void setContext('midfill.isServerRunning', made.process.kind === 'running');
+    void setContext('midfill.isModelReady', made.status?.state === 'ready');
   }
 
   const documents = new Documents();
@@ -48,8 +51,20 @@ export function activate(context: vscode.ExtensionContext): void {
   context.subscriptions.push(log, bar, switches, ghost, documents, panel);
   context.subscriptions.push(switches.onDidChange(show), vscode.window.onDidChangeActiveTextEditor(show));
   context.subscriptions.push(...registerCommands({ context, log, server: made, switches, ghost, documents, panel }));
+  context.subscriptions.push(
+    // Settings may arrive after the start: in a remote window, the user's are elsewhere.
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration('midfill.server.command')) {
+        void made.restart();
+      }
+    }),
+  );
   show();
   void made.restart();
+}
+
+function setContext(name: string, value: boolean): Thenable<void> {
+  return vscode.commands.executeCommand('setContext', name, value);
 }
 
 export async function deactivate(): Promise<void> {

@@ -3,9 +3,10 @@
  *
  * The editor takes one answer for a request. So the first state of a growing suggestion is the answer.
  * For a later one we run "show next": the editor asks again, keeps what it shows, puts what it gets
- * behind it, and goes on to that in one step, so that there is always something to accept. It does not
- * ask twice for one place, unless there is another provider; so we register one that has nothing.
- * An editor that still does not ask gets a hide and a trigger, which the eye sees.
+ * behind it, and goes on to that in one step, so that there is always something to accept. The first
+ * would come back with the next keystroke; so we let it ask once more, and it keeps only what it shows then.
+ * It does not ask twice for one place, unless there is another provider; so we register one that has
+ * nothing. An editor that has never asked gets a hide and a trigger, which the eye sees.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -13,6 +14,7 @@ import * as vscode from 'vscode';
 import { InlineCompletionRequest, type LanguageClient } from 'vscode-languageclient/node';
 
 import { Growth } from './growth';
+import { isAt, isSame, placeAt, placeOf, rangeOf, type Place } from './place';
 import {
   ACCEPTED,
   CANDIDATES,
@@ -23,25 +25,25 @@ import {
   type Item,
   type Reply,
 } from './protocol';
+import { OneAtATime } from './restarts';
 import { ShownSuggestion } from './shown';
 
 /** How many candidates are asked for when the user wants others. */
 export const CANDIDATE_COUNT = 4;
 
+/** An editor that is busy starting takes this long to ask; others ask at once, or not at all. */
+const ASK_MS = 1500;
+
 const IS_SHOWN = 'midfill.isShown';
 
-/** A place of one version of a document. */
-export interface Place {
-  readonly document: vscode.TextDocument;
-  readonly position: vscode.Position;
-  /** Document, version and position. */
-  readonly key: string;
-  /** The suggest widget's text; empty: it is closed. */
-  readonly selected: string;
+/** What the next request at a place is answered with. */
+interface Prepared extends State {
+  /** Tells who waits for the request, after it is answered. */
+  asked(): void;
 }
 
-/** What the next request at a place is answered with. */
-interface Prepared {
+/** One state of a suggestion. */
+interface State {
   readonly place: Place;
   readonly items: readonly Item[];
 }
@@ -58,6 +60,11 @@ export interface Surroundings {
 export class Ghost implements vscode.Disposable {
   readonly shown = new ShownSuggestion();
   private prepared: Prepared | undefined;
+  /** The state to show when the editor has taken the one before. */
+  private growing: State | undefined;
+  private readonly turns = new OneAtATime();
+  /** Whether the editor has ever asked again when it was made to. */
+  private asksAgain = false;
   private stream: { readonly key: string; readonly source: vscode.CancellationTokenSource } | undefined;
   /** Where the editor has candidates to go through. */
   private candidatesAt = '';
@@ -95,6 +102,7 @@ export class Ghost implements vscode.Disposable {
     const prepared = this.prepared;
     this.prepared = undefined;
     if (prepared && isSame(prepared.place, place)) {
+      prepared.asked();
       return this.give(place, prepared.items);
     }
     const isInvoked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
@@ -109,7 +117,7 @@ export class Ghost implements vscode.Disposable {
   dismissed(): void {
     this.stop();
     const itemId = this.shown.clear()?.itemId;
-    this.mark();
+    void this.mark();
     if (itemId !== undefined) {
       void this.around.client()?.sendNotification(DISMISSED, { itemId });
     }
@@ -130,7 +138,7 @@ export class Ghost implements vscode.Disposable {
   /** Runs one of the editor's commands that accept a part, and reports what it took. */
   async acceptPart(command: string, kind: AcceptedKind): Promise<void> {
     const itemId = this.shown.current?.itemId;
-    await vscode.commands.executeCommand(command);
+    await run(command);
     this.accepted(itemId, kind, this.shown.lastStep);
   }
 
@@ -141,10 +149,10 @@ export class Ghost implements vscode.Disposable {
     const place = editor && placeOf(editor);
     if (client !== undefined && place !== undefined && this.candidatesAt !== place.key) {
       const items = await this.candidates(client, place);
-      await this.replace(place, items, 'editor.action.inlineSuggest.trigger');
+      await this.askAgain('trigger', place, items);
       this.candidatesAt = place.key;
     }
-    await vscode.commands.executeCommand(command);
+    await run(command);
   }
 
   /** Asks for a suggestion and follows its growth; resolves with the first state worth showing. */
@@ -165,7 +173,8 @@ export class Ghost implements vscode.Disposable {
       let isAnswered = false;
       const show = (items: readonly Item[]): void => {
         if (isAnswered) {
-          void this.replace(place, items);
+          this.growing = { place, items };
+          void this.turns.run(() => this.grow());
         } else {
           isAnswered = true;
           resolve(this.give(place, items));
@@ -234,24 +243,41 @@ export class Ghost implements vscode.Disposable {
     return insertText === '' ? undefined : { insertText, range, ...(itemId && { itemId }) };
   }
 
-  /** Makes the editor show another state of the suggestion at a place, if the cursor is still there. */
-  private async replace(
-    place: Place,
-    items: readonly Item[],
-    command = 'editor.action.inlineSuggest.showNext',
-  ): Promise<void> {
-    const editor = vscode.window.activeTextEditor;
-    if (editor === undefined || placeOf(editor).key !== place.key) {
-      return;
+  /** Shows the last state of what grows; those that came meanwhile are left out. */
+  private async grow(): Promise<void> {
+    const growing = this.growing;
+    this.growing = undefined;
+    if (growing !== undefined) {
+      await this.replace(growing.place, growing.items);
     }
-    const prepared = (this.prepared = { place, items });
+  }
+
+  /** Makes the editor show another state of the suggestion at a place, if the cursor is still there. */
+  private async replace(place: Place, items: readonly Item[]): Promise<void> {
+    if (await this.askAgain('showNext', place, items)) {
+      this.asksAgain = true;
+      await this.askAgain('trigger', place, items);
+    } else if (!this.asksAgain && isAt(place) && this.restAt(place) !== '') {
+      await run('hide');
+      await this.askAgain('trigger', place, items);
+    }
+  }
+
+  /** Runs a command that makes the editor ask at a place; false: it did not ask, or the cursor is elsewhere. */
+  private async askAgain(command: string, place: Place, items: readonly Item[]): Promise<boolean> {
+    if (!isAt(place)) {
+      return false;
+    }
+    const isAsked = new Promise<boolean>((resolve) => {
+      this.prepared = { place, items, asked: () => setTimeout(resolve, 0, true) };
+      setTimeout(resolve, ASK_MS, false);
+    });
     this.renewal.dispose();
     this.renewal = registerNothing(place.document);
-    await vscode.commands.executeCommand(command);
-    if (this.prepared === prepared && this.restAt(place) !== '') {
-      await vscode.commands.executeCommand('editor.action.inlineSuggest.hide');
-      await vscode.commands.executeCommand('editor.action.inlineSuggest.trigger');
-    }
+    await run(command);
+    const wasAsked = await isAsked;
+    await this.mark();
+    return wasAsked;
   }
 
   /** Items as the editor takes them; the first is taken to be on the screen from now on. */
@@ -266,7 +292,7 @@ export class Ghost implements vscode.Disposable {
       text: isAtCursor ? first.insertText : '',
       itemId: first?.itemId,
     });
-    this.mark();
+    void this.mark();
     if (first?.itemId !== undefined) {
       void this.around.client()?.sendNotification(SHOWN, { itemId: first.itemId });
     }
@@ -276,7 +302,7 @@ export class Ghost implements vscode.Disposable {
   private edited(event: vscode.TextDocumentChangeEvent): void {
     const { document, contentChanges } = event;
     this.shown.edited(document.uri.toString(), document.version, contentChanges);
-    this.mark();
+    void this.mark();
   }
 
   /** The cursor moved: what grows elsewhere is of no use any more. */
@@ -295,8 +321,9 @@ export class Ghost implements vscode.Disposable {
     return this.shown.restAt(document.uri.toString(), document.version, document.offsetAt(position));
   }
 
-  private mark(): void {
-    void setContext(IS_SHOWN, this.shown.current !== undefined);
+  /** When it resolves, the editor has done with all that it was told before: it takes messages in turn. */
+  private async mark(): Promise<void> {
+    await vscode.commands.executeCommand('setContext', IS_SHOWN, this.shown.current !== undefined);
   }
 }
 
@@ -308,9 +335,9 @@ function registerNothing({ uri: { scheme, path } }: vscode.TextDocument): vscode
   );
 }
 
-/** The place of an editor's cursor. */
-export function placeOf(editor: vscode.TextEditor): Place {
-  return placeAt(editor.document, editor.selection.active);
+/** Runs one of the editor's commands for inline suggestions. */
+async function run(command: string): Promise<void> {
+  await vscode.commands.executeCommand(`editor.action.inlineSuggest.${command}`);
 }
 
 /** Different completions of one place, the likeliest first; none if the server has no answer. */
@@ -335,28 +362,10 @@ function withFirst(first: Item | undefined, items: readonly Item[]): readonly It
     : [first, ...items.filter(({ insertText }) => insertText !== first.insertText)];
 }
 
-function placeAt(document: vscode.TextDocument, position: vscode.Position, selected = ''): Place {
-  const { line, character } = position;
-  const key = [document.uri.toString(), document.version, line, character].join(' ');
-  return { document, position, key, selected };
-}
-
-function isSame(one: Place, other: Place): boolean {
-  return one.key === other.key && one.selected === other.selected;
-}
-
-export function rangeOf({ range: { start, end } }: Item): vscode.Range {
-  return new vscode.Range(start.line, start.character, end.line, end.character);
-}
-
 function asEditorItem(item: Item): vscode.InlineCompletionItem {
   return new vscode.InlineCompletionItem(item.insertText, rangeOf(item), {
     title: 'Accepted',
     command: 'midfill.itemAccepted',
     arguments: [item.itemId, item.insertText.length],
   });
-}
-
-async function setContext(name: string, value: boolean): Promise<void> {
-  await vscode.commands.executeCommand('setContext', name, value);
 }

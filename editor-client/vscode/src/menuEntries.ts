@@ -72,6 +72,7 @@ function switches({ off, languageId }: MenuState): Entry[] {
 
 function service(): Entry[] {
   return [
+    { label: '$(pulse) Doctor: what is there, what is missing', command: 'doctor' },
     { label: '$(output) Logs', command: 'showLogs' },
     { label: '$(debug-restart) Restart the server', command: 'restartServer' },
     { label: '$(gear) Settings', command: 'openSettings' },

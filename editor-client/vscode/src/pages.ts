@@ -1,9 +1,8 @@
 /**
  * The pages "explain" and "statistics", as Markdown.
- *
- * What comes from files and from the model stands in code fences, which nothing in it can end.
  */
 
+import { bullets, code, fenced, sections, table } from './markdown';
 import type { CompletionStats, ContextPiece, Explanation, Stats } from './protocol';
 
 const SOURCES: Readonly<Record<string, string>> = {
@@ -83,37 +82,4 @@ function number(value: unknown): string {
     return typeof value === 'string' ? code(value) : '–';
   }
   return Number.isInteger(value) ? String(value) : value.toFixed(2);
-}
-
-function sections(...parts: readonly (readonly [string, string])[]): string {
-  return parts.map(([head, body]) => (head === '' ? body : `${head}\n\n${body}`)).join('\n\n') + '\n';
-}
-
-function bullets(values: Readonly<Record<string, string>>): string {
-  return Object.entries(values)
-    .map(([name, value]) => `- ${name}: ${value}`)
-    .join('\n');
-}
-
-function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [heads, heads.map(() => '---'), ...rows];
-  const cell = (text: string): string => text.replaceAll('|', '\\|');
-  return lines.map((cells) => `| ${cells.map(cell).join(' | ')} |`).join('\n');
-}
-
-function code(text: string): string {
-  const plain = text.replace(/[\r\n]+/g, ' ');
-  const ticks = fence(plain, 1);
-  return `${ticks} ${plain} ${ticks}`;
-}
-
-function fenced(text: string): string {
-  const ticks = fence(text, 3);
-  return `${ticks}\n${text}\n${ticks}`;
-}
-
-/** More backticks than stand together in the text. */
-function fence(text: string, least: number): string {
-  const longest = Math.max(0, ...(text.match(/`+/g) ?? []).map((run) => run.length));
-  return '`'.repeat(Math.max(least, longest + 1));
 }

@@ -4,6 +4,7 @@
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
@@ -13,6 +14,8 @@ import {
   configured,
   firstWithMidfill,
   workspacePlaces,
+  type Command,
+  type Examined,
   type Found,
   type Place,
   type Surroundings,
@@ -28,8 +31,7 @@ export function ownEnvironment(context: vscode.ExtensionContext): string {
 
 /** The server to start: as configured, else of the first Python that has midfill. */
 export async function findServer(context: vscode.ExtensionContext): Promise<Found | undefined> {
-  const words = vscode.workspace.getConfiguration('midfill').get<string[]>('server.command', []);
-  const server = configured(words);
+  const server = configuredServer();
   if (server !== undefined) {
     return { server, origin: 'the setting midfill.server.command' };
   }
@@ -39,6 +41,19 @@ export async function findServer(context: vscode.ExtensionContext): Promise<Foun
     (await firstWithMidfill(await selectedInterpreter(), probe)) ??
     (await firstWithMidfill(commonPlaces(around), probe))
   );
+}
+
+/** Each place that is looked at, in this order, and midfill's version there; for the page "doctor". */
+export async function examine(context: vscode.ExtensionContext): Promise<Examined[]> {
+  const around = surroundings(context);
+  const places = [...workspacePlaces(around), ...(await selectedInterpreter()), ...commonPlaces(around)];
+  return Promise.all(places.map(async (place) => ({ ...place, version: await probe(place.python) })));
+}
+
+/** The command of the setting; undefined: it is not set. */
+export function configuredServer(): Command | undefined {
+  const words = vscode.workspace.getConfiguration('midfill').get<string[]>('server.command', []);
+  return configured(words, homedir());
 }
 
 function surroundings(context: vscode.ExtensionContext): Surroundings {

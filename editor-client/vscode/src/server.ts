@@ -18,6 +18,7 @@ import { STATUS, type Status } from './protocol';
 import { OneAtATime, RestartBudget } from './restarts';
 import type { Options } from './serverSettings';
 import type { Process } from './statusText';
+import { UsersDocuments } from './usersDocuments';
 
 /** As in the server's session: where it completes. */
 const SCHEMES = ['file', 'untitled', 'vscode-notebook-cell', 'vscode-remote', 'vscode-vfs'];
@@ -38,6 +39,7 @@ export class Server {
   status: Status | undefined;
   private client: LanguageClient | undefined;
   private found: Found | undefined;
+  private documents: UsersDocuments | undefined;
   private readonly budget = new RestartBudget();
   private readonly turns = new OneAtATime();
 
@@ -75,6 +77,8 @@ export class Server {
       });
     }
     await client?.dispose();
+    this.documents?.dispose();
+    this.documents = undefined;
   }
 
   /** Its name, as the server said; none: the server's default. */
@@ -121,6 +125,7 @@ export class Server {
 
   private clientOptions(): LanguageClientOptions {
     const { log, provideInlineCompletionItems, settings } = this.parts;
+    const documents = (this.documents = new UsersDocuments());
     return {
       documentSelector: SCHEMES.map((scheme) => ({ scheme })),
       outputChannel: log,
@@ -131,7 +136,11 @@ export class Server {
         closed: () => this.closed(),
       },
       middleware: {
-        provideInlineCompletionItems,
+        ...documents.middleware,
+        provideInlineCompletionItems: (...request) => {
+          documents.release();
+          return provideInlineCompletionItems(...request);
+        },
         workspace: { configuration: ({ items }) => items.map(settings) },
       },
     };
@@ -145,6 +154,7 @@ export class Server {
       this.become({ kind: 'stopped', reason: `${verdict.reason}; see the logs, then restart it` });
       return { action: CloseAction.DoNotRestart, handled: true };
     }
+    this.become({ kind: 'starting', origin: 'it had ended' });
     this.parts.log.warn(`the server ended; starting it again in ${String(verdict.delayMs)} ms`);
     await new Promise((resolve) => setTimeout(resolve, verdict.delayMs));
     return { action: CloseAction.Restart, handled: true };

@@ -25,10 +25,16 @@ export interface Change {
 export class ShownSuggestion {
   private shown: Shown | undefined;
   private step = 0;
+  private last: string | undefined;
 
   /** What is shown now. */
   get current(): Shown | undefined {
     return this.shown;
+  }
+
+  /** The id of what was shown last, though it may be gone. */
+  get lastId(): string | undefined {
+    return this.last;
   }
 
   /** How many characters the last edit took from the suggestion. */
@@ -39,6 +45,7 @@ export class ShownSuggestion {
   /** The editor was given this. */
   show(shown: Shown): void {
     this.shown = shown.text === '' ? undefined : shown;
+    this.last = this.shown?.itemId ?? this.last;
     this.step = 0;
   }
 

@@ -1,0 +1,102 @@
+/**
+ * The extension with the real default model, in a copy of this repository; it finds the server in the workspace's .venv.
+ */
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, symlinkSync } from 'node:fs';
+import path from 'node:path';
+import { env } from 'node:process';
+import { after, before, describe, it } from 'node:test';
+
+import { LOAD_MS, Screen, type Frame } from './screen.ts';
+import { OUT, ROOT, Workbench, emptyFolders } from './workbench.ts';
+
+const FILE = 'primes_try.py';
+const HEAD = `"""Prime numbers."""
+
+
+def is_prime(n: int) -> bool:
+    """Whether n is a prime number."""
+    if n < 2:
+        return False
+`;
+
+const LONG = 'search_try.py';
+const LONG_HEAD = `def binary_search(numbers: list[int], wanted: int) -> int:
+    """The index of the wanted number in a sorted list, or -1."""
+    low, high = 0, len(numbers) - 1
+`;
+const PICTURE = { width: 560, height: 220 };
+
+const { folder, workspace } = emptyFolders();
+let bench: Workbench;
+let screen: Screen;
+let accepted = '';
+
+before(async () => {
+  const archive = execFileSync('git', ['archive', 'HEAD'], { cwd: ROOT, maxBuffer: 2 ** 30 });
+  execFileSync('tar', ['-x'], { cwd: workspace, input: archive });
+  symlinkSync(path.join(ROOT, '.venv'), path.join(workspace, '.venv'));
+  const environment = {
+    XDG_DATA_HOME: env.XDG_DATA_HOME ?? path.join(env.HOME ?? '', '.local/share'),
+  };
+  const settings = { 'editor.autoClosingBrackets': 'never', 'midfill.completion.timeLimitMs': null };
+  bench = await Workbench.start({ folder, workspace, settings, environment });
+  screen = new Screen(await bench.open(), workspace);
+  await screen.status('is ready', LOAD_MS);
+});
+
+after(async () => {
+  await bench.close();
+});
+
+describe('the default model', () => {
+  it('writes ghost text, and what Tab accepts is what was seen', async () => {
+    await screen.edit(FILE, HEAD);
+    await screen.record();
+    await screen.type('    for i');
+    const seen = await screen.seesSome();
+    await screen.shoot('model');
+    await screen.press('Tab');
+    await screen.sees('');
+    await screen.shoot('model-accepted');
+    await screen.saves(FILE, `${HEAD}    for i${seen}`);
+    assert.ok(seen.trim() !== '', seen);
+    accepted = seen;
+    process.stdout.write(`# ${OUT}: ${JSON.stringify(readFileSync(path.join(workspace, FILE), 'utf8'))}\n`);
+  });
+
+  it('explains what it has written', async () => {
+    await screen.command('midfill: Explain This Suggestion');
+    const page = await screen.reads('Where this suggestion comes from');
+    await screen.shoot('explain');
+    assert.ok(page.includes(accepted.trim().split('\n')[0] ?? ''), page);
+    assert.ok(page.includes(`${FILE}, line 8`), page);
+    assert.ok(!page.includes('package.json'), 'the model read a file that nobody had opened');
+  });
+
+  it('streams: what stands on the screen only grows', async () => {
+    await screen.command('View: Close All Editors');
+    await screen.edit(LONG, LONG_HEAD);
+    const editor = await screen.page.locator('.editor-instance .overflow-guard').first().boundingBox();
+    assert.ok(editor);
+    const frames = await screen.film('    while', { ...editor, ...PICTURE });
+    const ghosts = frames.map(({ ghost }) => ghost);
+    assert.ok(frames.length >= 2, JSON.stringify(ghosts));
+    ghosts.forEach((ghost, index) => {
+      assert.ok(ghost.startsWith(ghosts[index - 1] ?? ''), JSON.stringify(ghosts));
+    });
+    await screen.strip('streaming', pick(frames));
+  });
+
+  it('has caused no error in the extension host', () => {
+    assert.deepEqual(bench.errors(), []);
+  });
+});
+
+/** At most three pictures: the first, one from the middle, the last. */
+function pick(frames: readonly Frame[]): Frame[] {
+  const middle = Math.floor(frames.length / 2);
+  return [...new Set([0, middle, frames.length - 1])].flatMap((index) => frames[index] ?? []);
+}
