@@ -54,9 +54,10 @@ e2e-vscode: model vscode $(WORKBENCH)/installed  ## drive the extension in a rea
 	@path="$$($(BIN)/midfill models path $(MODEL))" && cd $(VSCODE) && MIDFILL_TEST_MODEL="$$path" \
 		$(NODE24)/node --test --test-concurrency=1 --test-reporter=spec $(ARGS) 'e2e/*.test.ts'
 
-bench: model  ## measure how fast the engine reads and writes, and how soon the server answers
-	@$(BIN)/python -P -m midfill.weights.recipes.bench_engine $(ARGS)
-	@$(BIN)/python -P -m midfill.weights.recipes.startup
+bench: model  ## measure the engine, keystrokes and the server's start (ARGS go to bench engine)
+	@$(BIN)/midfill bench engine $(ARGS)
+	@$(BIN)/midfill bench keystrokes
+	@$(BIN)/midfill bench startup
 
 # glibc hands freed memory back at every step otherwise; processes that wait must not spin.
 train: model $(TRAINING)/corpus/documents.jsonl  ## make a model anew (RECIPE=, EVALUATION=): corpus (network), shards, training

@@ -78,6 +78,15 @@ class NativeModel:
         """Of most weights: bf16, fp32, int8 or int4."""
         return self._weights.format
 
+    @property
+    def weight_bytes(self) -> int:
+        """What a pass of one token reads of them, for measurements; norms are not worth counting.
+
+        Quantized matrices are all packed; plain ones are torch's own.
+        """
+        is_packed = self._weights.arena.used_bytes > 0
+        return self._weights.nbytes if is_packed else self.parameters * self.dtype.itemsize
+
     def forward(self, ids: Sequence[int], slot: Slot) -> torch.Tensor:
         """Run T new tokens behind a slot's S cached ones, and cache them.
 

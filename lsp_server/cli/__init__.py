@@ -43,7 +43,7 @@ def build_parser(
     open_engine: EngineOpener = midfill.engine.open_engine,
 ) -> argparse.ArgumentParser:
     """The parser of the whole command; a parsed command has ``run(args) -> exit code``."""
-    from midfill.lsp_server.cli import evaluate, infill, lsp, models, tune
+    from midfill.lsp_server.cli import bench, evaluate, infill, lsp, models, tune
 
     parser = argparse.ArgumentParser(
         prog="midfill", description="Complete code at the cursor, on your own machine."
@@ -55,6 +55,7 @@ def build_parser(
     models.add_arguments(commands)
     evaluate.add_arguments(commands, open_engine)
     tune.add_arguments(commands)
+    bench.add_arguments(commands)
     return parser
 
 

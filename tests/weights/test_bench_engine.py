@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from subprocess import CalledProcessError
 from typing import TYPE_CHECKING
 
 import pytest
-from tiny_models import write_gguf
+from tiny_models import TINY_ARCHITECTURE, write_gguf
 
-from midfill.weights.recipes import bench_engine
-from midfill.weights.recipes.bench_engine import OURS, THEIRS, Result, Workload
+from midfill.engine.api import EngineConfig
+from midfill.engine.errors import ModelNotAvailableError
+from midfill.weights.recipes import bench_engine, bench_limits
+from midfill.weights.recipes.bench_engine import (
+    OURS,
+    THEIRS,
+    LlamaBench,
+    Midfill,
+    Result,
+    Settings,
+    Shape,
+    Workload,
+    median_limits,
+    share_of_limit,
+)
+from midfill.weights.recipes.bench_limits import Limits
+from midfill.weights.recipes.bench_load import measure_load
+from midfill.weights.recipes.eval_runner import Output
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 DECODE = Workload("decode", 64, 32)
+LIMITS = Limits(bytes_per_second=1e10, bf16_per_second=1e11, int8_per_second=None)
 
 
 @pytest.fixture
@@ -37,25 +56,92 @@ def llama_bench(tmp_path: Path) -> Path:
     return program
 
 
+@pytest.fixture(autouse=True)
+def _invented_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time for the machine's real ones."""
+    monkeypatch.setattr(bench_limits, "measure_limits", lambda _: LIMITS)
+
+
 def test_a_run_writes_what_it_shows(
     model: Path, llama_bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two formats of ours and one of theirs, with two workloads in two rounds."""
-    file = tmp_path / "figures.json"
-    words = f"--model {model} --dtype auto bf16 --rounds 2 --prefill 40 --decode 20 --threads 1"
-    words += f" --decode-tokens 4 --llama-bench {llama_bench} --gguf {model} --json {file}"
-    assert bench_engine.main(words.split()) == 0
-    results = json.loads(file.read_text())["results"]
+    settings = Settings(
+        model=str(model),
+        dtypes=("auto", "bf16"),
+        threads=1,
+        rounds=2,
+        prefill=(40,),
+        decode=(20,),
+        decode_tokens=4,
+        loads=0,
+        llama_bench=llama_bench,
+        ggufs=(model,),
+    )
+    out, plot = tmp_path / "figures.json", tmp_path / "roofline.svg"
+    bench_engine.run(settings, Output(out, plot))
+    report = json.loads(out.read_text())
+    results = report["results"]
     seen = [(result["workload"]["kind"], result["player"], result["format"]) for result in results]
     players = [(OURS, "int4"), (OURS, "bf16"), (THEIRS, "Q4_1")]
     assert seen == [(kind, *player) for kind in ("decode", "prefill") for player in players]
     assert all(len(result["per_second"]) == 2 for result in results)
     assert all(rate > 0 for result in results for rate in result["per_second"])
-    assert [result["ratio"] for result in results if result["player"] == THEIRS] == [1.0, 1.0]
+    theirs = [result for result in results if result["player"] == THEIRS]
+    assert [result["ratio"] for result in theirs] == [1.0, 1.0]
+    assert len(report["limits"]) == 2
     asked = (tmp_path / "asked").read_text().split("\n")
     common = f"-m {model} -t 1 -r 1 -o json"
     assert asked[:2] == [f"{common} -p 0 -n 4 -d 20", f"{common} -p 40 -n 0"]
     assert "prefill 40" in capsys.readouterr().out
+    assert plot.read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_a_failing_llama_bench_is_an_error(model: Path, tmp_path: Path) -> None:
+    """Not a rate of nothing."""
+    program = tmp_path / "llama-bench"
+    program.write_text("#!/bin/sh\nexit 3\n", encoding="utf-8")
+    program.chmod(0o755)
+    with pytest.raises(CalledProcessError, match="exit status 3"):
+        LlamaBench(program, model, 1).run(DECODE)
+
+
+def test_quantized_weights_are_fewer_bytes(model: Path) -> None:
+    """A pass reads the packed ones, or all plain ones."""
+    packed, plain = Midfill(str(model), "auto", 1), Midfill(str(model), "bf16", 1)
+    assert plain.weight_bytes == 2 * plain.shape.parameters
+    assert 0 < packed.weight_bytes < plain.weight_bytes
+
+
+def test_the_share_of_the_limit_is_of_memory_where_a_token_is_decoded() -> None:
+    """At 10 GB/s, a token that reads 1 MB and nothing else comes 10,000 times a second."""
+    shape = Shape(replace(TINY_ARCHITECTURE, num_attention_heads=0, num_key_value_heads=0), 10)
+    result = Result(OURS, "bf16", Workload("decode", 64, 32), [2000.0, 2500.0, 9000.0], 1e6)
+    assert share_of_limit(result, shape, LIMITS) == pytest.approx(0.25)
+
+
+def test_limits_are_medians_of_the_rounds() -> None:
+    """Each rate by itself; one that is unknown once is that of the others."""
+    rounds = [Limits(1.0, 30.0, None), Limits(3.0, 10.0, 7.0), Limits(2.0, 20.0, None)]
+    assert median_limits(rounds) == Limits(2.0, 20.0, 7.0)
+    assert median_limits(rounds[:1]).int8_per_second is None
+
+
+def test_an_opening_is_measured_in_a_process_of_its_own(model: Path) -> None:
+    """Times, and memory where the system tells."""
+    load = measure_load(EngineConfig(str(model), threads=1))
+    assert load.import_seconds > 0
+    assert load.open_seconds > 0
+    if load.loaded_mib is not None and load.peak_mib is not None:
+        assert 0 < load.loaded_mib <= load.peak_mib
+    table = bench_engine.show_loads([("auto", load)])
+    assert table.row_count == 1
+
+
+def test_a_model_that_does_not_open_is_an_error(tmp_path: Path) -> None:
+    """With what its process said."""
+    with pytest.raises(ModelNotAvailableError, match="nowhere"):
+        measure_load(EngineConfig(str(tmp_path / "nowhere.gguf")))
 
 
 def test_a_ratio_compares_within_a_round() -> None:

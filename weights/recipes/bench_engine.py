@@ -1,28 +1,21 @@
-"""How fast the engine reads prompts and writes tokens, beside llama.cpp on the same file.
+"""How fast the engine reads prompts and writes tokens, beside llama.cpp on the same weights.
 
 Each round runs every workload once with every player, in turn (A B A B), so that a busy moment of
 the machine meets all of them. A prefill ends with the logits of its last token; a decoded token is
 a forward pass, its logits and the sampler's greedy choice (llama-bench leaves the choice out).
-The figures are tokens per second: median, least and greatest of the rounds, and the median of the
-ratios to llama.cpp in the same round.
-
-Run ``python -P -m midfill.weights.recipes.bench_engine --help``.
+The figures are tokens per second: median, least and greatest of the rounds, the median of the
+ratios to llama.cpp in the same round, and the share of what the machine could do at most, by the
+memory and matrix rates measured at the start of each round (``bench_limits``).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 import statistics
 import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
-from datetime import date
-from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import track
@@ -33,15 +26,43 @@ from midfill.engine.api import EngineConfig, Sampling
 from midfill.engine.kv_cache import Slot
 from midfill.engine.runtime import open_runtime
 from midfill.engine.sampler import Sampler
+from midfill.weights.recipes import bench_limits, eval_plots
+from midfill.weights.recipes.bench_limits import GIGA, Limits, Work
+from midfill.weights.recipes.bench_load import Load, measure_load
+from midfill.weights.recipes.bench_machine import about
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     import torch
 
     from midfill.engine.generation import Machine
+    from midfill.weights.architecture import LlamaArchitecture
+    from midfill.weights.recipes.eval_runner import Output
 
 OURS, THEIRS = "midfill", "llama.cpp"
+INT8_FORMATS = ("int8", "int4", "Q")
+"""Starts of the names of formats whose products are of bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is measured."""
+
+    model: str
+    dtypes: tuple[str, ...] = ("auto",)
+    threads: int = 2
+    rounds: int = 5
+    prefill: tuple[int, ...] = (64, 512, 2048, 8192)
+    """Tokens of the prompts."""
+    decode: tuple[int, ...] = (64, 2048, 8192)
+    """Positions that are cached."""
+    decode_tokens: int = 32
+    loads: int = 3
+    """Openings of the model in each dtype."""
+    llama_bench: Path | None = None
+    ggufs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +76,21 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """What decides the work of a model's pass."""
+
+    architecture: LlamaArchitecture
+    parameters: int
+
+    def work(self, workload: Workload, weight_bytes: float) -> Work:
+        """For one decoded token, or a whole prompt."""
+        work = {"prefill": bench_limits.prefill_work, "decode": bench_limits.decode_work}
+        return work[workload.kind](
+            self.architecture, self.parameters, weight_bytes, workload.tokens
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What one player did with one workload."""
 
@@ -63,6 +99,7 @@ class Result:
     workload: Workload
     per_second: list[float]
     """Tokens per second, by round."""
+    weight_bytes: float = 0.0
 
 
 class Player(Protocol):
@@ -70,6 +107,8 @@ class Player(Protocol):
 
     name: str
     format: str
+    weight_bytes: float
+    """That a pass reads."""
 
     def run(self, workload: Workload) -> float:
         """Tokens per second, once."""
@@ -88,6 +127,9 @@ class Midfill:
         runtime.close()  # the worker thread; the parts stay
         self._threads = threads
         decoder = self._machine.model
+        self.shape = Shape(decoder.architecture, decoder.parameters)
+        plain = decoder.parameters * decoder.dtype.itemsize
+        self.weight_bytes = float(getattr(decoder, "weight_bytes", plain))
         self._slot = Slot(decoder.architecture, decoder.dtype, decoder.device)
 
     def run(self, workload: Workload) -> float:
@@ -97,25 +139,15 @@ class Midfill:
         if workload.kind == "prefill":
             slot.cut(0)
             started = time.perf_counter()
-            self._fill(workload.tokens)
+            fill(self._machine, slot, workload.tokens)
             return workload.count / (time.perf_counter() - started)
-        slot.cut(min(slot.length, workload.tokens))
-        logits = self._fill(workload.tokens)
+        logits = fill(self._machine, slot, workload.tokens)
         sampler = Sampler(Sampling(), self._machine.tokenizer.vocab_size)
         started = time.perf_counter()
         for _ in range(workload.count):
             token = sampler.choose(logits, [])
             logits = model.logits(model.forward([token.id], slot))[0]
         return workload.count / (time.perf_counter() - started)
-
-    def _fill(self, tokens: int) -> torch.Tensor:
-        """Prefill the slot up to so many tokens; logits of the last one."""
-        self._slot.cut(min(self._slot.length, tokens - 1))
-        vocabulary = self._machine.tokenizer.vocab_size
-        ids = [(7919 * i + 13) % vocabulary for i in range(self._slot.length, tokens)]
-        hidden = self._machine.prefiller.run(ids, self._slot, lambda: None)
-        assert hidden is not None, "nobody interrupts a benchmark"
-        return self._machine.model.logits(hidden)[0]
 
 
 class LlamaBench:
@@ -124,18 +156,10 @@ class LlamaBench:
     name = THEIRS
 
     def __init__(self, program: Path, model: Path, threads: int) -> None:
-        self._command = [
-            str(program),
-            "-m",
-            str(model),
-            "-t",
-            str(threads),
-            "-r",
-            "1",
-            "-o",
-            "json",
-        ]
+        common = ["-m", str(model), "-t", str(threads), "-r", "1", "-o", "json"]
+        self._command = [str(program), *common]
         self.format = model.stem.rpartition(".")[2]
+        self.weight_bytes = float(model.stat().st_size)
 
     def run(self, workload: Workload) -> float:
         """Tokens per second, once."""
@@ -144,10 +168,21 @@ class LlamaBench:
             "prefill": ["-p", count, "-n", "0"],
             "decode": ["-p", "0", "-n", count, "-d", depth],
         }
+        command = [*self._command, *asked[workload.kind]]
         done = subprocess.run(  # noqa: S603  # the program that was asked for
-            [*self._command, *asked[workload.kind]], check=True, capture_output=True, text=True
+            command, check=True, capture_output=True, text=True
         )
         return float(json.loads(done.stdout)[0]["avg_ts"])
+
+
+def fill(machine: Machine, slot: Slot, tokens: int) -> torch.Tensor:
+    """Prefill a slot up to so many tokens, keeping what it has; logits of the last one."""
+    slot.cut(min(slot.length, tokens - 1))
+    vocabulary = machine.tokenizer.vocab_size
+    ids = [(7919 * i + 13) % vocabulary for i in range(slot.length, tokens)]
+    hidden = machine.prefiller.run(ids, slot, lambda: None)
+    assert hidden is not None, "nobody interrupts a benchmark"
+    return machine.model.logits(hidden)[0]
 
 
 def measure(
@@ -155,7 +190,7 @@ def measure(
 ) -> list[Result]:
     """All workloads with all players, round by round."""
     results = [
-        Result(player.name, player.format, workload, [])
+        Result(player.name, player.format, workload, [], player.weight_bytes)
         for workload in workloads
         for player in players
     ]
@@ -179,9 +214,55 @@ def ratio(result: Result, opponent: Result | None) -> float | None:
     return statistics.median(ours / theirs for ours, theirs in pairs)
 
 
-def show(results: Sequence[Result]) -> Table:
+def share_of_limit(result: Result, shape: Shape, limits: Limits) -> float:
+    """Of what an ideal program would reach on this machine with these weights."""
+    work = shape.work(result.workload, result.weight_bytes)
+    is_int8 = result.format.startswith(INT8_FORMATS)
+    least = bench_limits.seconds_at_least(work, limits, is_int8=is_int8)
+    tokens = result.workload.count if result.workload.kind == "prefill" else 1
+    return statistics.median(result.per_second) * least / tokens
+
+
+def median_limits(measured: Sequence[Limits]) -> Limits:
+    """The middle of each rate."""
+    int8 = [each.int8_per_second for each in measured if each.int8_per_second is not None]
+    return Limits(
+        statistics.median(each.bytes_per_second for each in measured),
+        statistics.median(each.bf16_per_second for each in measured),
+        statistics.median(int8) if int8 else None,
+    )
+
+
+def run(settings: Settings, output: Output) -> None:
+    """Measure, show tables, and write JSON and a plot where asked to."""
+    eval_plots.check(output.plot)
+    console = Console(stderr=True)
+    openings = [dtype for dtype in settings.dtypes for _ in range(settings.loads)]
+    loads = [
+        (dtype, _load(settings, dtype)) for dtype in track(openings, "opening", console=console)
+    ]
+    ours = [Midfill(settings.model, dtype, settings.threads) for dtype in settings.dtypes]
+    players: list[Player] = [*ours]
+    if settings.llama_bench is not None:
+        program = settings.llama_bench
+        players += [LlamaBench(program, file, settings.threads) for file in settings.ggufs]
+    workloads = [Workload("decode", depth, settings.decode_tokens) for depth in settings.decode]
+    workloads += [Workload("prefill", tokens, tokens) for tokens in settings.prefill]
+    limits: list[Limits] = []
+    rounds = _rounds(settings, limits, console)
+    results = measure(players, workloads, rounds)
+    figures = report(results, loads, limits, ours[0].shape)
+    Console().print(show(results, ours[0].shape, median_limits(limits)), show_loads(loads))
+    if output.json is not None:
+        text = json.dumps(about(settings.threads) | {"model": settings.model} | figures, indent=1)
+        output.json.write_text(text + "\n", encoding="utf-8")
+    if output.plot is not None:
+        draw(output.plot, results, ours[0].shape, median_limits(limits))
+
+
+def show(results: Sequence[Result], shape: Shape, limits: Limits) -> Table:
     """The table for people."""
-    table = Table("workload", "player", "weights", "median tok/s", "least", "greatest", "ratio")
+    table = Table(*("workload", "player", "weights", "tok/s", "least", "most", "ratio", "of limit"))
     for result in results:
         against = ratio(result, best_opponent(results, result.workload))
         rates = result.per_second
@@ -190,60 +271,66 @@ def show(results: Sequence[Result]) -> Table:
             *(result.player, result.format),
             *(f"{rate:.0f}" for rate in (statistics.median(rates), min(rates), max(rates))),
             "" if against is None else f"{against:.2f}",
+            f"{share_of_limit(result, shape, limits):.2f}",
         )
     return table
 
 
-def report(results: Sequence[Result], threads: int) -> dict[str, object]:
-    """The figures and what they were measured with, for JSON."""
+def show_loads(loads: Sequence[tuple[str, Load]]) -> Table:
+    """Medians by dtype, for people."""
+    table = Table("dtype", "import s", "open s", "MiB when open", "MiB at most")
+    for dtype in dict.fromkeys(dtype for dtype, _ in loads):
+        of = [asdict(load) for name, load in loads if name == dtype]
+        columns = [[row[field] for row in of if row[field] is not None] for field in of[0]]
+        table.add_row(dtype, *(f"{statistics.median(c):.2f}" if c else "" for c in columns))
+    return table
+
+
+def report(
+    results: Sequence[Result],
+    loads: Sequence[tuple[str, Load]],
+    limits: Sequence[Limits],
+    shape: Shape,
+) -> dict[str, Any]:
+    """The figures, for JSON."""
+    middle = median_limits(limits)
     return {
-        "date": date.today().isoformat(),
-        "machine": f"{platform.machine()}, {platform.system()}",
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "threads": threads,
+        "limits": [asdict(each) for each in limits],
+        "loads": [{"dtype": dtype, **asdict(load)} for dtype, load in loads],
         "results": [
-            asdict(result) | {"ratio": ratio(result, best_opponent(results, result.workload))}
+            asdict(result)
+            | {
+                "ratio": ratio(result, best_opponent(results, result.workload)),
+                "share_of_limit": share_of_limit(result, shape, middle),
+            }
             for result in results
         ],
     }
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="bench_engine", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("--model", default="smollm2-135m", help="ours (default: %(default)s)")
-    parser.add_argument("--dtype", nargs="+", default=["auto"], help="(default: auto)")
-    parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
-    parser.add_argument("--prefill", type=int, nargs="*", default=[64, 512, 2048], metavar="TOKENS")
-    parser.add_argument("--decode", type=int, nargs="*", default=[64, 2048], metavar="POSITIONS")
-    parser.add_argument("--decode-tokens", type=int, default=32, help="(default: %(default)s)")
-    parser.add_argument("--llama-bench", type=Path, metavar="PROGRAM", help="a native build's")
-    parser.add_argument("--gguf", type=Path, nargs="+", default=[], help="llama.cpp's files")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    return parser.parse_args(argv)
+def draw(path: Path, results: Sequence[Result], shape: Shape, limits: Limits) -> None:
+    """The roofline: what each workload reached over its operations for each byte."""
+    roofs = {"bf16": limits.bf16_per_second / GIGA}
+    if limits.int8_per_second is not None:
+        roofs["int8"] = limits.int8_per_second / GIGA
+    points: dict[str, list[tuple[float, float, str]]] = {}
+    for result in results:
+        work = shape.work(result.workload, result.weight_bytes)
+        tokens = result.workload.count if result.workload.kind == "prefill" else 1
+        reached = statistics.median(result.per_second) / tokens * work.operations / GIGA
+        label = f"{result.workload.kind[0]}{result.workload.tokens}"
+        name = f"{result.player} {result.format}"
+        points.setdefault(name, []).append((work.intensity, reached, label))
+    slope = limits.bytes_per_second / GIGA
+    eval_plots.roofline(path, "What was reached, and what the machine allows", slope, roofs, points)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, show a table, and write JSON where asked to."""
-    args = parse(argv)
-    players: list[Player] = [Midfill(args.model, dtype, args.threads) for dtype in args.dtype]
-    if args.llama_bench:
-        players += [LlamaBench(args.llama_bench, file, args.threads) for file in args.gguf]
-    workloads = [Workload("decode", depth, args.decode_tokens) for depth in args.decode]
-    workloads += [Workload("prefill", tokens, tokens) for tokens in args.prefill]
-    console = Console(stderr=True)
-    rounds = track(range(args.rounds), "measuring", console=console)
-    results = measure(players, workloads, rounds)
-    Console().print(show(results))
-    if args.json:
-        text = json.dumps(report(results, args.threads), indent=1)
-        args.json.write_text(text + "\n", encoding="utf-8")
-    return 0
+def _load(settings: Settings, dtype: str) -> Load:
+    return measure_load(EngineConfig(settings.model, dtype=dtype, threads=settings.threads))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _rounds(settings: Settings, limits: list[Limits], console: Console) -> Iterator[int]:
+    """The rounds, with the machine's limits measured at the start of each."""
+    for number in track(range(settings.rounds), "measuring", console=console):
+        limits.append(bench_limits.measure_limits(settings.threads))
+        yield number

@@ -82,6 +82,61 @@ def lines(
     _save(figure, path)
 
 
+def cumulative(
+    path: Path, title: str, axis_name: str, series: Mapping[str, Sequence[float]]
+) -> None:
+    """The share of values at or below each value, on a logarithmic scale."""
+    figure, axes = _figure(title)
+    for name, values in series.items():
+        ordered = sorted(values)
+        shares = [100 * (place + 1) / len(ordered) for place in range(len(ordered))]
+        axes.step(ordered, shares, where="post", label=f"{name} ({len(ordered)})")
+    axes.set_xscale("log")
+    axes.set_xlabel(axis_name)
+    axes.set_ylabel("% at or below")
+    axes.set_ylim(0, 100)
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend(fontsize="small")
+    _save(figure, path)
+
+
+def roofline(
+    path: Path,
+    title: str,
+    slope: float,
+    roofs: Mapping[str, float],
+    points: Mapping[str, Sequence[tuple[float, float, str]]],
+) -> None:
+    """Points below what a machine allows (Williams et al. 2009).
+
+    Args:
+        path: Of the plot.
+        title: Above it.
+        slope: Of memory: gigabytes per second.
+        roofs: Of arithmetic, by name: billions of operations per second.
+        points: By series: operations for each byte, billions of operations per second, and a label.
+    """
+    figure, axes = _figure(title)
+    every = [point for of in points.values() for point in of]
+    left = min((x for x, _, _ in every), default=1.0) / 2
+    right = max((x for x, _, _ in every), default=1.0) * 2
+    for name, roof in roofs.items():
+        knee = min(max(roof / slope, left), right)
+        axes.plot([left, knee, right], [slope * left, roof, roof], color="0.5", linewidth=1)
+        axes.annotate(f"{name} {roof:.0f}", (right, roof), ha="right", va="bottom", fontsize=7)
+    for name, of in points.items():
+        axes.scatter([x for x, _, _ in of], [y for _, y, _ in of], s=14, label=name)
+        for x, y, label in of:
+            axes.annotate(label, (x, y), xytext=(3, -7), textcoords="offset points", fontsize=6)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(f"operations for each byte (memory reads {slope:.0f} GB/s)")
+    axes.set_ylabel("10⁹ operations per second")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize="x-small")
+    _save(figure, path)
+
+
 def heat_map(
     path: Path,
     title: str,
