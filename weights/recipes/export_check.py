@@ -2,8 +2,8 @@
 
 The model is exported as GGUF into a temporary folder and opened by llama.cpp's server, in this
 process, through xllamacpp. Each hole is a line taken out of a piece of code. Both engines get the
-same token ids, laid out by us without healing, and continue greedily until a control token or a
-number of tokens; no stop rule cuts either. Where they part, our two likeliest tokens and the gap
+same token ids, laid out by us without the tail that healing holds back, and continue greedily until
+a control token or a number of tokens; no stop rule cuts either. Where they part, our two likeliest tokens and the gap
 between their logits tell a near-tie, which rounding may decide, from a fault.
 
 Run ``python -P -m midfill.weights.recipes.export_check --help``; xllamacpp is not among midfill's
@@ -133,7 +133,7 @@ def compare(
         args: ``order`` and ``max_tokens``.
     """
     request = CompletionRequest(
-        hole.prefix, hole.suffix, heal=False, order=Order(args.order), max_tokens=args.max_tokens
+        hole.prefix, hole.suffix, order=Order(args.order), max_tokens=args.max_tokens
     )
     ids = machine.prompter.build(request, BUDGET, lambda _ids: 0).ids
     ours, gaps = greedy(machine, ids, args.max_tokens)
@@ -233,6 +233,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     same = sum(outcome.parting is None for outcome in outcomes)
     console.print(as_table(outcomes))
     console.print(f"{same} of {len(outcomes)} are the same; {args.at_least} are wanted")
+    written = sum(outcome.tokens > 0 for outcome in outcomes)
+    console.print(f"{written} outputs have a token, all together {sum(o.tokens for o in outcomes)}")
     if args.json:
         args.json.write_text(as_json(outcomes, args), encoding="utf-8")
     return 0 if same >= args.at_least else 1
