@@ -45,9 +45,9 @@ def pieces(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_hole_is_a_line_in_the_middle(pieces: Path) -> None:
-    """Without its text, and with both line ends."""
-    assert read_holes(pieces) == [Hole("python", "a = 1\n", "\nc = 3\n")]
+def test_a_hole_is_the_rest_of_the_line_in_the_middle(pieces: Path) -> None:
+    """Behind its first word, and with both line ends around."""
+    assert read_holes(pieces) == [Hole("python", "a = 1\nb ", "\nc = 3\n")]
 
 
 def test_the_checkout_has_twenty_pieces(request: pytest.FixtureRequest) -> None:

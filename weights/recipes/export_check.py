@@ -1,9 +1,9 @@
 """Whether llama.cpp, given an exported model, fills holes with the same tokens as we do.
 
 The model is exported as GGUF into a temporary folder and opened by llama.cpp's server, in this
-process, through xllamacpp. Each hole is a line taken out of a piece of code. Both engines get the
-same token ids, laid out by us without the tail that healing holds back, and continue greedily until
-a control token or a number of tokens; no stop rule cuts either. Where they part, our two likeliest
+process, through xllamacpp. Each hole is the rest of a line, behind its first word. Both engines get
+the same token ids, laid out by us without the tail that healing holds back, and continue greedily
+until a control token or a number of tokens; no stop rule cuts either. Where they part, our two likeliest
 tokens and the gap between their logits tell a near-tie, which rounding may decide, from a fault.
 
 Run ``python -P -m midfill.weights.recipes.export_check --help``; xllamacpp is not among midfill's
@@ -16,6 +16,7 @@ import argparse
 import importlib
 import json
 import platform
+import re
 import tempfile
 import urllib.request
 from contextlib import contextmanager
@@ -264,9 +265,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _hole(language: str, lines: list[str]) -> Hole:
+    """The rest of a line behind its first word: without one, many outputs are empty."""
     middle = len(lines) // 2
+    line = lines[middle]
+    word = re.match(r"\s*\S+ ?", line)
+    cut = word.end() if word else 0
     before, behind = "\n".join(lines[:middle]), "\n".join(lines[middle + 1 :])
-    return Hole(language, f"{before}\n", f"\n{behind}\n")
+    return Hole(language, f"{before}\n{line[:cut]}", f"\n{behind}\n")
 
 
 def _until(tokens: list[int], stops: frozenset[int]) -> list[int]:
