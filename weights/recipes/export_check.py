@@ -3,8 +3,9 @@
 The model is exported as GGUF into a temporary folder and opened by llama.cpp's server, in this
 process, through xllamacpp. Each hole is the rest of a line, behind its first word. Both engines get
 the same token ids, laid out by us without the tail that healing holds back, and continue greedily
-until a control token or a number of tokens; no stop rule cuts either. Where they part, our two likeliest
-tokens and the gap between their logits tell a near-tie, which rounding may decide, from a fault.
+until a control token or a number of tokens; no stop rule cuts either. Where they part, our two
+likeliest tokens and the gap between their logits tell a near-tie, which rounding may decide, from a
+fault.
 
 Run ``python -P -m midfill.weights.recipes.export_check --help``; xllamacpp is not among midfill's
 packages: ``pip install xllamacpp`` (prebuilt wheels).
