@@ -142,12 +142,11 @@ class Generation:
         machine = self._machine
         if not (self._is_unsure and self._has_said) or token_id in machine.stops:
             return False
-        if self._stopper.opens_in_vain:
-            return False
         is_next = machine.tokenizer.token_bytes(token_id).startswith(b"\n")
         was_last = machine.tokenizer.token_bytes(self._tokens[-1].id).endswith(b"\n")
-        least = machine.prompter.dialect.end_at_line
-        return (is_next or was_last) and probability(logits, machine.stops) >= least
+        if not (is_next or was_last) or self._stopper.opens_in_vain:
+            return False
+        return probability(logits, machine.stops) >= machine.prompter.dialect.end_at_line
 
     def _lacks_line_end(self) -> bool:
         """Whether the middle is a line of its own before another, and has no end yet."""
