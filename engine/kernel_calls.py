@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from midfill.engine.quantization import GroupedMatrix
 
-MAX_TOKENS = 8
+MAX_TOKENS = 64
 """Tokens of one call."""
+FEW_TOKENS = 8
+"""Tokens up to which a call costs little more than that of one."""
 FORMATS = {torch.float32: 0, torch.bfloat16: 1}
 """Of plain matrices and of the cache."""
 _GROUPED_FORMATS = {8: 2, 4: 3}
