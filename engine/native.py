@@ -16,6 +16,7 @@ import torch
 
 from midfill.engine.kernel_calls import FEW_TOKENS, FORMATS, MAX_TOKENS, CCache
 from midfill.engine.rope import RotaryTable
+from midfill.engine.stop import StoppedError
 
 if TYPE_CHECKING:
     import ctypes
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from midfill.engine.kv_cache import Slot
     from midfill.engine.model import LlamaModel
     from midfill.engine.native_weights import NativeWeights
+    from midfill.engine.stop import Stop
     from midfill.weights.architecture import LlamaArchitecture
 
 
@@ -73,18 +75,21 @@ class NativeModel:
         """What a pass of one token reads of them, for measurements; norms are too few."""
         return self._weights.nbytes or self.parameters * self.dtype.itemsize
 
-    def forward(self, ids: Sequence[int], slot: Slot) -> torch.Tensor:
+    def forward(self, ids: Sequence[int], slot: Slot, stop: Stop | None = None) -> torch.Tensor:
         """Run T new tokens behind a slot's S cached ones, and cache them.
 
         Returns:
             The final hidden states, (T, hidden), fp32.
+
+        Raises:
+            StoppedError: ``stop`` was set before the end; whole calls before that are cached.
         """
         if self._long_passes and len(ids) > FEW_TOKENS:
             with _torch_threads(self._threads):
                 return self._long_passes.forward(ids, slot).float()
         hidden = torch.empty(len(ids), self.architecture.hidden_size)
         for first in range(0, len(ids), MAX_TOKENS):
-            self._forward(ids[first : first + MAX_TOKENS], slot, hidden[first:])
+            self._forward(ids[first : first + MAX_TOKENS], slot, hidden[first:], stop)
         return hidden
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -98,19 +103,24 @@ class NativeModel:
             )
         return logits
 
-    def _forward(self, ids: Sequence[int], slot: Slot, hidden: torch.Tensor) -> None:
+    def _forward(
+        self, ids: Sequence[int], slot: Slot, hidden: torch.Tensor, stop: Stop | None
+    ) -> None:
         """Up to MAX_TOKENS tokens; their states are written to the first rows of ``hidden``."""
         assert 0 <= min(ids) <= max(ids) < self.architecture.vocab_size, ids
-        stop = slot.length + len(ids)
-        slot.reserve(stop)
+        end = slot.length + len(ids)
+        slot.reserve(end)
         kv = slot.keys_values
         cache = CCache(kv.data_ptr(), FORMATS[kv.dtype], kv.shape[3], slot.length)
-        cos, sin = self._rope.at(slot.length, stop)
+        cos, sin = self._rope.at(slot.length, end)
         tokens = torch.tensor(ids)
-        self._library.midfill_forward(
+        is_whole = self._library.midfill_forward(
             *(self._session, tokens.data_ptr(), len(ids), byref(cache)),
-            *(cos.data_ptr(), sin.data_ptr(), hidden.data_ptr()),
+            *(cos.data_ptr(), sin.data_ptr(), None if stop is None else stop.address),
+            hidden.data_ptr(),
         )
+        if not is_whole:
+            raise StoppedError
         slot.append(ids)
 
 

@@ -109,8 +109,9 @@ void pool_close(struct pool *pool);
 /* Called from Python. */
 struct session;
 struct session *midfill_open(const struct decoder *decoder, int64_t threads);
-void midfill_forward(struct session *session, const int64_t *ids, int64_t tokens,
-                     const struct cache *cache, const float *cos, const float *sin, float *hidden);
+int midfill_forward(struct session *session, const int64_t *ids, int64_t tokens,
+                    const struct cache *cache, const float *cos, const float *sin,
+                    const _Atomic int *stop, float *hidden);
 void midfill_logits(struct session *session, const float *hidden, int64_t tokens, float *logits);
 void midfill_close(struct session *session);
 

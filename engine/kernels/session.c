@@ -41,6 +41,7 @@ struct session {
     struct cache cache;
     const float *cos, *sin, *hidden;
     float *logits;
+    const _Atomic int *stop; /* not 0: the run is given up; NULL: it never is */
 };
 
 /* A phase: what is done with which layer. */
@@ -165,6 +166,7 @@ static void run_unit(struct session *s, struct step step, const struct activatio
 
 static void run(void *context, struct share share) {
     struct session *s = context;
+    if (s->stop && *s->stop) return;
     struct thread *thread = &s->thread[share.thread];
     struct step step = step_at(s, s->plan, share.phase);
     const struct matrix *matrix = matrix_of(s, step);
@@ -230,11 +232,12 @@ struct session *midfill_open(const struct decoder *decoder, int64_t threads) {
     return NULL;
 }
 
-/* Runs up to MAX_TOKENS tokens behind the cached ones, and writes their keys and values.
+/* Runs up to MAX_TOKENS tokens behind the cached ones, and writes their keys and values; 0 if it
+ * was stopped before the end, and what it wrote is worth nothing.
  * cos, sin: (tokens, head_dim) of their positions; hidden: out, (tokens, hidden), after the norm. */
-void midfill_forward(struct session *s, const int64_t *ids, int64_t tokens,
-                     const struct cache *cache, const float *cos, const float *sin,
-                     float *hidden) {
+int midfill_forward(struct session *s, const int64_t *ids, int64_t tokens,
+                    const struct cache *cache, const float *cos, const float *sin,
+                    const _Atomic int *stop, float *hidden) {
     const struct decoder *d = &s->decoder;
     s->plan = tokens <= FEW_TOKENS ? &few_tokens : &many_tokens;
     s->tokens = tokens;
@@ -242,12 +245,15 @@ void midfill_forward(struct session *s, const int64_t *ids, int64_t tokens,
     s->cache = *cache;
     s->cos = cos;
     s->sin = sin;
+    s->stop = stop;
     for (int64_t token = 0; token < tokens; token++)
         matrix_row(&d->embed_tokens, ids[token], s->residual + token * d->hidden);
     pool_run(s->pool, s->plan->count * d->layers, tokens);
+    if (stop && *stop) return 0;
     for (int64_t token = 0; token < tokens; token++)
         normalize(s->residual + token * d->hidden, d->norm, d->rms_norm_eps, d->hidden,
                   hidden + token * d->hidden);
+    return 1;
 }
 
 /* Logits, (tokens, vocabulary), of up to MAX_TOKENS final hidden states (tokens, hidden). */
@@ -256,6 +262,7 @@ void midfill_logits(struct session *s, const float *hidden, int64_t tokens, floa
     s->tokens = tokens;
     s->hidden = hidden;
     s->logits = logits;
+    s->stop = NULL;
     pool_run(s->pool, s->plan->count, tokens);
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from midfill.engine.kv_cache import Slot
 from midfill.engine.loader import Placement, load_model
 from midfill.engine.native import NativeModel
 from midfill.engine.native_weights import build_native_weights
+from midfill.engine.stop import Stop, StoppedError
 from midfill.engine.tokenizer import open_tokenizer
 from midfill.weights.architecture import RopeScaling
 from midfill.weights.checkpoint import open_checkpoint
@@ -209,6 +211,42 @@ def test_the_number_of_threads_changes_nothing(wanted: str) -> None:
         for threads in (1, 4)
     )
     assert torch.equal(one, four)
+
+
+@pytest.mark.parametrize("wanted", ["int8", "fp32"])
+def test_a_pass_that_is_stopped_caches_nothing(
+    models: dict[str, tuple[NativeModel, LlamaModel]], wanted: str
+) -> None:
+    """And what comes next on the slot is as if it had never begun."""
+    model, _ = models[wanted]
+    ids = some_ids(model.architecture, 30)
+    slot = Slot(model.architecture, model.dtype, model.device)
+    model.forward(ids[:20], slot)
+    stop = Stop()
+    stop.set()
+    with pytest.raises(StoppedError):
+        model.forward(ids[::-1][:8], slot, stop)
+    assert slot.ids.tolist() == ids[:20]
+    assert torch.equal(run(model, ids[20:], slot=slot), run(model, ids, 20)[20:])
+
+
+def test_a_stop_from_another_thread_is_seen(
+    models: dict[str, tuple[NativeModel, LlamaModel]],
+) -> None:
+    """By passes that would otherwise go on for a long time."""
+    model, _ = models["int8"]
+    slot = Slot(model.architecture, model.dtype, model.device)
+    ids, stop = some_ids(model.architecture, MAX_TOKENS), Stop()
+    threading.Timer(0.01, stop.set).start()
+
+    def run_for_ever() -> None:
+        for _ in range(100_000):
+            slot.cut(0)
+            model.forward(ids, slot, stop)
+
+    with pytest.raises(StoppedError):
+        run_for_ever()
+    assert slot.length == 0
 
 
 def test_a_long_head_is_computed_in_calls(
