@@ -33,6 +33,7 @@ FILE_TYPES = {
     "BF16": gguf.LlamaFileType.MOSTLY_BF16,
     "F32": gguf.LlamaFileType.ALL_F32,
     "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "Q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
 }
 """The types that matrices can be written in, by GGUF's names; vectors are F32 in each."""
 
