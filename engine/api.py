@@ -172,6 +172,10 @@ class CompletionStats:
     healed_tokens: int = 0
     """Cut off the prompt's end by healing, and generated again."""
     generated_tokens: int = 0
+    drafted_tokens: int = 0
+    """Guessed, and checked by the model."""
+    accepted_tokens: int = 0
+    """Of those, generated."""
     context_pieces: int = 0
     """Of the request's, that fitted."""
     mean_logprob: float = 0.0
@@ -275,10 +279,13 @@ class EngineConfig:
     """Tokens a slot may hold; 0 takes the model's, at most 16384."""
     prefill_chunk: int = 0
     """Tokens a forward pass of the prompt takes at most; 0 follows the measured rate."""
+    draft_tokens: int = 7
+    """Tokens guessed at most between two of the model's; 0 guesses none."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range; names of models, dialects and devices are checked later."""
         _require(0 <= self.threads <= 1024, "threads", self.threads, "0 (automatic) to 1024")
         _require(1 <= self.cache_slots <= 64, "cache_slots", self.cache_slots, "1 to 64")
         _require(self.context_length >= 0, "context_length", self.context_length, "0 or more")
+        _require(0 <= self.draft_tokens <= 7, "draft_tokens", self.draft_tokens, "0 to 7")
         _require(self.prefill_chunk >= 0, "prefill_chunk", self.prefill_chunk, "0 or more")

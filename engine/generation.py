@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from midfill.engine.api import CompletionChunk, CompletionStats, FinishReason, Priority
 from midfill.engine.detokenizer import StreamingDetokenizer
+from midfill.engine.drafting import Drafter
 from midfill.engine.healing import HealingState
 from midfill.engine.sampler import Sampler, probability
 from midfill.engine.stopping import Stopper
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from midfill.engine.api import GeneratedToken
     from midfill.engine.byte_index import ByteIndex
     from midfill.engine.infilling import Prompter
-    from midfill.engine.kv_cache import KVCache
+    from midfill.engine.kv_cache import KVCache, Slot
     from midfill.engine.model import Decoder
     from midfill.engine.prefill import Prefiller
     from midfill.engine.scheduler import Job
@@ -43,6 +44,10 @@ class Machine:
     prefiller: Prefiller
     context_length: int
     """Tokens a slot may hold."""
+    draft_tokens: int = 0
+    """Guessed at most between two of the model's."""
+    last_middle: list[int] = field(default_factory=list)
+    """Tokens of the last completion: the next one is often much the same."""
 
     @property
     def stops(self) -> frozenset[int]:
@@ -79,21 +84,23 @@ class Generation:
         self._has_said = False
         self._is_unsure = machine.prompter.dialect.end_at_line < 1.0
         self._sent = 0
+        sources = (machine.last_middle, self._prompt.ids)
+        self._drafter = Drafter(sources, machine.stops)
+        self._drafted = self._accepted = 0
 
     def run(self) -> None:
         """Compute, and put every chunk on the job's stream, the last one with stats."""
-        model, ids = self._machine.model, self._prompt.ids
+        ids = self._prompt.ids
         is_guess = self._request.priority >= Priority.PREFETCH
         slot = self._machine.cache.take(ids, is_guess=is_guess)
         cached = slot.length
         hidden = self._machine.prefiller.run(ids[cached:], slot, self._stream.stop)
         prefilled, prefilled_at = slot.length - cached, time.perf_counter()
         reason = self._limit()
-        while reason is None:
+        if reason is None:
             assert hidden is not None, "a prefill without interruption has a last token"
-            reason = self._step(model.logits(hidden)[0])
-            if reason is None:
-                hidden = model.forward([self._tokens[-1].id], slot)
+            reason = self._decode(hidden, slot)
+        self._machine.last_middle[:] = [token.id for token in self._tokens]
         text = self._last_text(reason)
         self._send(
             text,
@@ -105,6 +112,8 @@ class Generation:
                 prefilled_tokens=prefilled,
                 healed_tokens=self._prompt.healed_tokens,
                 generated_tokens=len(self._tokens),
+                drafted_tokens=self._drafted,
+                accepted_tokens=self._accepted,
                 context_pieces=self._prompt.context_pieces,
                 mean_logprob=self._mean_logprob(),
                 queue_ms=self._queue_ms,
@@ -113,12 +122,31 @@ class Generation:
             ),
         )
 
+    def _decode(self, hidden: torch.Tensor, slot: Slot) -> FinishReason:
+        """Token by token behind a prompt's last state, (1, hidden), with guesses in between."""
+        model, draft = self._machine.model, list[int]()
+        while True:
+            logits = model.logits(hidden)
+            for row, guess in enumerate([*draft, None]):
+                reason = self._step(logits[row])
+                if reason is not None or self._tokens[-1].id != guess:
+                    break
+            slot.cut(slot.length - len(draft) + row)
+            self._accepted += row
+            if reason is not None:
+                return reason
+            room = self._machine.context_length - slot.length - 1
+            draft = self._drafter.draft(min(self._machine.draft_tokens, room))
+            self._drafted += len(draft)
+            hidden = model.forward([self._tokens[-1].id, *draft], slot)
+
     def _step(self, logits: torch.Tensor) -> FinishReason | None:
         """Choose a token by its logits, (V,), and send what settles; why to end, if so."""
         token = self._sampler.choose(logits, [token.id for token in self._tokens], self._allowed())
         if self._ends_with_line(logits, token.id):
             return FinishReason.END_OF_MIDDLE
         self._tokens.append(token)
+        self._drafter.add(token.id)
         if token.id in self._machine.stops:
             return FinishReason.END_OF_MIDDLE
         held = len(self._healing.remaining)

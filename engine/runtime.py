@@ -108,6 +108,7 @@ def start_runtime(
         cache=KVCache(slots),
         prefiller=Prefiller(model, config.prefill_chunk),
         context_length=context_length,
+        draft_tokens=config.draft_tokens,
     )
     info = EngineInfo(
         model=checkpoint.name,
