@@ -73,6 +73,13 @@ class Spot:
     """The workspace folder that it is in."""
     language: Language
     imports: tuple[Reference, ...]
+    used_words: frozenset[str]
+    """Words that stand in the document more than once, so that an imported name is used."""
+
+
+def used_words(text: str) -> frozenset[str]:
+    """The words that stand in a text at least twice."""
+    return frozenset(word for word, count in Counter(_WORD.findall(text)).items() if count > 1)
 
 
 def candidates(
@@ -106,9 +113,8 @@ class _Source:
         self._files = files
         self._settings = settings
         self._imported = self._resolve()
-        words = Counter(_WORD.findall(spot.snapshot.text))
         names = self._modules().union(*self._imported.values())
-        self._unused = frozenset(name for name in names if words[name] < 2)
+        self._unused = names - spot.used_words
         self._sought = tuple(sorted(self._unused or names))
 
     def open_documents(self, others: Sequence[OpenDocument]) -> Iterator[Candidate]:

@@ -294,6 +294,22 @@ def test_an_edit_elsewhere_changes_only_what_was_edited(editor: Editor) -> None:
     assert after[-1] == ContextPiece("lib/view.py", VIEW.rstrip() + "[0]\n")
 
 
+def test_a_name_that_was_needed_stays_so_while_the_user_works_there(editor: Editor) -> None:
+    """What is shown of other files does not change because the name is written at last."""
+    editor.write("user.py", USER)
+    editor.open(
+        "main.py", "from store import Store\n\n\ndef main():\n    \n" + "\n" * FAR_LINES * 2
+    )
+    before = editor.context("main.py", 4)
+    editor.insert("main.py", 4, "store = Store(size=2)")
+    editor.open("lib/view.py", VIEW)
+    after = editor.gathered("main.py", 4)
+    assert after.pieces[: len(before)] == before
+    editor.insert("lib/view.py", 1, "[0]")
+    far = editor.gathered("main.py", 4 + 2 * FAR_LINES)
+    assert not any("uses" in why.reasons for why in far.provenance)
+
+
 def test_closing_a_document_takes_it_out(editor: Editor) -> None:
     """Unless it is there for another reason."""
     editor.open("lib/view.py", VIEW)
