@@ -114,7 +114,7 @@ class _Source:
         self._settings = settings
         self._imported = self._resolve()
         names = self._modules().union(*self._imported.values())
-        self._unused = names - spot.used_words
+        self._unused = names - spot.used_words  # needed next, since they are imported
         self._sought = tuple(sorted(self._unused or names))
 
     def open_documents(self, others: Sequence[OpenDocument]) -> Iterator[Candidate]:
@@ -128,7 +128,7 @@ class _Source:
                 yield from self.candidate(path, other.snapshot.text, row, reasons, edited)
 
     def files_to_read(self, open_paths: set[Path | None]) -> list[Path]:
-        """Imported files and neighbours that are not open, the more relevant first."""
+        """Imported files, neighbours and cousins that are not open, the more relevant first."""
         paths = list(self._imported)
         if self._settings.neighbours:
             paths += self._files.siblings(self._spot.path, self._spot.language.suffixes)
@@ -148,9 +148,8 @@ class _Source:
         names = self._imported.get(path, frozenset())
         used = self._used_in(text) if row.id == self._spot.language.id else ()
         reasons = {**reasons, **self._reasons_of_place(path), **self._reasons_of_names(names, used)}
-        sought = dict.fromkeys((*used, *(name for name in self._sought if name in names)))
-        wanted = sorted(names, key=lambda name: (name not in self._unused, name))
-        shown = extract(text, row, self._settings.max_piece_lines, edited, wanted, tuple(sought))
+        first = tuple(dict.fromkeys((*used, *(name for name in self._sought if name in names))))
+        shown = extract(text, row, self._settings.max_piece_lines, edited, sorted(names), first)
         if shown.text and reasons:
             root = root_of(path, self._files.roots) or path.parent
             piece = ContextPiece(path.relative_to(root).as_posix(), shown.text)

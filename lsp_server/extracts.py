@@ -63,8 +63,9 @@ def extract(
         language: Its.
         max_lines: All of a file that has no more is shown.
         edited: Ranges of lines, the last edit last.
-        names: Whose definitions are wanted, the most wanted first.
-        used: Whose uses are wanted, the most wanted first, and whose definitions come before them.
+        names: Whose definitions are wanted.
+        used: Names that are wanted most, in order: their definitions, if ``names`` has them too,
+            come first, then their uses.
     """
     lines = _LINE_END.split(text)
     wanted: Iterable[LineRange] = [LineRange(0, len(lines))]
