@@ -6,74 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from lsprotocol import types
+from context_editor import HELP, MAIN, SETTINGS, STORE, VIEW, Editor
 
 from midfill.engine.api import ContextPiece
-from midfill.lsp_server.context import FAR_LINES, MAX_REMEMBERED, ContextGatherer, Gathered
+from midfill.lsp_server.context import FAR_LINES, MAX_REMEMBERED
 from midfill.lsp_server.context_sources import WEIGHTS
-from midfill.lsp_server.documents import Documents, Snapshot
-from midfill.lsp_server.settings import ContextSettings
+from midfill.lsp_server.documents import Snapshot
 from midfill.lsp_server.workspace_files import WorkspaceFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SETTINGS = ContextSettings()
-MAIN = "from store import Store\n\n\ndef main():\n    store = Store()\n    store.\n"
-STORE = "class Store:\n    def get(self, key):\n        return self.main[key]\n"
-HELP = "def main_help():\n    store = None\n    return main, store\n"
-VIEW = "def view(store):\n    return main(store)\n"
-
-
-class Editor:
-    """A client with a workspace: it opens documents, types in them, asks for context."""
-
-    def __init__(self, root: Path, settings: ContextSettings = SETTINGS) -> None:
-        self.root = root
-        self.documents = Documents()
-        self.now = 0.0
-        self.step = 0.0
-        self.gatherer = ContextGatherer([root], settings, self._clock)
-
-    def _clock(self) -> float:
-        self.now += self.step
-        return self.now
-
-    def uri(self, name: str) -> str:
-        """Of a file of the workspace, or a URI as it is."""
-        return name if ":" in name else (self.root / name).as_uri()
-
-    def write(self, name: str, text: str) -> None:
-        """On disk."""
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def open(self, name: str, text: str, language_id: str = "python") -> Snapshot:
-        """In the editor only."""
-        uri = self.uri(name)
-        return self.documents.open(types.TextDocumentItem(uri, language_id, 1, text))
-
-    def insert(self, name: str, line: int, text: str) -> None:
-        """At the end of a line."""
-        snapshot = self.documents.get(self.uri(name))
-        end = snapshot.position_at(snapshot.line_end(line))
-        change = types.TextDocumentContentChangePartial(range=types.Range(end, end), text=text)
-        self.documents.change(snapshot.uri, snapshot.version + 1, [change])
-
-    def context(self, name: str, line: int = 0) -> tuple[ContextPiece, ...]:
-        """For a completion at the end of a line."""
-        return self.gathered(name, line).pieces
-
-    def gathered(self, name: str, line: int = 0) -> Gathered:
-        """The same, with its provenance."""
-        snapshot = self.documents.get(self.uri(name))
-        offset = snapshot.line_end(line)
-        return self.gatherer.gather(snapshot, offset, self.documents.others(snapshot.uri))
-
-    def paths(self, name: str, line: int = 0) -> list[str]:
-        """Of the context's pieces, the least relevant first."""
-        return [piece.path for piece in self.context(name, line)]
 
 
 @pytest.fixture
@@ -128,68 +70,6 @@ def test_a_long_imported_file_is_cut_to_the_imported_names(editor: Editor) -> No
     editor.gatherer.invalidate()
     (piece,) = [piece for piece in editor.context("main.py", 5) if piece.path == "store.py"]
     assert piece.text == "class Store:\n    def get(self, key):\n"
-
-
-USER = "\n" * 40 + "from store import Store\n\n\ndef open_all():\n    return Store(size=3)\n"
-
-
-def test_uses_of_an_imported_name_are_shown_from_other_files(editor: Editor) -> None:
-    """Those that the document does not use yet; it is told why."""
-    editor.write("user.py", USER)
-    editor.write("pkg/deep.py", USER.replace("open_all", "open_deep"))
-    editor.open("main.py", "from store import Store\n\n\ndef main():\n    \n")
-    found = editor.gathered("main.py", 4)
-    pieces = {piece.path: piece.text for piece in found.pieces}
-    assert pieces["user.py"] == "def open_all():\n    return Store(size=3)\n"
-    assert pieces["pkg/deep.py"] == "def open_deep():\n    return Store(size=3)\n"
-    reasons = dict(zip(pieces, (why.reasons for why in found.provenance), strict=True))
-    assert "uses" in reasons["user.py"]
-    assert "defines" in reasons["store.py"]
-
-
-def test_what_the_document_uses_already_counts_less(editor: Editor) -> None:
-    """A name it has imported and not used is what it needs next."""
-    editor.write("tools.py", "\n" * 40 + "def hammer(nail):\n    return nail\n")
-    editor.write("user.py", USER)
-    editor.write("smith.py", "\n" * 40 + "import tools\n\nfirst = 1\nhammer(nail=first)\n")
-    main = "from store import Store\nfrom tools import hammer\n\nstore = Store()\n\n"
-    editor.open("main.py", main)
-    pieces = {piece.path: piece.text for piece in editor.context("main.py", 4)}
-    assert pieces["smith.py"] == "first = 1\nhammer(nail=first)\n"
-    assert list(pieces)[-1] in {"smith.py", "tools.py"}
-    assert "Store(" not in "".join(pieces.values())
-
-
-def test_the_file_that_defines_a_name_is_found_behind_those_that_pass_it_on(
-    editor: Editor,
-) -> None:
-    """A package's ``__init__`` says nothing of its own."""
-    editor.write("shop/__init__.py", "from shop._api import Till\n")
-    editor.write("shop/_api.py", "from ._till import Till, Drawer\n")
-    editor.write("shop/_till.py", "\n" * 40 + "class Till:\n    def ring(self, sum):\n        0\n")
-    editor.open("main.py", "from shop import Till\n\n\ndef main():\n    \n")
-    pieces = {piece.path: piece.text for piece in editor.context("main.py", 4)}
-    assert pieces["shop/_till.py"] == "class Till:\n    def ring(self, sum):\n"
-    assert "shop/__init__.py" not in pieces
-
-
-def test_the_document_itself_is_never_behind_another_file(editor: Editor) -> None:
-    """Though a package may pass on what the document defines."""
-    main = "from shop import Till, Main\n\n\nclass Main:\n    till = Till\n"
-    editor.write("main.py", main)
-    editor.write("shop/__init__.py", "from main import Main\n\n\nclass Till:\n    pass\n")
-    editor.open("main.py", main)
-    assert "shop/__init__.py" in editor.paths("main.py", 4)
-    assert "main.py" not in editor.paths("main.py", 4)
-
-
-def test_a_module_that_is_imported_as_a_whole_is_a_name_too(editor: Editor) -> None:
-    """Its uses show what it has."""
-    user = "\n" * 40 + "import store\n\nfirst = 1\nstore.Store(first)\n"
-    editor.write("user.py", user)
-    editor.open("main.py", "import os\nimport store\n\n\ndef main():\n    \n")
-    pieces = {piece.path: piece.text for piece in editor.context("main.py", 5)}
-    assert pieces["user.py"] == "first = 1\nstore.Store(first)\n"
 
 
 @pytest.mark.parametrize(
@@ -292,22 +172,6 @@ def test_an_edit_elsewhere_changes_only_what_was_edited(editor: Editor) -> None:
     after = editor.context("main.py", 5)
     assert after[:-1] == tuple(piece for piece in before if piece.path != "lib/view.py")
     assert after[-1] == ContextPiece("lib/view.py", VIEW.rstrip() + "[0]\n")
-
-
-def test_a_name_that_was_needed_stays_so_while_the_user_works_there(editor: Editor) -> None:
-    """What is shown of other files does not change because the name is written at last."""
-    editor.write("user.py", USER)
-    editor.open(
-        "main.py", "from store import Store\n\n\ndef main():\n    \n" + "\n" * FAR_LINES * 2
-    )
-    before = editor.context("main.py", 4)
-    editor.insert("main.py", 4, "store = Store(size=2)")
-    editor.open("lib/view.py", VIEW)
-    after = editor.gathered("main.py", 4)
-    assert after.pieces[: len(before)] == before
-    editor.insert("lib/view.py", 1, "[0]")
-    far = editor.gathered("main.py", 4 + 2 * FAR_LINES)
-    assert not any("uses" in why.reasons for why in far.provenance)
 
 
 def test_closing_a_document_takes_it_out(editor: Editor) -> None:
