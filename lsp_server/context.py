@@ -28,7 +28,7 @@ from midfill.lsp_server.context_ranking import (
     in_stable_order,
     ranked,
 )
-from midfill.lsp_server.context_sources import Deadline, Spot, candidates
+from midfill.lsp_server.context_sources import Deadline, Spot, candidates, used_words
 from midfill.lsp_server.imports import references
 from midfill.lsp_server.languages import language
 from midfill.lsp_server.workspace_files import WorkspaceFiles, path_of, root_of
@@ -76,6 +76,7 @@ class _Known:
 
     inputs: _Inputs
     line: int
+    used_words: frozenset[str]
     context: Gathered
     is_complete: bool
 
@@ -108,15 +109,18 @@ class ContextGatherer:
         if path is None or root is None or not self._settings.enabled:
             return Gathered()
         row = language(snapshot.language_id)
-        spot = Spot(snapshot, path, root, row, references(snapshot.text, row))
         line = snapshot.line_of(offset)
         texts = tuple((other.snapshot.uri, hash(other.snapshot.text)) for other in others)
-        inputs = _Inputs(texts, spot.imports, self._revision)
+        inputs = _Inputs(texts, references(snapshot.text, row), self._revision)
         known = self._gathered.get(snapshot.uri)
         if known is None or not _still_holds(known, inputs, line):
+            used = used_words(snapshot.text)
+            if known is not None and _is_same_work(known, inputs, line):
+                used = known.used_words
+            spot = Spot(snapshot, path, root, row, inputs.imports, used)
             shown = known.context.pieces if known else ()
             context, is_complete = self._gather(spot, line, others, shown)
-            known = _Known(inputs, line, context, is_complete)
+            known = _Known(inputs, line, used, context, is_complete)
             self._remember(snapshot.uri, known)
         return known.context
 
@@ -143,6 +147,14 @@ class ContextGatherer:
 
 def _still_holds(known: _Known, inputs: _Inputs, line: int) -> bool:
     return known.is_complete and known.inputs == inputs and abs(line - known.line) <= FAR_LINES
+
+
+def _is_same_work(known: _Known, inputs: _Inputs, line: int) -> bool:
+    """Whether the user still writes what the context was first gathered for.
+
+    Then a name that was unused stays one, so that typing it does not change other parts.
+    """
+    return known.inputs.imports == inputs.imports and abs(line - known.line) <= FAR_LINES
 
 
 def _around(snapshot: Snapshot, line: int) -> str:

@@ -99,6 +99,23 @@ def _shared(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
+def _folders(path: Path) -> list[Path]:
+    """The folders in a folder, by name, without hidden ones."""
+    return [path / entry for entry in _names(path, of_folders=True) if not entry.startswith(".")]
+
+
+def _files(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    return [path / name for name in _names(path, of_folders=False) if name.endswith(suffixes)]
+
+
+def _names(path: Path, *, of_folders: bool) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() == of_folders)
+    except OSError:
+        return []
+
+
 def _decoded(data: bytes) -> str | None:
     """The text of a UTF-8 file, without a byte-order mark; None for binary data."""
     if b"\0" in data[:_SNIFFED_BYTES]:
@@ -193,6 +210,16 @@ class WorkspaceFiles:
             return []
         names.sort(key=lambda name: (-_shared(name, path.name), name))
         return [path.with_name(name) for name in names if name != path.name]
+
+    def cousins(self, path: Path, suffixes: Iterable[str]) -> list[Path]:
+        """Files that end so in the folders around this one's: below it, above it, beside it."""
+        own, root = path.parent, root_of(path, self.roots)
+        if root is None:
+            return []
+        above = [own.parent] if own != root else []
+        folders = [*_folders(own), *above, *(f for up in above for f in _folders(up) if f != own)]
+        wanted = tuple(suffixes)
+        return [file for folder in folders for file in _files(folder, wanted)]
 
     def refresh(self) -> None:
         """Forget what no longer holds if an ignore file has changed on disk."""

@@ -121,13 +121,19 @@ def _add_repo(
     parser = _verb(
         verbs,
         "repo",
-        "complete lines that need other files of a repository, with and without context",
+        "complete lines that need other files of their repository, with and without context",
         partial(run_repo, open_engine=open_engine),
     )
-    parser.add_argument("path", type=Path, metavar="PATH", help="the top of the repository")
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="the top of a repository"
+    )
     group = parser.add_argument_group("points")
     group.add_argument(
-        "--points", type=_count, default=100, metavar="N", help="of each kind (default: 100)"
+        "--points",
+        type=_count,
+        default=100,
+        metavar="N",
+        help="lines of each repository (default: 100)",
     )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
     _add_max_tokens(group, 64)
@@ -140,7 +146,7 @@ def run_repo(args: argparse.Namespace, open_engine: EngineOpener) -> int:
     from midfill.weights.recipes.eval_runner import Output
 
     settings = eval_repo.Settings(
-        root=args.path,
+        roots=tuple(args.paths),
         points=args.points,
         seed=args.seed,
         max_tokens=args.max_tokens,

@@ -25,10 +25,11 @@ def shown(
     row: Language,
     max_lines: int,
     edited: Sequence[LineRange] = (),
-    names: frozenset[str] = frozenset(),
+    names: Sequence[str] = (),
+    used: Sequence[str] = (),
 ) -> str:
     """The text of an extract."""
-    return extract(text, row, max_lines, edited, names).text
+    return extract(text, row, max_lines, edited, names, used).text
 
 
 MODULE = """\
@@ -66,16 +67,16 @@ def test_a_blank_file_shows_nothing(text: str) -> None:
 def test_its_lines_are_told() -> None:
     """From the first to the last one that is shown."""
     assert extract("\n\nx\ny\n\n", PYTHON, 10).lines == LineRange(2, 4)
-    assert extract(MODULE, PYTHON, 2, names=frozenset({"third"})).lines == LineRange(15, 17)
+    assert extract(MODULE, PYTHON, 2, names=("first", "third")).lines == LineRange(5, 16)
     assert extract("\n \n", PYTHON, 10).lines == LineRange(0, 0)
 
 
 def test_of_a_long_file_the_first_lines_of_definitions_are_shown() -> None:
-    """Then its beginning, as far as there is room."""
+    """Its beginning, if there are none."""
     assert shown(MODULE, PYTHON, 3) == (
         "def first(a):\n# ...\nclass Second:\n# ...\ndef third():\n"
     )
-    assert shown(MODULE, PYTHON, 4).startswith('"""About."""\n# ...\ndef first(a):\n')
+    assert shown("print(1)\nprint(2)\n", PYTHON, 1) == "print(1)\n"
 
 
 def test_parameters_on_lines_of_their_own_belong_to_the_first_line() -> None:
@@ -87,13 +88,29 @@ def test_parameters_on_lines_of_their_own_belong_to_the_first_line() -> None:
     )
 
 
-def test_definitions_that_the_current_file_imports_are_shown_whole() -> None:
-    """The others only by name, after them."""
-    assert shown(MODULE, PYTHON, 5, names=frozenset({"third"})) == (
-        "def first(a):\n# ...\nclass Second:\n# ...\ndef third():\n    return 3\n"
+def test_definitions_that_the_current_file_imports_are_shown_in_outline() -> None:
+    """A function by its parameters, a class by its members; nothing else is shown then."""
+    assert shown(MODULE, PYTHON, 5, names=["third"]) == "def third():\n"
+    assert shown(MODULE, PYTHON, 5, names=["Second", "other"]) == (
+        "class Second:\n    def method(self):\n"
     )
-    assert shown(MODULE, PYTHON, 3, names=frozenset({"first", "other"})) == (
-        "def first(a):\n    x = 1\n    return x\n"
+    long = (
+        "class A(\n    B,\n):\n    x: int = 1\n\n    def f(\n        self,\n    ):\n        y = 2\n"
+    )
+    assert shown(long + "\n" * 9, PYTHON, 8, names=["A"]) == (
+        "class A(\n    B,\n):\n    x: int = 1\n# ...\n    def f(\n        self,\n    ):\n"
+    )
+
+
+def test_uses_come_behind_the_definitions_of_the_same_names() -> None:
+    """And before definitions that are wanted less."""
+    text = f"{MODULE}\n\nif first:\n    first(2)\n"
+    everything = ["second", "first", "third"]
+    assert shown(text, PYTHON, 9, names=everything, used=["first"]) == (
+        "def first(a):\n# ...\ndef third():\n# ...\nif first:\n    first(2)\n"
+    )
+    assert shown(text, PYTHON, 3, names=everything, used=["first"]) == (
+        "def first(a):\n# ...\nif first:\n    first(2)\n"
     )
 
 
@@ -126,7 +143,7 @@ def test_an_extract_is_made_of_lines_of_the_file_in_order_and_not_too_many(
 ) -> None:
     """But for the comments where something is left out."""
     edited = [LineRange(start, start + count) for start, count in edits]
-    text = shown("\n".join(lines), PYTHON, max_lines, edited, frozenset("f"))
+    text = shown("\n".join(lines), PYTHON, max_lines, edited, "f", "C")
     kept = [line for line in text.split("\n")[:-1] if line != "# ..."]
     assert len(kept) <= max_lines
     rest = iter(line.rstrip() for line in lines)

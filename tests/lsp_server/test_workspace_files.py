@@ -256,6 +256,25 @@ def test_very_many_files_do_not_fill_the_memory(tmp_path: Path) -> None:
     assert files.allows(tmp_path / "a.py")
 
 
+def test_cousins_are_files_of_the_folders_around(tmp_path: Path) -> None:
+    """Below, above, and beside, in that order; hidden folders are left out, the root is the end."""
+    names = (
+        *("pkg/sub/a.py", "pkg/sub/own.py", "pkg/sub/deep/b.py", "pkg/c.py", "pkg/other/d.py"),
+        *("pkg/.hidden/e.py", "pkg/c.txt", "setup.py", "pkg/sub/deep/deeper/f.py"),
+    )
+    write(tmp_path, dict.fromkeys(names, ""))
+    files = WorkspaceFiles([tmp_path])
+
+    def cousins(name: str) -> list[str]:
+        found = files.cousins(tmp_path / name, (".py",))
+        return [path.relative_to(tmp_path).as_posix() for path in found]
+
+    assert cousins("pkg/sub/own.py") == ["pkg/sub/deep/b.py", "pkg/c.py", "pkg/other/d.py"]
+    assert cousins("setup.py") == ["pkg/c.py"]
+    assert files.cousins(tmp_path.parent / "elsewhere/a.py", (".py",)) == []
+    assert cousins("no/a.py") == ["setup.py", "pkg/c.py"]
+
+
 def test_siblings_are_files_of_the_folder_with_similar_names_first(tmp_path: Path) -> None:
     """Of the wanted kinds, without the file itself; a folder that is not there has none."""
     names = (

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import FakeEngine, FakeStream
+from tiny_models import TINY_ARCHITECTURE, write_gguf
+from tiny_tokenizers import tiny_byte_level_vocabulary
 
 from midfill.lsp_server import cli
-from midfill.weights.recipes.eval_repo import LINE, SPAN, choose_points, points_of, similarity
+from midfill.weights.recipes.eval_repo import similarity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,13 +40,14 @@ def repository(tmp_path: Path) -> Path:
 
 
 def run(
-    root: Path, out: Path, script: Callable[[FakeStream], object], *options: str
+    root: Path | list[Path], out: Path, script: Callable[[FakeStream], object], *options: str
 ) -> tuple[FakeEngine, dict[str, Any]]:
     """The engine that was used, and the report."""
     model = out.with_name("model.gguf")
     model.write_text("weights", encoding="utf-8")
     engine = FakeEngine(script)
-    words = ["eval", "repo", str(root), "--model", str(model), "--out", str(out), *options]
+    roots = root if isinstance(root, list) else [root]
+    words = ["eval", "repo", *map(str, roots), "--model", str(model), "--out", str(out), *options]
     assert cli.main(words, lambda *_: engine) == 0
     return engine, json.loads(out.read_text(encoding="utf-8"))
 
@@ -56,14 +60,6 @@ def right_with_context(stream: FakeStream) -> None:
     stream.write(text if stream.request.context else "pass").finish()
 
 
-def test_a_point_uses_a_name_of_another_file(repository: Path) -> None:
-    """Not one of the library's, not its import; a line and the span from the name on."""
-    points = choose_points(repository, 10, seed=0)
-    assert [point.kind for point in points] == [LINE, SPAN]
-    assert [point.middle for point in points] == ["size = area_of(width, 2)", "area_of(width, 2)"]
-    assert list(points_of(repository / "shapes.py", repository)) == []
-
-
 def test_context_is_the_only_difference(repository: Path, tmp_path: Path) -> None:
     """And never the file with the answer."""
     engine, report = run(repository, tmp_path / "r.json", right_with_context)
@@ -74,11 +70,12 @@ def test_context_is_the_only_difference(repository: Path, tmp_path: Path) -> Non
         assert alone.context == ()
         assert (shown.prefix, shown.suffix) == (alone.prefix, alone.suffix)
         assert "from shapes import area_of" in alone.prefix
+    assert [kind["kind"] for kind in report["kinds"]] == ["line", "span", "all"]
     for kind in report["kinds"]:
         assert kind["cells"]["with context"]["exact"]["rate"] == 1.0
         assert kind["cells"]["without context"]["exact"]["rate"] == 0.0
         assert kind["gain"]["exact"] == [1.0, 1.0]
-        assert kind["paired"]["only_first"] == 1
+        assert kind["paired"]["only_first"] == kind["cells"]["with context"]["exact"]["trials"]
 
 
 def test_a_rerun_asks_nothing_again(repository: Path, tmp_path: Path) -> None:
@@ -90,12 +87,42 @@ def test_a_rerun_asks_nothing_again(repository: Path, tmp_path: Path) -> None:
     assert len(run(repository, out, right_with_context)[0].requests) == 4
 
 
+def test_several_repositories_are_one_table_and_a_row_each(
+    repository: Path, tmp_path: Path
+) -> None:
+    """Each file sees its own repository only."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "shapes.py").write_text(SHAPES, encoding="utf-8")
+    (other / "view.py").write_text(MAIN, encoding="utf-8")
+    engine, report = run([repository, other], tmp_path / "r.json", right_with_context)
+    assert {request.repo_name for request in engine.requests} == {"repo", "other"}
+    assert [row["repository"] for row in report["repositories"]] == ["repo", "other"]
+    assert report["points"] == 4
+    (last,) = [kind for kind in report["kinds"] if kind["kind"] == "all"]
+    assert last["cells"]["with context"]["exact"]["count"] == 4
+
+
+def test_a_real_engine_says_how_probable_the_middle_is(repository: Path, tmp_path: Path) -> None:
+    """In bits for each byte, in both cells, and the gain with its interval."""
+    out, model = tmp_path / "r.json", tmp_path / "random.gguf"
+    architecture = replace(TINY_ARCHITECTURE, vocab_size=1200, max_position_embeddings=1024)
+    write_gguf(model, architecture=architecture, vocabulary=tiny_byte_level_vocabulary())
+    words = ["eval", "repo", str(repository), "--model", str(model), "--out", str(out)]
+    assert cli.main(words) == 0
+    (_, _, both) = json.loads(out.read_text(encoding="utf-8"))["kinds"]
+    bits = [both["cells"][cell]["bits_per_byte"] for cell in ("with context", "without context")]
+    assert all(value > 0 for value in bits)
+    assert both["gain"]["bits_per_byte"] == pytest.approx([bits[0] - bits[1]] * 2)
+    assert both["relative_exact"] == [1.0, 1.0]
+
+
 def test_a_folder_without_points_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before the model is opened."""
     assert cli.main(["eval", "repo", str(tmp_path)], lambda *_: pytest.fail("opened")) == 2
-    assert "has no line that uses a name of another" in capsys.readouterr().err
+    assert "has no line that calls" in capsys.readouterr().err
 
 
 def test_similarity_is_1_for_the_same_and_0_for_nothing_in_common() -> None:

@@ -8,7 +8,14 @@ from itertools import combinations
 import pytest
 
 from midfill.engine.errors import InvalidRequestError
-from midfill.weights.recipes.eval_statistics import mean_interval, paired, pass_at_k, rate
+from midfill.weights.recipes.eval_statistics import (
+    mean_interval,
+    paired,
+    pass_at_k,
+    rate,
+    ratio_interval,
+    sign_flip_p,
+)
 
 
 def test_wilsons_interval_is_the_textbooks() -> None:
@@ -63,3 +70,21 @@ def test_the_bootstrap_draws_whole_groups() -> None:
     assert low < 0.5 < high
     assert high - low == pytest.approx(2 * 1.96 * 0.5 / 20, rel=0.15)
     assert math.isnan(mean_interval([[]])[0])
+
+
+def test_a_ratio_is_of_the_drawn_sums() -> None:
+    """Not the mean of ratios; without anything in the second place it has no upper end."""
+    assert ratio_interval([[(3.0, 1.0), (1.0, 1.0)]]) == (2.0, 2.0)
+    low, high = ratio_interval([[(4.0, 1.0)], [(1.0, 2.0)]])
+    assert (low, high) == (0.5, 4.0)
+    assert ratio_interval([[(1.0, 0.0)]]) == (math.inf, math.inf)
+    assert ratio_interval([[(0.0, 0.0)]]) == (1.0, 1.0)
+    assert all(map(math.isnan, ratio_interval([])))
+
+
+def test_signs_of_whole_groups_are_flipped() -> None:
+    """All 2**n ways by hand: 10 groups of one sign are 2 of 1,024, one group is no evidence."""
+    assert sign_flip_p([[1.0]] * 10) == pytest.approx(2 / 1024, abs=0.0015)
+    assert sign_flip_p([[1.0] * 10]) == 1.0
+    assert sign_flip_p([[1.0], [-1.0]]) == 1.0
+    assert sign_flip_p([[0.4, -0.1], [0.2], [0.3]]) == pytest.approx(0.25, abs=0.02)

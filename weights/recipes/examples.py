@@ -195,7 +195,7 @@ class Examples:
         for other, names in chosen:
             row = language(other.language)
             lines = rng.randint(*self._config.piece_lines)
-            text = extract(other.text, row, lines, (), frozenset(names)).text
+            text = extract(other.text, row, lines, (), sorted(names)).text
             if text.strip():
                 pieces.append(ContextPiece(other.path, text))
         return tuple(pieces)
