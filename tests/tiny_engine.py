@@ -137,6 +137,7 @@ def machine(
     slots: int = 3,
     chunk: int = 8,
     context_length: int = 512,
+    draft_tokens: int = 0,
 ) -> Machine:
     """The parts of an engine around a model, by default a random one."""
     tokenizer = tokenizer or open_tokenizer(tiny_byte_level_vocabulary())
@@ -149,6 +150,7 @@ def machine(
         cache=KVCache([new_slot() for _ in range(slots)]),
         prefiller=Prefiller(whole, chunk),
         context_length=context_length,
+        draft_tokens=draft_tokens,
     )
 
 
