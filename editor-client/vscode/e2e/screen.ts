@@ -203,14 +203,15 @@ export class Screen {
     return this.page.evaluate(() => window.midfillStates ?? []);
   }
 
-  /** Waits until the item in the status bar says this. */
-  async status(words: string, limitMs = SIGN_MS): Promise<void> {
+  /** Waits until the item in the status bar says this, and returns all that it says. */
+  async status(words: string, limitMs = SIGN_MS): Promise<string> {
     const item = this.page.locator(`${STATUS}[aria-label*="${words}"]`);
     await item.waitFor({ timeout: limitMs }).catch(async (error: unknown) => {
       await this.shoot('failed');
       const label = await this.page.locator(STATUS).first().getAttribute('aria-label');
       throw new Error(`wanted ${words}, the status bar says ${String(label)}`, { cause: error });
     });
+    return (await item.getAttribute('aria-label')) ?? '';
   }
 
   /** Waits until a page that the extension shows has this text, and returns all of its text. */

@@ -32,6 +32,7 @@ const startLoad = loadavg()[0] ?? 0;
 let bench: Workbench;
 let screen: Screen;
 let activationMs = 0;
+let model = '';
 
 before(async () => {
   const settings = {
@@ -41,7 +42,7 @@ before(async () => {
   const environment = { XDG_DATA_HOME: env.XDG_DATA_HOME ?? path.join(env.HOME ?? '', '.local/share') };
   bench = await Workbench.start({ folder, workspace, settings, environment });
   screen = new Screen(await bench.open(), workspace);
-  await screen.status('is ready', LOAD_MS);
+  model = (await screen.status('is ready', LOAD_MS)).replace(/^midfill: (.*) is ready.*$/, '$1');
 });
 
 after(async () => {
@@ -86,8 +87,7 @@ describe('the extension', () => {
     const row = screen.page.locator('.runtime-extensions-editor .extension', { hasText: 'midfill' });
     const text = await row.locator('.activation-time').innerText();
     activationMs = Number(/(\d+)ms/.exec(text)?.[1]);
-    // The aim is 100 ms; what a machine with other work needs is in the results.
-    assert.ok(activationMs < 1000, text);
+    assert.ok(activationMs < 100, text);
   });
 
   it('shows ghost text soon', async () => {
@@ -126,6 +126,7 @@ function report(all: readonly Timed[], firsts: readonly Timed[], silent: number)
     cores: availableParallelism(),
     load_average: { before: startLoad, after: loadavg()[0] },
     extension: version,
+    model,
     vsix_bytes: statSync(VSIX).size,
     activation_ms: activationMs,
     keys: all.length,
