@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Page } from 'playwright-core';
 
-import { OUT, until } from './workbench.ts';
+import { OUT, WINDOW, until } from './workbench.ts';
 
 const STATUS = '.statusbar-item[id*="midfill"]';
 const SIGN_MS = 20_000;
@@ -212,6 +212,19 @@ export class Screen {
       throw new Error(`wanted ${words}, the status bar says ${String(label)}`, { cause: error });
     });
     return (await item.getAttribute('aria-label')) ?? '';
+  }
+
+  /** Milliseconds that loading and activating the extension took, as the editor has counted. */
+  async activation(): Promise<number> {
+    const size = this.page.viewportSize();
+    // Rows below the window's end are not in the page.
+    await this.page.setViewportSize({ width: 1100, height: 2400 });
+    await this.command('Developer: Show Running Extensions');
+    const row = this.page.locator('.runtime-extensions-editor .extension', { hasText: 'midfill' });
+    const text = await row.locator('.activation-time').innerText();
+    await this.command('View: Close All Editors');
+    await this.page.setViewportSize(size ?? WINDOW);
+    return Number(/(\d+)ms/.exec(text)?.[1]);
   }
 
   /** Waits until a page that the extension shows has this text, and returns all of its text. */

@@ -24,6 +24,9 @@ const NATIVE = /bindings file|native-watchdog|Cannot find module '\.\/build/;
 const START_MS = 90_000;
 const SIGN_MS = 20_000;
 
+/** The size of a window, in pixels. */
+export const WINDOW = { width: 1100, height: 640 };
+
 /** Quiet: nothing moves, opens or asks by itself. */
 const QUIET_SETTINGS = {
   'chat.disableAIFeatures': true,
@@ -37,6 +40,7 @@ const QUIET_SETTINGS = {
   'git.enabled': false,
   'telemetry.telemetryLevel': 'off',
   'update.mode': 'none',
+  'workbench.editor.useModal': 'off',
   'workbench.enableExperiments': false,
   'workbench.secondarySideBar.defaultVisibility': 'hidden',
   'workbench.startupEditor': 'none',
@@ -113,7 +117,7 @@ export class Workbench {
   }
 
   /** Opens the workspace in a window. */
-  async open(size = { width: 1100, height: 640 }): Promise<Page> {
+  async open(size = WINDOW): Promise<Page> {
     const executablePath = execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim();
     this.browser ??= await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
     const page = await this.browser.newPage({ viewport: size });
