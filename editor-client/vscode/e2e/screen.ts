@@ -4,12 +4,12 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 
 import { OUT, WINDOW, until } from './workbench.ts';
 
 const STATUS = '.statusbar-item[id*="midfill"]';
-const SIGN_MS = 20_000;
+const SIGN_MS = 60_000;
 
 /** Ghost text that has not changed for so long is complete. */
 const REST_MS = 3000;
@@ -98,6 +98,26 @@ export class Screen {
     const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label^="${label}"]`).first();
     await row.waitFor({ state: 'visible', timeout: SIGN_MS });
     await row.click();
+  }
+
+  /** Takes a file in the editor's own dialog for files, which is open. */
+  async chooseFile(file: string): Promise<void> {
+    const input = this.page.locator('.quick-input-widget input').first();
+    await until('the dialog to have a folder', async () => (await input.inputValue()).endsWith('/'));
+    await until('the dialog to close', async () => {
+      await input.fill(file);
+      await this.page.locator('.quick-input-list .monaco-list-row', { hasText: path.basename(file) }).first().waitFor();
+      await this.press('Enter');
+      return input.waitFor({ state: 'hidden', timeout: 3000 }).then(
+        () => true,
+        () => false,
+      );
+    });
+  }
+
+  /** A notification with these words. */
+  notification(words: string): Locator {
+    return this.page.locator('.notification-list-item', { hasText: words }).first();
   }
 
   async press(key: string): Promise<void> {
@@ -278,7 +298,7 @@ export class Screen {
 /** Runs in the page; blanks in the editor are U+00A0. */
 function ghostText(): string {
   const texts = (selector: string): string[] =>
-    [...document.querySelectorAll(`.part.editor ${selector}`)].map((element) => element.textContent);
+    [...document.querySelectorAll(selector)].map((element) => element.textContent);
   const first = texts('.view-lines .ghost-text-decoration').join('');
   const further = texts('.suggest-preview-text .view-line');
   return (further.length === 0 ? [first] : [first, ...further]).join('\n').replaceAll('\u00a0', ' ').replaceAll('\u200b', '');

