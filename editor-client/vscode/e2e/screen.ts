@@ -64,6 +64,12 @@ export class Screen {
   }
 
   async open(name: string): Promise<void> {
+    await this.find(name);
+    await this.page.locator('.part.editor .view-lines').first().click();
+  }
+
+  /** Goes to a file by its name, whatever its editor is. */
+  async find(name: string): Promise<void> {
     const input = this.page.locator('.quick-input-widget input').first();
     const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label^="${name}"]`).first();
     await until(`${name} to be listed`, async () => {
@@ -78,7 +84,6 @@ export class Screen {
     await this.press('Enter');
     const tab = this.page.locator(`.tab.active[data-resource-name="${name}"]`);
     await tab.waitFor({ state: 'visible', timeout: SIGN_MS });
-    await this.page.locator('.part.editor .view-lines').first().click();
   }
 
   /** Runs a command by its title in the palette. */

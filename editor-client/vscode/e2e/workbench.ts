@@ -69,6 +69,8 @@ export interface WorkbenchOptions {
   readonly workspace: string;
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly environment?: Readonly<Record<string, string>>;
+  /** The code of other extensions, by their names. */
+  readonly extensions?: Readonly<Record<string, string>>;
   /** Whether the user is asked to trust the workspace. */
   readonly asksForTrust?: boolean;
 }
@@ -108,6 +110,9 @@ export class Workbench {
       env,
       stdio: ['ignore', log, log],
     });
+    for (const [name, code] of Object.entries(options.extensions ?? {})) {
+      addExtension(path.join(folder, 'extensions'), name, code);
+    }
     const port = await freePort();
     const flags = ['--auth', 'none', '--disable-telemetry', '--disable-update-check'];
     const quiet = ['--disable-getting-started-override', ...(options.asksForTrust ? [] : ['--disable-workspace-trust'])];
@@ -121,17 +126,16 @@ export class Workbench {
     return workbench;
   }
 
-  /** Opens the workspace in a window. */
-  async open(size = WINDOW): Promise<Page> {
+  /** Opens the workspace, or another, in a window. */
+  async open(workspace = this.options.workspace): Promise<Page> {
     const executablePath = execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim();
     this.browser ??= await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
-    const page = await this.browser.newPage({ viewport: size });
+    const page = await this.browser.newPage({ viewport: WINDOW });
     page.on('console', (message) => {
       if (message.type() === 'error' && OF_HOST.test(message.text())) {
         this.complaints.push(message.text());
       }
     });
-    const { workspace } = this.options;
     const authority = `127.0.0.1:${String(this.port)}`;
     const kind = workspace.endsWith('.code-workspace') ? 'workspace' : 'folder';
     const query = new URLSearchParams({ [kind]: workspace });
@@ -185,6 +189,21 @@ export async function until(
     }
     await pause(50);
   }
+}
+
+/** Adds an extension with one file to a folder in which another is installed already. */
+function addExtension(extensions: string, name: string, code: string): void {
+  const folder = path.join(extensions, name);
+  const [publisher, version] = ['test', '1.0.0'];
+  const when = { engines: { vscode: '^1.91.0' }, activationEvents: ['onStartupFinished'] };
+  mkdirSync(folder);
+  writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ name, publisher, version, main: 'code.js', ...when }));
+  writeFileSync(path.join(folder, 'code.js'), code);
+  const list = path.join(extensions, 'extensions.json');
+  const known = JSON.parse(readFileSync(list, 'utf8')) as unknown[];
+  const location = { $mid: 1, path: folder, scheme: 'file' };
+  known.push({ identifier: { id: `${publisher}.${name}` }, version, location, relativeLocation: name, metadata: {} });
+  writeFileSync(list, JSON.stringify(known));
 }
 
 /** Marks each process of a workbench, for they inherit it. */
