@@ -98,9 +98,9 @@ export class Screen {
     await row.click();
   }
 
-  /** Takes a line of a list that is open. */
+  /** Takes the first line with these words of a list that is open. */
   async choose(label: string): Promise<void> {
-    const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label^="${label}"]`).first();
+    const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label*="${label}"]`).first();
     await row.waitFor({ state: 'visible', timeout: SIGN_MS });
     await row.click();
   }

@@ -216,6 +216,20 @@ describe('the panel', () => {
   });
 });
 
+describe('the menu', () => {
+  it('leads to the statistics, which count what was accepted', async () => {
+    const accepted = wire.told('accepted');
+    assert.ok(accepted > 0);
+    await screen.edit('menu.py', '');
+    await screen.command('midfill: Show Menu');
+    await screen.choose('Statistics');
+    const page = await screen.reads('midfill in this window');
+    await screen.shoot('statistics');
+    assert.match(page, /accepted\s+[1-9]/);
+    await screen.command('View: Close All Editors');
+  });
+});
+
 describe('the doctor', () => {
   it('says that nothing is wrong', async () => {
     await screen.edit('doctor.py', '');
