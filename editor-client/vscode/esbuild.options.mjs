@@ -10,7 +10,7 @@ const apart = {
 
 /** @type {import("esbuild").BuildOptions} */
 export const options = {
-  entryPoints: ['src/extension.ts', 'src/client.ts'],
+  entryPoints: ['src/extension.ts', 'src/client.ts', 'src/web.ts'],
   outdir: 'dist',
   bundle: true,
   platform: 'node',
