@@ -10,12 +10,16 @@ import torch
 
 from midfill.engine.kernel_build import KernelsUnavailableError
 from midfill.engine.kernel_calls import load
+from midfill.engine.loader import DTYPES, load_model
 from midfill.engine.native import NativeModel
 from midfill.engine.native_weights import build_native_weights
 
 if TYPE_CHECKING:
+    import ctypes
+    from collections.abc import Callable
+
     from midfill.engine.loader import Placement
-    from midfill.engine.model import Decoder, LlamaModel
+    from midfill.engine.model import Decoder
     from midfill.weights.architecture import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -30,29 +34,51 @@ class Accelerated:
     reason: str
 
 
-def accelerate(
-    model: LlamaModel, checkpoint: Checkpoint, placement: Placement, threads: int
+def open_decoder(
+    checkpoint: Checkpoint,
+    placement: Placement,
+    threads: int,
+    on_progress: Callable[[float], None],
 ) -> Accelerated:
-    """The model with kernels for this processor, or as it is where there are none.
+    """Read a model, with kernels for this processor, or in PyTorch alone where there are none.
 
     Args:
-        model: As loaded.
-        checkpoint: Where from: blocks are read again, without PyTorch's rounding.
+        checkpoint: Where from.
         placement: What was asked for and chosen.
         threads: Of the kernels.
+        on_progress: Called with the share done, 0 to 1, after each layer.
     """
-    if placement.device.type != "cpu":
-        return Accelerated(model, placement.dtype_name, placement.reason)
-    try:
-        library = load()
-    except KernelsUnavailableError as error:
-        log.warning("decoding without native kernels: %s", error)
-        reason = f"{placement.reason}; without native kernels: {error}"
+    library = None
+    reason = placement.reason
+    if placement.device.type == "cpu":
+        try:
+            library = load()
+        except KernelsUnavailableError as error:
+            log.warning("decoding without native kernels: %s", error)
+            reason = f"{reason}; without native kernels: {error}"
+    if library is None:
+        model = load_model(checkpoint, placement, on_progress)
         return Accelerated(model, placement.dtype_name, reason)
-    weights = build_native_weights(model, checkpoint.tensors, placement.formats)
-    native = NativeModel(model, weights, threads, library)
+    return _with_kernels(library, checkpoint, placement, threads, on_progress)
+
+
+def _with_kernels(
+    library: ctypes.CDLL,
+    checkpoint: Checkpoint,
+    placement: Placement,
+    threads: int,
+    on_progress: Callable[[float], None],
+) -> Accelerated:
+    formats, long_passes = placement.formats, None
+    if formats in DTYPES or not library.has_fast_panels():
+        long_passes = load_model(checkpoint, placement, on_progress)
+        on_progress = lambda _share: None  # noqa: E731  # all is read
+    weights = build_native_weights(checkpoint, formats, long_passes, on_progress)
+    native = NativeModel(
+        checkpoint.architecture, placement.dtype, weights, threads, library, long_passes
+    )
     why = "asked for"
-    if placement.formats == "auto":
+    if formats == "auto":
         why = "the file's own blocks where it has such, else int8: fewer bytes to read"
     reason = f"{placement.device_reason}; {native.format}: {why}; native kernels"
     return Accelerated(native, native.format, reason)

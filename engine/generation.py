@@ -86,7 +86,7 @@ class Generation:
         is_guess = self._request.priority >= Priority.PREFETCH
         slot = self._machine.cache.take(ids, is_guess=is_guess)
         cached = slot.length
-        hidden = self._machine.prefiller.run(ids[cached:], slot, lambda: self._stream.interrupted)
+        hidden = self._machine.prefiller.run(ids[cached:], slot, self._stream.stop)
         prefilled, prefilled_at = slot.length - cached, time.perf_counter()
         reason = self._limit()
         while reason is None:

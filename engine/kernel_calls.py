@@ -7,7 +7,7 @@ import ctypes
 import functools
 import mmap
 import os
-from ctypes import POINTER, Structure, c_float, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_float, c_int, c_int64, c_void_p
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from midfill.engine.quantization import GroupedMatrix
 
-MAX_TOKENS = 8
+MAX_TOKENS = 64
 """Tokens of one call."""
+FEW_TOKENS = 8
+"""Tokens up to which a call costs little more than that of one."""
 FORMATS = {torch.float32: 0, torch.bfloat16: 1}
 """Of plain matrices and of the cache."""
 _GROUPED_FORMATS = {8: 2, 4: 3}
@@ -131,9 +133,9 @@ def load_library(path: Path) -> ctypes.CDLL:
     library.midfill_open.restype = c_void_p
     library.midfill_forward.argtypes = [
         *(c_void_p, c_void_p, c_int64, POINTER(CCache)),
-        *(c_void_p, c_void_p, c_void_p),
+        *(c_void_p, c_void_p, c_void_p, c_void_p),
     ]
-    library.midfill_forward.restype = None
+    library.midfill_forward.restype = c_int
     library.midfill_logits.argtypes = [c_void_p, c_void_p, c_int64, c_void_p]
     library.midfill_logits.restype = None
     library.midfill_close.argtypes = [c_void_p]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from midfill.engine.kv_cache import Slot
     from midfill.engine.linear import Linear
+    from midfill.engine.stop import Stop
     from midfill.weights.architecture import LlamaArchitecture
 
 
@@ -79,8 +80,12 @@ class Decoder(Protocol):
         """Weights in all matrices and norms, a tied head counted once."""
         ...
 
-    def forward(self, ids: Sequence[int], slot: Slot) -> torch.Tensor:
-        """Run T new tokens behind a slot's S cached ones; final hidden states, (T, hidden)."""
+    def forward(self, ids: Sequence[int], slot: Slot, stop: Stop | None = None) -> torch.Tensor:
+        """Run T new tokens behind a slot's S cached ones; final hidden states, (T, hidden).
+
+        Raises:
+            StoppedError: ``stop`` was set, and the model saw it.
+        """
         ...
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -122,8 +127,8 @@ class LlamaModel:
         return linear + norms + self.weights.embed_tokens.numel() + (not tied) * head.parameters
 
     @torch.inference_mode()
-    def forward(self, ids: Sequence[int], slot: Slot) -> torch.Tensor:
-        """Run T new tokens behind a slot's S cached ones, and cache them.
+    def forward(self, ids: Sequence[int], slot: Slot, _stop: Stop | None = None) -> torch.Tensor:
+        """Run T new tokens behind a slot's S cached ones, and cache them; nothing stops it.
 
         Returns:
             The final hidden states, (T, hidden).

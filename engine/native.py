@@ -1,7 +1,8 @@
-"""A decoder whose small forward passes run in native kernels; see ``kernels/midfill.h``.
+"""A decoder whose forward passes run in native kernels; see ``kernels/midfill.h``.
 
 Decoding a token reads every weight once, so its time is that of memory plus whatever surrounds the
-arithmetic; here that is one call. Long prompts are bound by arithmetic and stay with PyTorch.
+arithmetic; here that is one call. Prompts are bound by arithmetic: of bytes in the kernels, where
+the processor has instructions for that, else PyTorch's.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from midfill.engine.kernel_calls import FORMATS, MAX_TOKENS, CCache
+from midfill.engine.kernel_calls import FEW_TOKENS, FORMATS, MAX_TOKENS, CCache
 from midfill.engine.rope import RotaryTable
+from midfill.engine.stop import StoppedError
 
 if TYPE_CHECKING:
     import ctypes
@@ -23,55 +25,45 @@ if TYPE_CHECKING:
     from midfill.engine.kv_cache import Slot
     from midfill.engine.model import LlamaModel
     from midfill.engine.native_weights import NativeWeights
+    from midfill.engine.stop import Stop
     from midfill.weights.architecture import LlamaArchitecture
-
-NATIVE_TOKENS = 32
-"""The longest forward pass that runs natively in calls of ``MAX_TOKENS``, where the processor has
-arithmetic for quantized weights. Elsewhere it is one call: PyTorch is faster at more."""
 
 
 class NativeModel:
     """A ``LlamaModel`` for processors, with the same contract; hidden states are fp32.
 
     Args:
-        model: The decoder in PyTorch, for long passes.
-        weights: The same weights for the kernels.
+        architecture: Of the decoder.
+        dtype: Of keys and values.
+        weights: Its weights for the kernels.
         threads: Of the kernels, and of PyTorch in long passes.
         library: The kernels, from ``kernel_calls.load``.
+        long_passes: The decoder in PyTorch, for passes of more than ``FEW_TOKENS``, where the
+            kernels have no fast arithmetic for its weights; None runs all in the kernels.
     """
 
     def __init__(
-        self, model: LlamaModel, weights: NativeWeights, threads: int, library: ctypes.CDLL
+        self,
+        architecture: LlamaArchitecture,
+        dtype: torch.dtype,
+        weights: NativeWeights,
+        threads: int,
+        library: ctypes.CDLL,
+        long_passes: LlamaModel | None = None,
     ) -> None:
-        self._model, self._weights, self._library = model, weights, library
+        self.architecture, self.dtype, self.device = architecture, dtype, torch.device("cpu")
+        self._weights, self._library, self._long_passes = weights, library, long_passes
         self._threads = threads
         self._session = self._library.midfill_open(byref(weights.decoder), threads)
         if not self._session:
             raise MemoryError("too little memory for the buffers of the kernels")
         weakref.finalize(self, self._library.midfill_close, self._session)
-        quantized = weights.format in ("int8", "int4")
-        self._longest = NATIVE_TOKENS if quantized and library.has_fast_panels() else MAX_TOKENS
-        self._rope = RotaryTable(model.architecture, torch.float32, model.device)
-
-    @property
-    def architecture(self) -> LlamaArchitecture:
-        """Of the decoder."""
-        return self._model.architecture
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of keys and values."""
-        return self._model.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where everything lives: the CPU."""
-        return self._model.device
+        self._rope = RotaryTable(architecture, torch.float32, self.device)
 
     @property
     def parameters(self) -> int:
         """Weights in all matrices and norms, a tied head counted once."""
-        return self._model.parameters
+        return self._weights.parameters
 
     @property
     def format(self) -> str:
@@ -80,25 +72,24 @@ class NativeModel:
 
     @property
     def weight_bytes(self) -> int:
-        """What a pass of one token reads of them, for measurements; norms are not worth counting.
+        """What a pass of one token reads of them, for measurements; norms are too few."""
+        return self._weights.nbytes or self.parameters * self.dtype.itemsize
 
-        Quantized matrices are all packed; plain ones are torch's own.
-        """
-        is_packed = self._weights.arena.used_bytes > 0
-        return self._weights.nbytes if is_packed else self.parameters * self.dtype.itemsize
-
-    def forward(self, ids: Sequence[int], slot: Slot) -> torch.Tensor:
+    def forward(self, ids: Sequence[int], slot: Slot, stop: Stop | None = None) -> torch.Tensor:
         """Run T new tokens behind a slot's S cached ones, and cache them.
 
         Returns:
             The final hidden states, (T, hidden), fp32.
+
+        Raises:
+            StoppedError: ``stop`` was set before the end; whole calls before that are cached.
         """
-        if len(ids) > self._longest:
+        if self._long_passes and len(ids) > FEW_TOKENS:
             with _torch_threads(self._threads):
-                return self._model.forward(ids, slot).float()
+                return self._long_passes.forward(ids, slot).float()
         hidden = torch.empty(len(ids), self.architecture.hidden_size)
         for first in range(0, len(ids), MAX_TOKENS):
-            self._forward(ids[first : first + MAX_TOKENS], slot, hidden[first:])
+            self._forward(ids[first : first + MAX_TOKENS], slot, hidden[first:], stop)
         return hidden
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -112,19 +103,24 @@ class NativeModel:
             )
         return logits
 
-    def _forward(self, ids: Sequence[int], slot: Slot, hidden: torch.Tensor) -> None:
+    def _forward(
+        self, ids: Sequence[int], slot: Slot, hidden: torch.Tensor, stop: Stop | None
+    ) -> None:
         """Up to MAX_TOKENS tokens; their states are written to the first rows of ``hidden``."""
         assert 0 <= min(ids) <= max(ids) < self.architecture.vocab_size, ids
-        stop = slot.length + len(ids)
-        slot.reserve(stop)
+        end = slot.length + len(ids)
+        slot.reserve(end)
         kv = slot.keys_values
         cache = CCache(kv.data_ptr(), FORMATS[kv.dtype], kv.shape[3], slot.length)
-        cos, sin = self._rope.at(slot.length, stop)
+        cos, sin = self._rope.at(slot.length, end)
         tokens = torch.tensor(ids)
-        self._library.midfill_forward(
+        is_whole = self._library.midfill_forward(
             *(self._session, tokens.data_ptr(), len(ids), byref(cache)),
-            *(cos.data_ptr(), sin.data_ptr(), hidden.data_ptr()),
+            *(cos.data_ptr(), sin.data_ptr(), None if stop is None else stop.address),
+            hidden.data_ptr(),
         )
+        if not is_whole:
+            raise StoppedError
         slot.append(ids)
 
 

@@ -1,13 +1,12 @@
-"""A decoder's weights as the kernels read them: chosen formats, packed, with C's view of them.
-
-Plain matrices are torch's own, shared and not copied. Quantized ones are packed beside them.
-"""
+"""A decoder's weights as the kernels read them: chosen formats, packed, with C's view of them."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -16,14 +15,18 @@ from midfill.engine.kernel_calls import Arena, CDecoder, CLayer, CMatrix, dense
 from midfill.engine.linear import DenseLinear
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from midfill.engine.linear import Linear
-    from midfill.engine.model import LayerWeights, LlamaModel
+    from midfill.engine.model import LlamaModel
     from midfill.engine.quantization import GroupedMatrix
-    from midfill.weights.architecture import TensorSource
+    from midfill.weights.architecture import Checkpoint, TensorSource
+
+_Part = TypeVar("_Part")
 
 BITS = {"int8": 8, "int4": 4}
+READERS = 2
+"""Threads that read layers: one would leave the disk or the processor waiting for the other."""
 
 
 @dataclass
@@ -33,7 +36,10 @@ class NativeWeights:
     decoder: CDecoder
     layers: object
     arena: Arena
-    vectors: list[torch.Tensor] = field(default_factory=list)
+    parameters: int
+    """Weights in all matrices and norms, a tied head counted once."""
+    kept: list[torch.Tensor] = field(default_factory=list)
+    """Norms, and what is not packed."""
     formats: Counter[str] = field(default_factory=Counter)
     """Weights of the layers in each format, by name."""
 
@@ -44,75 +50,145 @@ class NativeWeights:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all that was packed for the kernels alone."""
-        return self.arena.used_bytes + sum(vector.nbytes for vector in self.vectors)
+        """Bytes of what was packed."""
+        return self.arena.used_bytes
 
 
 def build_native_weights(
-    model: LlamaModel, tensors: Mapping[str, TensorSource], wanted: str
+    checkpoint: Checkpoint,
+    wanted: str,
+    model: LlamaModel | None = None,
+    on_progress: Callable[[float], None] = lambda _share: None,
 ) -> NativeWeights:
     """Weights for the kernels.
 
     Args:
-        model: The decoder in torch; its plain matrices are shared.
-        tensors: Those of its checkpoint.
+        checkpoint: Where from: blocks are read without PyTorch's rounding.
         wanted: ``bf16`` or ``fp32`` (the model's own dtype): all as it is; ``int8``, ``int4``:
             quantized, the head of an int4 model to int8; ``auto``: GGUF's Q4_0, Q4_1 and Q8_0
             without loss, anything else to int8. GGUF blocks of a wanted kind are never requantized.
+        model: The same decoder in torch, whose plain matrices are then shared; None reads
+            some layers at a time, so that no more of them are plain at once.
+        on_progress: Called with the share done, 0 to 1, after each layer.
     """
-    return _Builder(model, tensors, wanted).build()
+    plain = _of_checkpoint(checkpoint.tensors) if model is None else _of_model(model)
+    return _Builder(checkpoint, wanted, plain, on_progress).build()
 
 
 class _Builder:
-    def __init__(self, model: LlamaModel, tensors: Mapping[str, TensorSource], wanted: str) -> None:
-        self._model, self._tensors, self._wanted = model, tensors, wanted
-        count = model.architecture.num_hidden_layers
-        self._layers = (CLayer * count)()
-        self._weights = NativeWeights(CDecoder(), self._layers, Arena(_most_bytes(tensors)))
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        wanted: str,
+        plain: Callable[[Sequence[str]], torch.Tensor],
+        on_progress: Callable[[float], None],
+    ) -> None:
+        self._architecture, self._tensors = checkpoint.architecture, checkpoint.tensors
+        self._wanted, self._plain, self._on_progress = wanted, plain, on_progress
+        self._layers = (CLayer * self._architecture.num_hidden_layers)()
+        arena = Arena(_most_bytes(self._tensors))
+        parameters = sum(prod(source.shape) for source in self._tensors.values())
+        self._weights = NativeWeights(CDecoder(), self._layers, arena, parameters)
 
     def build(self) -> NativeWeights:
-        a, weights, decoder = self._model.architecture, self._model.weights, self._weights.decoder
-        for index, layer in enumerate(weights.layers):
-            self._layers[index] = self._layer(f"model.layers.{index}.", layer)
-        head = "model.embed_tokens" if a.tie_word_embeddings else "lm_head"
+        a, weights, decoder = self._architecture, self._weights, self._weights.decoder
+        for index, parts in enumerate(_read_ahead(self._read_layer, a.num_hidden_layers)):
+            self._layers[index] = CLayer(*(self._put(part) for part in parts))
+            self._count(parts)
+            self._on_progress((index + 1) / a.num_hidden_layers)
         decoder.layers, decoder.hidden = a.num_hidden_layers, a.hidden_size
         decoder.intermediate, decoder.head_dim = a.intermediate_size, a.head_dim
         decoder.query_heads, decoder.kv_heads = a.num_attention_heads, a.num_key_value_heads
         decoder.rms_norm_eps = a.rms_norm_eps
-        decoder.lm_head = self._matrix([head], _weight(weights.lm_head), is_head=True)
         tied = a.tie_word_embeddings
-        decoder.embed_tokens = decoder.lm_head if tied else dense(weights.embed_tokens)
-        decoder.norm = self._vector("model.norm")
+        head = "model.embed_tokens" if tied else "lm_head"
+        decoder.lm_head = self._put(self._read_matrix([head], is_head=True))
+        decoder.embed_tokens = decoder.lm_head if tied else self._put(self._read_embedding())
+        decoder.norm = self._put(self._read_vector("model.norm"))
         decoder.layer = self._layers
-        return self._weights
+        return weights
 
-    def _layer(self, prefix: str, layer: LayerWeights) -> CLayer:
+    def _read_layer(self, index: int) -> list[GroupedMatrix | torch.Tensor]:
+        """In the order of ``CLayer``."""
+        prefix = f"model.layers.{index}."
         attention, feed_forward = prefix + "self_attn.", prefix + "mlp."
-        gate, up = _weight(layer.gate_up_proj).chunk(2)
-        return CLayer(
-            self._vector(prefix + "input_layernorm"),
-            self._vector(prefix + "post_attention_layernorm"),
-            self._matrix([f"{attention}{part}_proj" for part in "qkv"], _weight(layer.qkv_proj)),
-            self._matrix([attention + "o_proj"], _weight(layer.o_proj)),
-            self._matrix([feed_forward + "gate_proj"], gate),
-            self._matrix([feed_forward + "up_proj"], up),
-            self._matrix([feed_forward + "down_proj"], _weight(layer.down_proj)),
-        )
+        return [
+            self._read_vector(prefix + "input_layernorm"),
+            self._read_vector(prefix + "post_attention_layernorm"),
+            self._read_matrix([f"{attention}{part}_proj" for part in "qkv"]),
+            self._read_matrix([attention + "o_proj"]),
+            self._read_matrix([feed_forward + "gate_proj"]),
+            self._read_matrix([feed_forward + "up_proj"]),
+            self._read_matrix([feed_forward + "down_proj"]),
+        ]
 
-    def _vector(self, name: str) -> int:
-        vector = self._tensors[name + ".weight"].read(torch.float32)
-        self._weights.vectors.append(vector)
-        return vector.data_ptr()
+    def _read_vector(self, name: str) -> torch.Tensor:
+        return self._tensors[name + ".weight"].read(torch.float32)
 
-    def _matrix(self, names: list[str], plain: torch.Tensor, *, is_head: bool = False) -> CMatrix:
+    def _read_embedding(self) -> torch.Tensor:
+        """Only single rows are read of it, so it is not worth quantizing."""
+        plain = self._plain(["model.embed_tokens"])
+        return plain if self._wanted == "fp32" else plain.bfloat16()
+
+    def _read_matrix(
+        self, names: list[str], *, is_head: bool = False
+    ) -> GroupedMatrix | torch.Tensor:
         if self._wanted in ("bf16", "fp32"):
-            self._weights.formats[self._wanted] += plain.numel() * (not is_head)
-            return dense(plain)
-        sources = [self._tensors[name + ".weight"] for name in names]
+            return self._plain(names)
         bits = None if self._wanted == "auto" else 8 if is_head else BITS[self._wanted]
-        matrix = _without_loss(sources, bits) or quantization.quantize(plain, bits or 8)
-        self._weights.formats[f"int{matrix.bits}"] += plain.numel() * (not is_head)
-        return self._weights.arena.put(matrix)
+        blocks = _without_loss([self._tensors[name + ".weight"] for name in names], bits)
+        return blocks or quantization.quantize(self._plain(names), bits or 8)
+
+    def _put(self, part: GroupedMatrix | torch.Tensor) -> CMatrix | int:
+        """What C is told of a matrix, or of a vector."""
+        if not isinstance(part, torch.Tensor):
+            return self._weights.arena.put(part)
+        self._weights.kept.append(part)
+        return part.data_ptr() if part.ndim == 1 else dense(part)
+
+    def _count(self, parts: Sequence[GroupedMatrix | torch.Tensor]) -> None:
+        for part in parts:
+            if not isinstance(part, torch.Tensor):
+                self._weights.formats[f"int{part.bits}"] += part.rows * part.columns
+            elif part.ndim > 1:
+                self._weights.formats[self._wanted] += part.numel()
+
+
+def _read_ahead(read: Callable[[int], _Part], count: int) -> Iterator[_Part]:
+    """What ``read`` gives for 0, 1, ..., in this order; the next few are read meanwhile."""
+    with ThreadPoolExecutor(READERS) as pool:
+        pending = deque(pool.submit(read, index) for index in range(min(READERS, count)))
+        for index in range(READERS, count + READERS):
+            part = pending.popleft().result()
+            if index < count:
+                pending.append(pool.submit(read, index))
+            yield part
+
+
+def _of_checkpoint(
+    tensors: Mapping[str, TensorSource],
+) -> Callable[[Sequence[str]], torch.Tensor]:
+    """Matrices of these names, one below the other, in fp32."""
+    return lambda names: torch.cat(
+        [tensors[name + ".weight"].read(torch.float32) for name in names]
+    )
+
+
+def _of_model(model: LlamaModel) -> Callable[[Sequence[str]], torch.Tensor]:
+    """The same out of a model, which has them fused."""
+    weights = model.weights
+    found = {"model.embed_tokens": weights.embed_tokens, "lm_head": _weight(weights.lm_head)}
+    for index, layer in enumerate(weights.layers):
+        prefix = f"model.layers.{index}."
+        gate, up = _weight(layer.gate_up_proj).chunk(2)
+        found |= {
+            prefix + "self_attn.q_proj": _weight(layer.qkv_proj),
+            prefix + "self_attn.o_proj": _weight(layer.o_proj),
+            prefix + "mlp.gate_proj": gate,
+            prefix + "mlp.up_proj": up,
+            prefix + "mlp.down_proj": _weight(layer.down_proj),
+        }
+    return lambda names: found[names[0]]
 
 
 def _most_bytes(tensors: Mapping[str, TensorSource]) -> int:

@@ -1,5 +1,7 @@
 """A prompt's way into the cache, in pieces small enough that a cancel is seen in time.
 
+Kernels see it within a piece, PyTorch between two.
+
 Sizes are powers of two: few shapes for the matrix library to prepare, and few ways to round.
 """
 
@@ -8,13 +10,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from midfill.engine.stop import StoppedError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import torch
 
     from midfill.engine.kv_cache import Slot
     from midfill.engine.model import Decoder
+    from midfill.engine.stop import Stop
 
 CHUNK_MS = 50.0
 """How long one forward pass of the prompt should take at most."""
@@ -46,22 +51,23 @@ class Prefiller:
         tokens = int(min(max(self._tokens_per_ms * CHUNK_MS, _SMALLEST), _LARGEST))
         return 1 << (tokens.bit_length() - 1)
 
-    def run(
-        self, ids: Sequence[int], slot: Slot, interrupted: Callable[[], object]
-    ) -> torch.Tensor | None:
+    def run(self, ids: Sequence[int], slot: Slot, stop: Stop | None = None) -> torch.Tensor | None:
         """Put at least one token behind the slot's cached ones.
 
         Returns:
-            The last token's final hidden state, (1, hidden), or None if interrupted: then the
-            slot holds the chunks that were finished.
+            The last token's final hidden state, (1, hidden), or None if ``stop`` was set: then
+            the slot holds the chunks that were finished.
         """
         hidden = None
         while ids:
-            if interrupted():
+            if stop:
                 return None
             started = time.perf_counter()
             chunk = ids[: self.chunk]
-            hidden = self._model.forward(chunk, slot)[-1:]
+            try:
+                hidden = self._model.forward(chunk, slot, stop)[-1:]
+            except StoppedError:
+                return None
             ids = ids[len(chunk) :]
             self._learn(len(chunk), 1e3 * (time.perf_counter() - started))
         return hidden

@@ -26,6 +26,8 @@ GROUP = 32
 PANEL = 16
 """Rows of a panel."""
 _ALIGNMENT = 64
+_ROWS_AT_ONCE = 2048
+"""So that what lies between is small, however large a vocabulary's matrix is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ def from_blocks(type_name: str, blocks: NDArray[np.uint8]) -> GroupedMatrix | No
 
 def quantize(weight: torch.Tensor, bits: int) -> GroupedMatrix:
     """The nearest grouped matrix to ``weight`` (rows, columns), each group by its own range."""
+    return stack([_quantize_rows(rows, bits) for rows in weight.split(_ROWS_AT_ONCE)])
+
+
+def _quantize_rows(weight: torch.Tensor, bits: int) -> GroupedMatrix:
     rows, columns = weight.shape
     wide = weight.float()
     if missing := -columns % GROUP:  # pad copies even when nothing is missing

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from midfill.engine.acceleration import accelerate, use_threads
+from midfill.engine.acceleration import open_decoder, use_threads
 from midfill.engine.api import EngineInfo
 from midfill.engine.byte_index import ByteIndex
 from midfill.engine.errors import (
@@ -18,7 +18,7 @@ from midfill.engine.errors import (
 from midfill.engine.generation import Generation, Machine
 from midfill.engine.infilling import DIALECTS, Prompter, choose_dialect
 from midfill.engine.kv_cache import KVCache, Slot
-from midfill.engine.loader import choose_placement, load_model
+from midfill.engine.loader import choose_placement
 from midfill.engine.prefill import Prefiller
 from midfill.engine.scheduler import Scheduler
 from midfill.engine.tokenizer import open_tokenizer
@@ -94,8 +94,10 @@ def start_runtime(
     dialect = _dialect(checkpoint, tokenizer, config.dialect)
     prompter = Prompter(dialect, tokenizer, checkpoint.name)
     placement = choose_placement(config.device, config.dtype)
-    loaded = load_model(checkpoint, placement, lambda share: report("reading weights", share))
-    accelerated = accelerate(loaded, checkpoint, placement, _thread_count(config.threads))
+    accelerated = open_decoder(
+        *(checkpoint, placement, _thread_count(config.threads)),
+        lambda share: report("reading weights", share),
+    )
     model = accelerated.model
     slots = [Slot(model.architecture, model.dtype, model.device) for _ in range(config.cache_slots)]
     machine = Machine(

@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import CompletionChunk, FinishReason
+from midfill.engine.stop import Stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,6 +26,7 @@ class Stream:
         self._wake: Callable[[], object] = lambda: None
         self._ended = False
         self.interrupted: FinishReason | None = None
+        self.stop = Stop()
 
     def put(self, chunk: CompletionChunk | MidfillError) -> None:
         """Hand over a chunk, or the error that ends the stream; nothing may follow the end."""
@@ -44,6 +46,7 @@ class Stream:
         """Ask whoever produces to end early; the first reason stands."""
         if self.interrupted is None:
             self.interrupted = reason
+            self.stop.set()
 
     def cancel(self) -> None:
         """Ask for an early end, from any thread: ``FinishReason.CANCELLED``."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from midfill.engine.model import LlamaModel
+    from midfill.engine.stop import Stop
     from midfill.engine.tokenizer import Tokenizer
     from midfill.weights.architecture import LlamaArchitecture, TokenizerData
 
@@ -110,7 +111,7 @@ class ScriptedModel:
         self.before_forward = before_forward
         self._script, self._end = list(script), end
 
-    def forward(self, ids: Sequence[int], slot: Slot) -> torch.Tensor:
+    def forward(self, ids: Sequence[int], slot: Slot, _stop: Stop | None = None) -> torch.Tensor:
         """Hidden states of width 1: how many tokens of the script are spelled by then."""
         self.before_forward(len(self.forwarded))
         self.forwarded.append(list(ids))

@@ -30,9 +30,9 @@ static void quantize_group(const float *values, int8_t *quants, float *scale, in
     *sum = total;
 }
 
-void quantize(struct activations *x) {
-    int64_t groups = x->tokens * x->stride / GROUP;
-    for (int64_t g = 0; g < groups; g++)
+void quantize(const struct activations *x, int64_t token) {
+    int64_t groups = x->stride / GROUP;
+    for (int64_t g = token * groups; g < (token + 1) * groups; g++)
         quantize_group(x->values + g * GROUP, x->quants + g * GROUP, x->scales + g, x->sums + g);
 }
 

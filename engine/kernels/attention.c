@@ -1,4 +1,4 @@
-/* Grouped-query attention of a few new tokens over the whole cache.
+/* Grouped-query attention of new tokens over the whole cache.
  *
  * The cache is split along its positions, so that threads can share one head; each split keeps
  * maximum, sum and weighted values (online softmax, Milakov and Gimelshein 2018), and whoever
@@ -10,6 +10,9 @@
 #include "scalar.h"
 
 enum { SPLIT_POSITIONS = 256 };
+enum { MANY_UNITS = 16 };   /* shares of a layer's work that are enough for many tokens */
+enum { LINE = 64 };
+enum { WORTH_PACKING = 24 }; /* rows, measured */
 
 /* Of a thread, for one head: rows are the queries of all tokens. */
 struct scratch {
@@ -17,15 +20,26 @@ struct scratch {
     float *loaded;  /* [BLOCK][head_dim], keys or values */
     float *weights; /* [row][BLOCK] */
     uint16_t *rounded_queries, *rounded_weights; /* the same in bf16 */
+    uint32_t *packed; /* keys or values in bf16 pairs, where `loaded` would be */
 };
 
 struct block {
     int64_t first, end;
 };
 
-int64_t attention_splits(int64_t positions) {
-    int64_t splits = positions / SPLIT_POSITIONS;
-    return splits < 1 ? 1 : splits > MAX_SPLITS ? MAX_SPLITS : splits;
+static int64_t most_splits(const struct decoder *d, int64_t tokens) {
+    if (tokens <= FEW_TOKENS) return MAX_SPLITS;
+    return d->kv_heads < MANY_UNITS ? MANY_UNITS / d->kv_heads : 1;
+}
+
+int64_t attention_splits(const struct decoder *d, int64_t tokens, int64_t positions) {
+    int64_t splits = positions / SPLIT_POSITIONS, most = most_splits(d, tokens);
+    return splits < 1 ? 1 : splits > most ? most : splits;
+}
+
+int64_t attention_states(const struct decoder *d) {
+    int64_t few = FEW_TOKENS * MAX_SPLITS, many = MAX_TOKENS * most_splits(d, MAX_TOKENS);
+    return few > many ? few : many;
 }
 
 static int64_t queries_per_kv_head(const struct decoder *d) { return d->query_heads / d->kv_heads; }
@@ -43,7 +57,8 @@ static struct scratch scratch_of(const struct attention *a) {
     int64_t rows = most_rows(a->decoder), n = a->decoder->head_dim;
     float *loaded = a->scratch + rows * n, *weights = loaded + BLOCK * n;
     uint16_t *rounded = (uint16_t *)(weights + rows * BLOCK);
-    return (struct scratch){a->scratch, loaded, weights, rounded, rounded + rows * n};
+    return (struct scratch){a->scratch, loaded,           weights,
+                            rounded,    rounded + rows * n, (uint32_t *)loaded};
 }
 
 static void rotate(const float *x, const float *cos, const float *sin, int64_t width, float scale,
@@ -124,9 +139,9 @@ static int64_t visible(const struct attention *a, struct block block, int64_t ro
     return (end < block.end ? end : block.end) - block.first;
 }
 
-/* The scores of a block become weights, in fp32 and, if wanted, in bf16; unseen ones 0. */
+/* The scores of a block become weights; unseen ones 0. */
 static void weigh_rows(const struct attention *a, int64_t kv_head, int64_t split,
-                       struct block block, int rounding) {
+                       struct block block) {
     struct scratch s = scratch_of(a);
     for (int64_t row = 0; row < a->tokens * queries_per_kv_head(a->decoder); row++) {
         float *weights = s.weights + row * BLOCK;
@@ -136,7 +151,6 @@ static void weigh_rows(const struct attention *a, int64_t kv_head, int64_t split
             update_softmax(weights, state_of(a, row, kv_head, split), a->decoder->head_dim);
         else
             memset(weights, 0, BLOCK * sizeof *weights);
-        if (rounding) round_to_bf16(weights, BLOCK, s.rounded_weights + row * BLOCK);
     }
 }
 
@@ -148,29 +162,69 @@ static void attend_in_fp32(const struct attention *a, int64_t layer, int64_t kv_
     load_vectors(a, vector_at(a, 0, layer, kv_head, block.first), count, s.loaded);
     for (int64_t row = 0; row < rows; row++)
         score(s.queries + row * n, s.loaded, visible(a, block, row), n, s.weights + row * BLOCK);
-    weigh_rows(a, kv_head, split, block, 0);
+    weigh_rows(a, kv_head, split, block);
     load_vectors(a, vector_at(a, 1, layer, kv_head, block.first), count, s.loaded);
     for (int64_t row = 0; row < rows; row++)
         add_weighted(s.weights + row * BLOCK, s.loaded, visible(a, block, row), n,
                      state_of(a, row, kv_head, split) + 2);
 }
 
+/* Up to `most` rows' outputs from one on; how many there are. */
+static int64_t take_outputs(const struct attention *a, int64_t kv_head, int64_t split,
+                            int64_t first, int64_t most, float **out) {
+    int64_t rest = a->tokens * queries_per_kv_head(a->decoder) - first;
+    int64_t count = rest < most ? rest : most;
+    for (int64_t row = 0; row < count; row++)
+        out[row] = state_of(a, first + row, kv_head, split) + 2;
+    return count;
+}
+
+/* Asks for the part of the next block that belongs to some of all rows: all at once would wait. */
+static void prefetch_part(const uint16_t *block, int64_t n, int64_t first, int64_t rows) {
+    const char *next = (const char *)(block + BLOCK * n);
+    int64_t bytes = BLOCK * n * (int64_t)sizeof *block;
+    int64_t from = bytes * first / rows / LINE * LINE, end = bytes * (first + PACKED_ROWS) / rows;
+    for (int64_t at = from; at < end; at += LINE) __builtin_prefetch(next + at);
+}
+
+static void score_packed(const struct scratch *s, int64_t rows, int64_t n, const uint16_t *keys) {
+    for (int64_t first = 0; first < rows; first += PACKED_ROWS) {
+        prefetch_part(keys, n, first, rows);
+        float *out[PACKED_ROWS];
+        int64_t count = rows - first < PACKED_ROWS ? rows - first : PACKED_ROWS;
+        for (int64_t row = 0; row < count; row++) out[row] = s->weights + (first + row) * BLOCK;
+        multiply_packed(s->rounded_queries + first * n, count, n / 2, s->packed, BLOCK, 0, out);
+    }
+}
+
 static void attend_in_bf16(const struct attention *a, int64_t layer, int64_t kv_head,
                            int64_t split, struct block block) {
     int64_t n = a->decoder->head_dim, count = block.end - block.first;
     int64_t rows = a->tokens * queries_per_kv_head(a->decoder);
+    int packing = rows >= WORTH_PACKING && n % BLOCK == 0;
     struct scratch s = scratch_of(a);
     const uint16_t *cache = a->cache.data;
     const uint16_t *keys = cache + vector_at(a, 0, layer, kv_head, block.first) * n;
     const uint16_t *values = cache + vector_at(a, 1, layer, kv_head, block.first) * n;
-    score_rows(s.rounded_queries, rows, keys, count, n, s.weights);
-    weigh_rows(a, kv_head, split, block, 1);
-    for (int64_t first = 0; first < rows; first += ROWS) {
-        float *out[ROWS];
-        int64_t some = rows - first < ROWS ? rows - first : ROWS;
-        for (int64_t row = 0; row < some; row++)
-            out[row] = state_of(a, first + row, kv_head, split) + 2;
-        add_weighted_rows(s.rounded_weights + first * BLOCK, some, values, count, n, out);
+    float *out[ROWS];
+    if (packing) {
+        pack_keys(keys, count, n, s.packed);
+        score_packed(&s, rows, n, keys);
+        pack_values(values, count, n, s.packed);
+    } else {
+        score_rows(s.rounded_queries, rows, keys, count, n, s.weights);
+    }
+    for (int64_t row = 0; row < rows; row++)
+        weigh_row(s.weights + row * BLOCK, visible(a, block, row),
+                  state_of(a, row, kv_head, split), n, s.rounded_weights + row * BLOCK);
+    for (int64_t first = 0, some; first < rows; first += some) {
+        const uint16_t *weights = s.rounded_weights + first * BLOCK;
+        some = take_outputs(a, kv_head, split, first, packing ? PACKED_ROWS : ROWS, out);
+        if (packing) prefetch_part(values, n, first, rows);
+        if (packing)
+            multiply_packed(weights, some, BLOCK / 2, s.packed, n, 1, out);
+        else
+            add_weighted_rows(weights, some, values, count, n, out);
     }
 }
 

@@ -8,6 +8,9 @@
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512BF16__)
 
 #include <immintrin.h>
+#include <string.h>
+
+#include "scalar.h"
 
 enum { LANES = 16, PAIRS = 32, LINE = 64, AHEAD = BLOCK }; /* AHEAD: positions, measured */
 
@@ -87,6 +90,155 @@ void score_rows(const uint16_t *queries, int64_t rows, const uint16_t *keys, int
     }
 }
 
+/* Rows and columns of 16 x 16 words change places. */
+static inline void transpose_16(__m512i rows[LANES]) {
+    __m512i t[LANES];
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < LANES; i += 4) {
+        rows[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        rows[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        rows[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        rows[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) { /* rows[4 k + i]: columns i, i + 4, ... of rows 4 k to 4 k + 3 */
+        __m512i low = _mm512_shuffle_i32x4(rows[i], rows[4 + i], 0x88);
+        __m512i high = _mm512_shuffle_i32x4(rows[i], rows[4 + i], 0xdd);
+        __m512i low_2 = _mm512_shuffle_i32x4(rows[8 + i], rows[12 + i], 0x88);
+        __m512i high_2 = _mm512_shuffle_i32x4(rows[8 + i], rows[12 + i], 0xdd);
+        t[i] = _mm512_shuffle_i32x4(low, low_2, 0x88);
+        t[8 + i] = _mm512_shuffle_i32x4(low, low_2, 0xdd);
+        t[4 + i] = _mm512_shuffle_i32x4(high, high_2, 0x88);
+        t[12 + i] = _mm512_shuffle_i32x4(high, high_2, 0xdd);
+    }
+    memcpy(rows, t, sizeof t);
+}
+
+void pack_keys(const uint16_t *keys, int64_t count, int64_t width, uint32_t *packed) {
+    for (int64_t first = 0; first < BLOCK; first += LANES)
+        for (int64_t column = 0; column < width; column += PAIRS) {
+            __m512i rows[LANES];
+            for (int j = 0; j < LANES; j++) {
+                int64_t position = first + j < count ? first + j : count - 1;
+                rows[j] = _mm512_loadu_si512(keys + position * width + column);
+            }
+            transpose_16(rows);
+            for (int pair = 0; pair < LANES; pair++)
+                _mm512_storeu_si512(packed + (column / 2 + pair) * BLOCK + first, rows[pair]);
+        }
+}
+
+/* Two positions' values side by side, in the order of the columns. */
+static inline void pack_pair(const uint16_t *first, const uint16_t *second, uint32_t *packed) {
+    const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const __m512i high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    __m512i a = _mm512_loadu_si512(first), b = _mm512_loadu_si512(second);
+    __m512i even = _mm512_unpacklo_epi16(a, b), odd = _mm512_unpackhi_epi16(a, b);
+    _mm512_storeu_si512(packed, _mm512_permutex2var_epi64(even, low, odd));
+    _mm512_storeu_si512(packed + LANES, _mm512_permutex2var_epi64(even, high, odd));
+}
+
+void pack_values(const uint16_t *values, int64_t count, int64_t width, uint32_t *packed) {
+    for (int64_t j = 0; j < BLOCK; j += 2)
+        for (int64_t column = 0; column < width; column += PAIRS) {
+            int64_t first = j < count ? j : count - 1, second = j + 1 < count ? j + 1 : count - 1;
+            pack_pair(values + first * width + column, values + second * width + column,
+                      packed + j / 2 * width + column);
+        }
+}
+
+static inline __m512bh broadcast_pair(const uint16_t *values) {
+    int32_t both;
+    memcpy(&both, values, sizeof both);
+    return (__m512bh)_mm512_set1_epi32(both);
+}
+
+enum { VECTORS = BLOCK / LANES };
+
+/* out[row] (BLOCK) += or = left (rows, 2 pairs) times packed (pairs, BLOCK of a row's `width`). */
+static inline void multiply_some(const uint16_t *left, int rows, int64_t pairs,
+                                 const uint32_t *packed, int64_t width, int adding,
+                                 float *const *out, int64_t column) {
+    __m512 sums[PACKED_ROWS][VECTORS];
+    for (int row = 0; row < rows; row++)
+        for (int v = 0; v < VECTORS; v++)
+            sums[row][v] = adding ? _mm512_loadu_ps(out[row] + column + v * LANES)
+                                  : _mm512_setzero_ps();
+    for (int64_t pair = 0; pair < pairs; pair++) {
+        __m512bh right[VECTORS];
+        for (int v = 0; v < VECTORS; v++)
+            right[v] = (__m512bh)_mm512_loadu_si512(packed + pair * width + column + v * LANES);
+        for (int row = 0; row < rows; row++) {
+            __m512bh both = broadcast_pair(left + 2 * (row * pairs + pair));
+            for (int v = 0; v < VECTORS; v++)
+                sums[row][v] = _mm512_dpbf16_ps(sums[row][v], right[v], both);
+        }
+    }
+    for (int row = 0; row < rows; row++)
+        for (int v = 0; v < VECTORS; v++)
+            _mm512_storeu_ps(out[row] + column + v * LANES, sums[row][v]);
+}
+
+#define SOME(rows) multiply_some(left, rows, pairs, packed, width, adding, out, column)
+
+void multiply_packed(const uint16_t *left, int64_t rows, int64_t pairs, const uint32_t *packed,
+                     int64_t width, int adding, float *const *out) {
+    for (int64_t column = 0; column < width; column += BLOCK) switch (rows) {
+            case 1: SOME(1); break;
+            case 2: SOME(2); break;
+            case 3: SOME(3); break;
+            case 4: SOME(4); break;
+            case 5: SOME(5); break;
+            default: SOME(PACKED_ROWS);
+        }
+}
+
+/* 2^x, to 5e-5: the weights are rounded to 4e-3. Taylor series on half an octave to each side. */
+static inline __m512 power_of_2(__m512 x) {
+    __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 rest = _mm512_sub_ps(x, whole);
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.00961813f), rest, _mm512_set1_ps(0.05550411f));
+    p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(0.24022651f));
+    p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(0.69314718f));
+    p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(1.0f));
+    return _mm512_scalef_ps(p, whole);
+}
+
+static void raise_maximum(float largest, float *state, int64_t width) {
+    float correction = exponential(state[0] - largest);
+    state[0] = largest;
+    for (int64_t i = 1; i < 2 + width; i++) state[i] *= correction;
+}
+
+void weigh_row(const float *scores, int64_t seen, float *state, int64_t width, uint16_t *weights) {
+    __m512 values[VECTORS], largest = _mm512_set1_ps(NOTHING_YET), sum = _mm512_setzero_ps();
+    if (seen <= 0) {
+        memset(weights, 0, BLOCK * sizeof *weights);
+        return;
+    }
+    for (int v = 0; v < VECTORS; v++) {
+        int64_t rest = seen - v * LANES;
+        __mmask16 lanes = rest >= LANES ? 0xffff : rest <= 0 ? 0 : (__mmask16)((1u << rest) - 1);
+        values[v] = _mm512_mask_loadu_ps(_mm512_set1_ps(NOTHING_YET), lanes, scores + v * LANES);
+        largest = _mm512_max_ps(largest, values[v]);
+    }
+    float maximum = _mm512_reduce_max_ps(largest);
+    if (maximum > state[0]) raise_maximum(maximum, state, width);
+    __m512 above = _mm512_set1_ps(state[0]);
+    for (int v = 0; v < VECTORS; v++) {
+        __m512 below = _mm512_sub_ps(values[v], above);
+        __m512 weight = power_of_2(_mm512_mul_ps(below, _mm512_set1_ps(1.44269504f)));
+        sum = _mm512_add_ps(sum, weight);
+        _mm256_storeu_si256((__m256i *)(weights + v * LANES), (__m256i)_mm512_cvtneps_pbh(weight));
+    }
+    state[1] += _mm512_reduce_add_ps(sum);
+}
+
 /* Two positions' values side by side, half of 32 columns each. */
 struct pair {
     __m512bh low, high;
@@ -97,10 +249,6 @@ static inline struct pair load_pair(const uint16_t *first, const uint16_t *secon
     __m512i b = second ? _mm512_loadu_si512(second) : _mm512_setzero_si512();
     return (struct pair){(__m512bh)_mm512_unpacklo_epi16(a, b),
                          (__m512bh)_mm512_unpackhi_epi16(a, b)};
-}
-
-static inline __m512bh broadcast_pair(const uint16_t *weights) {
-    return (__m512bh)_mm512_set1_epi32(*(const int32_t *)weights);
 }
 
 static inline void add_columns(const uint16_t *weights, int rows, const uint16_t *values,
@@ -156,6 +304,23 @@ void round_to_bf16(const float *values, int64_t n, uint16_t *out) { (void)values
 void score_rows(const uint16_t *queries, int64_t rows, const uint16_t *keys, int64_t count,
                 int64_t width, float *scores) {
     (void)queries, (void)rows, (void)keys, (void)count, (void)width, (void)scores;
+}
+
+void pack_keys(const uint16_t *keys, int64_t count, int64_t width, uint32_t *packed) {
+    (void)keys, (void)count, (void)width, (void)packed;
+}
+
+void pack_values(const uint16_t *values, int64_t count, int64_t width, uint32_t *packed) {
+    (void)values, (void)count, (void)width, (void)packed;
+}
+
+void multiply_packed(const uint16_t *left, int64_t rows, int64_t pairs, const uint32_t *packed,
+                     int64_t width, int adding, float *const *out) {
+    (void)left, (void)rows, (void)pairs, (void)packed, (void)width, (void)adding, (void)out;
+}
+
+void weigh_row(const float *scores, int64_t seen, float *state, int64_t width, uint16_t *weights) {
+    (void)scores, (void)seen, (void)state, (void)width, (void)weights;
 }
 
 void add_weighted_rows(const uint16_t *weights, int64_t rows, const uint16_t *values,

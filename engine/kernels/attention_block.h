@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-enum { BLOCK = 64, ROWS = 8 }; /* positions; queries at once */
+enum { BLOCK = 64, ROWS = 8, PACKED_ROWS = 6 }; /* positions; queries at once, whose sums are
+                                                    registers */
 static const float NOTHING_YET = -1e30f; /* a maximum, or a score that weighs nothing */
 
 void widen_bf16(const uint16_t *restrict values, int64_t n, float *restrict out);
@@ -28,6 +29,19 @@ void round_to_bf16(const float *values, int64_t n, uint16_t *out); /* n: a multi
 /* Scores (rows, BLOCK) of `count` keys; those behind are of the last one again. */
 void score_rows(const uint16_t *queries, int64_t rows, const uint16_t *keys, int64_t count,
                 int64_t width, float *scores);
+
+/* For many rows, in pairs for the dot product: keys with positions in the lanes, [width / 2][BLOCK],
+ * and values, [BLOCK / 2][width]. Positions past `count` are the last one again. */
+void pack_keys(const uint16_t *keys, int64_t count, int64_t width, uint32_t *packed);
+void pack_values(const uint16_t *values, int64_t count, int64_t width, uint32_t *packed);
+
+/* Up to PACKED_ROWS products, out[row] (width) = or += left (rows, 2 pairs) times packed
+ * (pairs, width); width is a multiple of BLOCK. */
+void multiply_packed(const uint16_t *left, int64_t rows, int64_t pairs, const uint32_t *packed,
+                     int64_t width, int adding, float *const *out);
+
+/* As update_softmax for one row of which `seen` scores count; weights (BLOCK) in bf16. */
+void weigh_row(const float *scores, int64_t seen, float *state, int64_t width, uint16_t *weights);
 
 /* Adds to up to ROWS vectors out[row]; weights (rows, BLOCK) past `count` must be 0. */
 void add_weighted_rows(const uint16_t *weights, int64_t rows, const uint16_t *values,

@@ -1,4 +1,4 @@
-/* Matrices times a few vectors, in C that compilers turn into vector code. */
+/* Matrices times vectors, in C that compilers turn into vector code. */
 #include "midfill.h"
 #include "scalar.h"
 
@@ -54,7 +54,7 @@ static void read_group(const struct matrix *matrix, const uint8_t *panel, int64_
 static void multiply_grouped(const struct matrix *matrix, const uint8_t *panel,
                              const struct activations *x, float y[MAX_TOKENS][PANEL]) {
     float weights[GROUP][PANEL];
-    memset(y, 0, sizeof(float) * MAX_TOKENS * PANEL);
+    memset(y, 0, sizeof y[0] * (size_t)x->tokens);
     for (int64_t group = 0; group < groups_of(matrix); group++) {
         read_group(matrix, panel, group, weights);
         for (int64_t token = 0; token < x->tokens; token++) {

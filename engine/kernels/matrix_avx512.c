@@ -10,7 +10,8 @@
 #include <immintrin.h>
 #include <string.h>
 
-enum { QUADS = GROUP / 4, LINE = 64, AHEAD = 8192 }; /* AHEAD: bytes, measured */
+enum { QUADS = GROUP / 4, LINE = 64 };
+enum { AHEAD = 8192, AHEAD_OF_MANY = 32768 }; /* bytes, measured */
 
 int has_fast_panels(void) { return 1; }
 
@@ -24,9 +25,13 @@ static inline __m512i broadcast_quad(const int8_t *quants, int quad) {
     return _mm512_set1_epi32(four);
 }
 
-/* Asks for a group's share of the bytes ahead, which are in order whatever the panel's inside. */
-static inline void prefetch_ahead(const uint8_t *panel, int64_t group, int group_bytes) {
-    const uint8_t *first = panel + group * group_bytes + AHEAD;
+/* Asks for a group's share of the bytes ahead, which are in order whatever the panel's inside. Of
+ * many tokens each FEW_TOKENS do it for some groups, so that it takes as long as the panel. */
+static inline void prefetch_ahead(const struct activations *x, int64_t first_token,
+                                  const uint8_t *panel, int64_t group, int group_bytes) {
+    uint32_t turns = (uint32_t)(x->tokens + FEW_TOKENS - 1) / FEW_TOKENS;
+    if (turns > 1 && (uint32_t)group % turns != (uint32_t)first_token / FEW_TOKENS) return;
+    const uint8_t *first = panel + group * group_bytes + (turns > 1 ? AHEAD_OF_MANY : AHEAD);
     for (int at = 0; at < group_bytes; at += LINE)
         _mm_prefetch((const char *)first + at, _MM_HINT_T0);
 }
@@ -41,40 +46,40 @@ static inline __m512i dot_group(const __m512i *weights, const int8_t *quants, __
     return _mm512_add_epi32(even, odd);
 }
 
-static inline void multiply_int8(const uint8_t *panel, const struct activations *x, int tokens,
-                                 float y[MAX_TOKENS][PANEL]) {
+static inline void multiply_int8(const uint8_t *panel, const struct activations *x, int64_t first,
+                                 int tokens, float y[MAX_TOKENS][PANEL]) {
     int64_t groups = x->stride / GROUP;
     const uint16_t *scales = (const uint16_t *)(panel + groups * PANEL * GROUP);
-    __m512 sum[MAX_TOKENS];
+    __m512 sum[FEW_TOKENS];
     for (int token = 0; token < tokens; token++) sum[token] = _mm512_setzero_ps();
     for (int64_t group = 0; group < groups; group++) {
         __m512i weights[QUADS];
-        prefetch_ahead(panel, group, PANEL * (GROUP + 2));
+        prefetch_ahead(x, first, panel, group, PANEL * (GROUP + 2));
         for (int quad = 0; quad < QUADS; quad++)
             weights[quad] = _mm512_loadu_si512(panel + (group * QUADS + quad) * 64);
         __m512 scale = load_fp16(scales + group * PANEL);
         for (int token = 0; token < tokens; token++) {
-            int64_t at = token * groups + group;
+            int64_t at = (first + token) * groups + group;
             __m512i start = _mm512_set1_epi32(-128 * x->sums[at]);
             __m512i dot = dot_group(weights, x->quants + at * GROUP, start);
             __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x->scales[at]));
             sum[token] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), both, sum[token]);
         }
     }
-    for (int token = 0; token < tokens; token++) _mm512_storeu_ps(y[token], sum[token]);
+    for (int token = 0; token < tokens; token++) _mm512_storeu_ps(y[first + token], sum[token]);
 }
 
-static inline void multiply_int4(const uint8_t *panel, const struct activations *x, int tokens,
-                                 float y[MAX_TOKENS][PANEL]) {
+static inline void multiply_int4(const uint8_t *panel, const struct activations *x, int64_t first,
+                                 int tokens, float y[MAX_TOKENS][PANEL]) {
     int64_t groups = x->stride / GROUP;
     const uint16_t *scales = (const uint16_t *)(panel + groups * PANEL * GROUP / 2);
     const uint16_t *offsets = scales + groups * PANEL;
     const __m512i low = _mm512_set1_epi8(15);
-    __m512 sum[MAX_TOKENS];
+    __m512 sum[FEW_TOKENS];
     for (int token = 0; token < tokens; token++) sum[token] = _mm512_setzero_ps();
     for (int64_t group = 0; group < groups; group++) {
         __m512i weights[QUADS];
-        prefetch_ahead(panel, group, PANEL * (GROUP / 2 + 4));
+        prefetch_ahead(x, first, panel, group, PANEL * (GROUP / 2 + 4));
         for (int quad = 0; quad < QUADS / 2; quad++) {
             __m512i both = _mm512_loadu_si512(panel + (group * QUADS / 2 + quad) * 64);
             weights[quad] = _mm512_and_si512(both, low);
@@ -83,37 +88,38 @@ static inline void multiply_int4(const uint8_t *panel, const struct activations 
         __m512 scale = load_fp16(scales + group * PANEL);
         __m512 offset = load_fp16(offsets + group * PANEL);
         for (int token = 0; token < tokens; token++) {
-            int64_t at = token * groups + group;
+            int64_t at = (first + token) * groups + group;
             __m512i dot = dot_group(weights, x->quants + at * GROUP, _mm512_setzero_si512());
             __m512 total = _mm512_mul_ps(offset, _mm512_set1_ps((float)x->sums[at]));
             total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, total);
             sum[token] = _mm512_fmadd_ps(total, _mm512_set1_ps(x->scales[at]), sum[token]);
         }
     }
-    for (int token = 0; token < tokens; token++) _mm512_storeu_ps(y[token], sum[token]);
+    for (int token = 0; token < tokens; token++) _mm512_storeu_ps(y[first + token], sum[token]);
 }
 
 /* A number of tokens known at compile time keeps all sums in registers. */
-#define FOR_EACH_COUNT(function)                                    \
-    switch (x->tokens) {                                            \
-        case 1: function(panel, x, 1, y); break;                    \
-        case 2: function(panel, x, 2, y); break;                    \
-        case 3: function(panel, x, 3, y); break;                    \
-        case 4: function(panel, x, 4, y); break;                    \
-        case 5: function(panel, x, 5, y); break;                    \
-        case 6: function(panel, x, 6, y); break;                    \
-        case 7: function(panel, x, 7, y); break;                    \
-        default: function(panel, x, 8, y);                          \
-    }
+#define SOME(function, tokens) function(panel, x, first, tokens, y)
+#define FOR_ALL_TOKENS(function)                                                 \
+    for (int64_t first = 0; first < x->tokens; first += FEW_TOKENS) switch (x->tokens - first) { \
+            case 1: SOME(function, 1); break;                                    \
+            case 2: SOME(function, 2); break;                                    \
+            case 3: SOME(function, 3); break;                                    \
+            case 4: SOME(function, 4); break;                                    \
+            case 5: SOME(function, 5); break;                                    \
+            case 6: SOME(function, 6); break;                                    \
+            case 7: SOME(function, 7); break;                                    \
+            default: SOME(function, FEW_TOKENS);                                 \
+        }
 
 void multiply_int8_panel(const uint8_t *panel, const struct activations *x,
                          float y[MAX_TOKENS][PANEL]) {
-    FOR_EACH_COUNT(multiply_int8)
+    FOR_ALL_TOKENS(multiply_int8)
 }
 
 void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
                          float y[MAX_TOKENS][PANEL]) {
-    FOR_EACH_COUNT(multiply_int4)
+    FOR_ALL_TOKENS(multiply_int4)
 }
 
 #else

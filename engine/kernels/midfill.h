@@ -1,4 +1,4 @@
-/* One forward pass of a Llama decoder for a few tokens, for processors.
+/* Forward passes of a Llama decoder, for processors.
  *
  * Everything is fp32 between matrices. A matrix is (rows, cols), y = W x, in one of these formats:
  *   F32, BF16  rows one after another, as torch stores them;
@@ -17,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MAX_TOKENS = 8, PANEL = 16, GROUP = 32, MAX_SPLITS = 32 };
+enum { MAX_TOKENS = 64, PANEL = 16, GROUP = 32, MAX_SPLITS = 32 };
+enum { FEW_TOKENS = 8 }; /* a panel's sums for so many stay in registers */
 enum format { F32, BF16, INT8, INT4 };
 
 struct matrix {
@@ -46,7 +47,7 @@ struct cache {
     int64_t capacity, length;
 };
 
-/* What one thread multiplies with: up to MAX_TOKENS vectors, also in groups of 32 signed bytes. */
+/* What a matrix is multiplied with: vectors, also in groups of 32 signed bytes. */
 struct activations {
     int64_t tokens, cols, stride; /* stride: cols padded to whole groups; the padding is 0 */
     float *values;                /* [token][stride] */
@@ -71,7 +72,7 @@ void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
 
 /* activations.c */
 void normalize(const float *x, const float *weight, float eps, int64_t n, float *out);
-void quantize(struct activations *x);
+void quantize(const struct activations *x, int64_t token);
 void activate(float gate[PANEL], const float up[PANEL]);
 
 /* attention.c */
@@ -84,7 +85,8 @@ struct attention {
     float *partial;         /* [token][query head][split][2 + head_dim]: maximum, sum, values */
     float *scratch;         /* of the thread, attention_scratch_bytes() */
 };
-int64_t attention_splits(int64_t positions);
+int64_t attention_splits(const struct decoder *decoder, int64_t tokens, int64_t positions);
+int64_t attention_states(const struct decoder *decoder); /* at most, tokens x splits */
 size_t attention_scratch_bytes(const struct decoder *decoder);
 void attend(const struct attention *a, int64_t layer, int64_t kv_head, int64_t split);
 void merge_splits(const struct attention *a, int64_t token, float *out);
@@ -101,14 +103,15 @@ struct work {
     void *context;
 };
 struct pool *pool_open(int64_t threads, struct work work);
-void pool_run(struct pool *pool, int64_t phases);
+void pool_run(struct pool *pool, int64_t phases, int64_t tokens); /* tokens: how long a unit may take */
 void pool_close(struct pool *pool);
 
 /* Called from Python. */
 struct session;
 struct session *midfill_open(const struct decoder *decoder, int64_t threads);
-void midfill_forward(struct session *session, const int64_t *ids, int64_t tokens,
-                     const struct cache *cache, const float *cos, const float *sin, float *hidden);
+int midfill_forward(struct session *session, const int64_t *ids, int64_t tokens,
+                    const struct cache *cache, const float *cos, const float *sin,
+                    const _Atomic int *stop, float *hidden);
 void midfill_logits(struct session *session, const float *hidden, int64_t tokens, float *logits);
 void midfill_close(struct session *session);
 

@@ -21,7 +21,7 @@
 
 enum { UNIT_BITS = 24 };
 enum { SPINS_IN_PHASE = 4000, SPINS_IDLE = 4000 }; /* pauses, about 0.2 ms */
-enum { LEAST_ALONE = 8, MOST_ALONE = 256 };        /* runs; a token takes two */
+enum { LEAST_ALONE = 8, MOST_ALONE = 256 };        /* tokens; one counts twice, for its logits */
 static const uint64_t UNIT_MASK = (1u << UNIT_BITS) - 1;
 
 struct pool {
@@ -31,9 +31,9 @@ struct pool {
     _Atomic uint64_t first;
     _Atomic int64_t sleepers;
     _Atomic int stopping;
-    _Atomic int alone;   /* no other thread takes part in this run */
-    int64_t alone_runs;  /* still to come */
-    int64_t alone_next;  /* how many, if the caller has to wait again */
+    _Atomic int alone;    /* no other thread takes part in this run */
+    int64_t alone_tokens; /* still to come */
+    int64_t alone_next;   /* how many, if the caller has to wait again */
     int64_t threads;
     struct work work;
     pthread_mutex_t lock;
@@ -107,12 +107,12 @@ static void *run_worker(void *argument) {
     return NULL;
 }
 
-static void open_run(struct pool *pool, uint64_t end) {
+static void open_run(struct pool *pool, uint64_t end, int64_t tokens) {
     pool->first = pool->ticket >> UNIT_BITS;
-    pool->alone = pool->alone_runs > 0;
+    pool->alone = pool->alone_tokens > 0;
     pool->end = end;
     if (pool->alone) {
-        pool->alone_runs--;
+        pool->alone_tokens -= tokens;
     } else if (pool->sleepers) {
         pthread_mutex_lock(&pool->lock);
         pthread_cond_broadcast(&pool->wake);
@@ -122,23 +122,23 @@ static void open_run(struct pool *pool, uint64_t end) {
 
 static void judge_company(struct pool *pool, int waited_long) {
     if (waited_long) {
-        pool->alone_runs = pool->alone_next;
+        pool->alone_tokens = pool->alone_next;
         if (pool->alone_next < MOST_ALONE) pool->alone_next *= 2;
     } else if (!pool->alone && pool->alone_next > LEAST_ALONE) {
         pool->alone_next--;
     }
 }
 
-void pool_run(struct pool *pool, int64_t phases) {
+void pool_run(struct pool *pool, int64_t phases, int64_t tokens) {
     uint64_t end = (pool->ticket >> UNIT_BITS) + (uint64_t)phases;
     int waited_long = 0;
-    open_run(pool, end);
-    for (int spins = 0;;) {
+    open_run(pool, end, tokens);
+    for (int64_t spins = 0;;) {
         uint64_t ticket = pool->ticket;
         if (ticket >> UNIT_BITS == end) break;
         if (take_share(pool, ticket, 0)) {
             spins = 0;
-        } else if (++spins < SPINS_IN_PHASE) {
+        } else if (++spins < SPINS_IN_PHASE * tokens) {
             pause_briefly();
         } else {
             waited_long = 1;

@@ -1,8 +1,8 @@
-/* A decoder with its threads and buffers; one forward pass is a run of five phases a layer.
+/* A decoder with its threads and buffers; one forward pass is a run of some phases a layer.
  *
- * Between phases threads share the residual stream and each phase's result. What a thread needs
- * before it multiplies (norm, merged heads, quantized activations) it computes for itself: that
- * costs less than telling others.
+ * Between phases threads share the residual stream and each phase's result. What they need before
+ * they multiply (norm, merged heads, quantized activations) each thread computes for itself if the
+ * tokens are few: that costs less than telling others. If they are many, it is a phase of its own.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -10,7 +10,17 @@
 
 #include "midfill.h"
 
-enum kind { QKV, ATTEND, OUT, GATE_UP, DOWN, KINDS };
+enum kind { QKV, ATTEND, OUT, GATE_UP, DOWN, LOGITS, INPUT }; /* INPUT + X: of X, in many */
+
+struct plan {
+    int64_t count;
+    int kinds[9];
+};
+static const struct plan few_tokens = {5, {QKV, ATTEND, OUT, GATE_UP, DOWN}};
+static const struct plan many_tokens = {
+    9, {INPUT + QKV, QKV, ATTEND, INPUT + OUT, OUT, INPUT + GATE_UP, GATE_UP, INPUT + DOWN, DOWN}};
+static const struct plan few_logits = {1, {LOGITS}};
+static const struct plan many_logits = {2, {INPUT + LOGITS, LOGITS}};
 
 struct thread {
     int64_t ready_for; /* the phase that its activations were prepared for */
@@ -23,31 +33,50 @@ struct session {
     struct pool *pool;
     int64_t threads;
     struct thread *thread;
+    struct activations shared;                 /* of many tokens */
     float *residual, *heads, *partial, *inner; /* [token][...] */
     /* The run; atomic because a late thread may look while the next run is set up. */
-    _Atomic int64_t tokens, splits, of_logits;
+    const struct plan *_Atomic plan;
+    _Atomic int64_t tokens, splits;
     struct cache cache;
     const float *cos, *sin, *hidden;
     float *logits;
+    const _Atomic int *stop; /* not 0: the run is given up; NULL: it never is */
 };
 
-static const struct layer *layer_of(const struct session *s, int64_t phase) {
-    return s->decoder.layer + phase / KINDS;
+/* A phase: what is done with which layer. */
+struct step {
+    int kind;
+    int64_t index;
+    const struct layer *layer;
+};
+
+static struct step step_at(const struct session *s, const struct plan *plan, int64_t phase) {
+    int64_t index = phase / plan->count;
+    return (struct step){plan->kinds[phase % plan->count], index, s->decoder.layer + index};
+}
+
+/* What is multiplied in a phase, or prepared for the next; NULL if nothing is. Gate and up have
+ * the same shape. */
+static const struct matrix *matrix_of(const struct session *s, struct step step) {
+    switch (step.kind % INPUT) {
+        case QKV: return &step.layer->qkv_proj;
+        case OUT: return &step.layer->o_proj;
+        case GATE_UP: return &step.layer->gate_proj;
+        case DOWN: return &step.layer->down_proj;
+        case LOGITS: return &s->decoder.lm_head;
+        default: return NULL;
+    }
 }
 
 static int64_t units(void *context, int64_t phase) {
     const struct session *s = context;
-    const struct decoder *d = &s->decoder;
-    if (phase < 0 || phase >= KINDS * d->layers) return 0;
-    if (s->of_logits) return panels_of(&d->lm_head);
-    const struct layer *layer = layer_of(s, phase);
-    switch (phase % KINDS) {
-        case QKV: return panels_of(&layer->qkv_proj);
-        case ATTEND: return d->kv_heads * s->splits;
-        case OUT: return panels_of(&layer->o_proj);
-        case GATE_UP: return panels_of(&layer->gate_proj);
-        default: return panels_of(&layer->down_proj);
-    }
+    const struct plan *plan = s->plan;
+    if (phase < 0 || phase >= plan->count * s->decoder.layers) return 0;
+    struct step step = step_at(s, plan, phase);
+    if (step.kind >= INPUT) return s->tokens;
+    if (step.kind == ATTEND) return s->decoder.kv_heads * s->splits;
+    return panels_of(matrix_of(s, step));
 }
 
 static struct attention attention_of(struct session *s, float *scratch) {
@@ -56,38 +85,41 @@ static struct attention attention_of(struct session *s, float *scratch) {
 }
 
 /* The input of the matrix of a phase for one token, as fp32. */
-static void read_input(struct session *s, int64_t phase, int64_t token, float *out) {
+static void read_input(struct session *s, struct step step, int64_t token, float *out) {
     const struct decoder *d = &s->decoder;
     const float *residual = s->residual + token * d->hidden;
-    if (s->of_logits) {
-        memcpy(out, s->hidden + token * d->hidden, sizeof *out * (size_t)d->hidden);
-        return;
-    }
-    const struct layer *layer = layer_of(s, phase);
     struct attention attention = attention_of(s, NULL);
-    switch (phase % KINDS) {
-        case QKV: normalize(residual, layer->input_layernorm, d->rms_norm_eps, d->hidden, out); break;
+    switch (step.kind % INPUT) {
+        case QKV:
+            normalize(residual, step.layer->input_layernorm, d->rms_norm_eps, d->hidden, out);
+            break;
         case OUT: merge_splits(&attention, token, out); break;
         case GATE_UP:
-            normalize(residual, layer->post_attention_layernorm, d->rms_norm_eps, d->hidden, out);
+            normalize(residual, step.layer->post_attention_layernorm, d->rms_norm_eps, d->hidden,
+                      out);
             break;
-        default:
+        case DOWN:
             memcpy(out, s->inner + token * d->intermediate, sizeof *out * (size_t)d->intermediate);
+            break;
+        default: memcpy(out, s->hidden + token * d->hidden, sizeof *out * (size_t)d->hidden);
     }
 }
 
-static void prepare(struct session *s, int64_t phase, struct thread *thread,
-                    const struct matrix *matrix) {
-    struct activations *x = &thread->x;
-    x->tokens = s->tokens;
-    x->cols = matrix->cols;
-    x->stride = (x->cols + GROUP - 1) / GROUP * GROUP;
-    for (int64_t token = 0; token < x->tokens; token++) {
-        float *out = x->values + token * x->stride;
-        read_input(s, phase, token, out);
-        memset(out + x->cols, 0, sizeof *out * (size_t)(x->stride - x->cols));
-    }
-    if (wants_quants(matrix)) quantize(x);
+/* Buffers as the activations of a matrix. */
+static struct activations activations_for(const struct matrix *matrix, int64_t tokens,
+                                          struct activations buffers) {
+    buffers.tokens = tokens;
+    buffers.cols = matrix->cols;
+    buffers.stride = (matrix->cols + GROUP - 1) / GROUP * GROUP;
+    return buffers;
+}
+
+static void prepare(struct session *s, struct step step, const struct activations *x,
+                    int64_t token) {
+    float *out = x->values + token * x->stride;
+    read_input(s, step, token, out);
+    memset(out + x->cols, 0, sizeof *out * (size_t)(x->stride - x->cols));
+    if (wants_quants(matrix_of(s, step))) quantize(x, token);
 }
 
 /* What is done with a panel's result: copied to rows of `out`, or added to them. */
@@ -101,81 +133,81 @@ static void put(const struct matrix *matrix, int64_t panel, int64_t tokens, int 
     }
 }
 
-static void multiply(struct session *s, struct thread *thread, const struct matrix *matrix,
-                     int64_t panel, int adding, float *out) {
+static void multiply(const struct matrix *matrix, const struct activations *x, int64_t panel,
+                     int adding, float *out) {
     float y[MAX_TOKENS][PANEL];
-    multiply_panel(matrix, panel, &thread->x, y);
-    put(matrix, panel, s->tokens, adding, y, out);
+    multiply_panel(matrix, panel, x, y);
+    put(matrix, panel, x->tokens, adding, y, out);
 }
 
-static void gate(struct session *s, struct thread *thread, const struct layer *layer,
-                 int64_t panel) {
+static void gate(const struct layer *layer, const struct activations *x, int64_t panel,
+                 float *out) {
     float y[MAX_TOKENS][PANEL], up[MAX_TOKENS][PANEL];
-    multiply_panel(&layer->gate_proj, panel, &thread->x, y);
-    multiply_panel(&layer->up_proj, panel, &thread->x, up);
-    for (int64_t token = 0; token < s->tokens; token++) activate(y[token], up[token]);
-    put(&layer->gate_proj, panel, s->tokens, 0, y, s->inner);
+    multiply_panel(&layer->gate_proj, panel, x, y);
+    multiply_panel(&layer->up_proj, panel, x, up);
+    for (int64_t token = 0; token < x->tokens; token++) activate(y[token], up[token]);
+    put(&layer->gate_proj, panel, x->tokens, 0, y, out);
 }
 
-static void run_unit(struct session *s, int64_t phase, struct thread *thread, int64_t unit) {
-    const struct layer *layer = layer_of(s, phase);
-    if (s->of_logits) {
-        multiply(s, thread, &s->decoder.lm_head, unit, 0, s->logits);
-        return;
-    }
-    struct attention attention = attention_of(s, thread->scratch);
-    switch (phase % KINDS) {
-        case QKV: multiply(s, thread, &layer->qkv_proj, unit, 0, s->heads); break;
-        case ATTEND: attend(&attention, phase / KINDS, unit / s->splits, unit % s->splits); break;
-        case OUT: multiply(s, thread, &layer->o_proj, unit, 1, s->residual); break;
-        case GATE_UP: gate(s, thread, layer, unit); break;
-        default: multiply(s, thread, &layer->down_proj, unit, 1, s->residual);
-    }
-}
-
-static const struct matrix *matrix_of(const struct session *s, int64_t phase) {
-    const struct layer *layer = layer_of(s, phase);
-    if (s->of_logits) return &s->decoder.lm_head;
-    switch (phase % KINDS) {
-        case QKV: return &layer->qkv_proj;
-        case OUT: return &layer->o_proj;
-        case GATE_UP: return &layer->gate_proj;
-        case DOWN: return &layer->down_proj;
-        default: return NULL;
+static void run_unit(struct session *s, struct step step, const struct activations *x,
+                     float *scratch, int64_t unit) {
+    const struct layer *layer = step.layer;
+    struct attention attention = attention_of(s, scratch);
+    switch (step.kind) {
+        case QKV: multiply(&layer->qkv_proj, x, unit, 0, s->heads); break;
+        case ATTEND: attend(&attention, step.index, unit / s->splits, unit % s->splits); break;
+        case OUT: multiply(&layer->o_proj, x, unit, 1, s->residual); break;
+        case GATE_UP: gate(layer, x, unit, s->inner); break;
+        case DOWN: multiply(&layer->down_proj, x, unit, 1, s->residual); break;
+        case LOGITS: multiply(&s->decoder.lm_head, x, unit, 0, s->logits); break;
+        default: prepare(s, step, x, unit);
     }
 }
 
 static void run(void *context, struct share share) {
     struct session *s = context;
+    if (s->stop && *s->stop) return;
     struct thread *thread = &s->thread[share.thread];
-    const struct matrix *matrix = matrix_of(s, share.phase);
-    if (matrix && thread->ready_for != share.serial) {
-        prepare(s, share.phase, thread, matrix);
+    struct step step = step_at(s, s->plan, share.phase);
+    const struct matrix *matrix = matrix_of(s, step);
+    int few = s->tokens <= FEW_TOKENS;
+    struct activations x = {0};
+    if (matrix) x = activations_for(matrix, s->tokens, few ? thread->x : s->shared);
+    if (matrix && few && thread->ready_for != share.serial) {
+        for (int64_t token = 0; token < s->tokens; token++) prepare(s, step, &x, token);
         thread->ready_for = share.serial;
     }
     for (int64_t unit = share.first; unit < share.end; unit++)
-        run_unit(s, share.phase, thread, unit);
+        run_unit(s, step, &x, thread->scratch, unit);
 }
 
-static void *allocate(size_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 64); }
+static void *allocate(int64_t bytes) { return aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64); }
 
-static float *allocate_floats(int64_t per_token) {
-    return allocate(sizeof(float) * (size_t)(MAX_TOKENS * per_token));
-}
+static float *allocate_floats(int64_t count) { return allocate(count * (int64_t)sizeof(float)); }
 
-static int open_thread(const struct decoder *d, struct thread *thread) {
+static int allocate_activations(const struct decoder *d, int64_t tokens, struct activations *x) {
     int64_t attended = d->query_heads * d->head_dim, widest = d->hidden;
     if (d->intermediate > widest) widest = d->intermediate;
     if (attended > widest) widest = attended;
-    widest += GROUP;
+    int64_t count = tokens * (widest + GROUP);
+    x->values = allocate_floats(count);
+    x->quants = allocate(count);
+    x->scales = allocate_floats(count / GROUP);
+    x->sums = allocate(count / GROUP * (int64_t)sizeof *x->sums);
+    return x->values && x->quants && x->scales && x->sums;
+}
+
+static void free_activations(struct activations *x) {
+    free(x->values);
+    free(x->quants);
+    free(x->scales);
+    free(x->sums);
+}
+
+static int open_thread(const struct decoder *d, struct thread *thread) {
     thread->ready_for = -1;
-    thread->x.values = allocate_floats(widest);
-    thread->x.scales = allocate_floats(widest / GROUP + 1);
-    thread->x.sums = (int32_t *)allocate_floats(widest / GROUP + 1);
-    thread->x.quants = (int8_t *)allocate_floats(widest / 4 + 1);
-    thread->scratch = allocate(attention_scratch_bytes(d));
-    return thread->x.values && thread->x.scales && thread->x.sums && thread->x.quants &&
-           thread->scratch;
+    thread->scratch = allocate((int64_t)attention_scratch_bytes(d));
+    return allocate_activations(d, FEW_TOKENS, &thread->x) && thread->scratch;
 }
 
 /* NULL if there is too little memory. */
@@ -184,13 +216,15 @@ struct session *midfill_open(const struct decoder *decoder, int64_t threads) {
     if (!s) return NULL;
     const struct decoder *d = &s->decoder;
     s->decoder = *decoder;
+    s->plan = &few_tokens;
     s->threads = threads;
-    s->residual = allocate_floats(d->hidden);
-    s->heads = allocate_floats((d->query_heads + 2 * d->kv_heads) * d->head_dim);
-    s->partial = allocate_floats(d->query_heads * MAX_SPLITS * (2 + d->head_dim));
-    s->inner = allocate_floats(d->intermediate);
+    s->residual = allocate_floats(MAX_TOKENS * d->hidden);
+    s->heads = allocate_floats(MAX_TOKENS * (d->query_heads + 2 * d->kv_heads) * d->head_dim);
+    s->partial = allocate_floats(attention_states(d) * d->query_heads * (2 + d->head_dim));
+    s->inner = allocate_floats(MAX_TOKENS * d->intermediate);
     s->thread = calloc((size_t)threads, sizeof *s->thread);
-    int whole = s->residual && s->heads && s->partial && s->inner && s->thread;
+    int whole = allocate_activations(d, MAX_TOKENS, &s->shared) && s->residual && s->heads &&
+                s->partial && s->inner && s->thread;
     for (int64_t i = 0; whole && i < threads; i++) whole = open_thread(d, &s->thread[i]);
     if (whole) s->pool = pool_open(threads, (struct work){units, run, s});
     if (s->pool) return s;
@@ -198,45 +232,47 @@ struct session *midfill_open(const struct decoder *decoder, int64_t threads) {
     return NULL;
 }
 
-/* Runs up to MAX_TOKENS tokens behind the cached ones, and writes their keys and values.
+/* Runs up to MAX_TOKENS tokens behind the cached ones, and writes their keys and values; 0 if it
+ * was stopped before the end, and what it wrote is worth nothing.
  * cos, sin: (tokens, head_dim) of their positions; hidden: out, (tokens, hidden), after the norm. */
-void midfill_forward(struct session *s, const int64_t *ids, int64_t tokens,
-                     const struct cache *cache, const float *cos, const float *sin,
-                     float *hidden) {
+int midfill_forward(struct session *s, const int64_t *ids, int64_t tokens,
+                    const struct cache *cache, const float *cos, const float *sin,
+                    const _Atomic int *stop, float *hidden) {
     const struct decoder *d = &s->decoder;
+    s->plan = tokens <= FEW_TOKENS ? &few_tokens : &many_tokens;
     s->tokens = tokens;
-    s->splits = attention_splits(cache->length);
-    s->of_logits = 0;
+    s->splits = attention_splits(d, tokens, cache->length);
     s->cache = *cache;
     s->cos = cos;
     s->sin = sin;
+    s->stop = stop;
     for (int64_t token = 0; token < tokens; token++)
         matrix_row(&d->embed_tokens, ids[token], s->residual + token * d->hidden);
-    pool_run(s->pool, KINDS * d->layers);
+    pool_run(s->pool, s->plan->count * d->layers, tokens);
+    if (stop && *stop) return 0;
     for (int64_t token = 0; token < tokens; token++)
         normalize(s->residual + token * d->hidden, d->norm, d->rms_norm_eps, d->hidden,
                   hidden + token * d->hidden);
+    return 1;
 }
 
 /* Logits, (tokens, vocabulary), of up to MAX_TOKENS final hidden states (tokens, hidden). */
 void midfill_logits(struct session *s, const float *hidden, int64_t tokens, float *logits) {
+    s->plan = tokens <= FEW_TOKENS ? &few_logits : &many_logits;
     s->tokens = tokens;
-    s->of_logits = 1;
     s->hidden = hidden;
     s->logits = logits;
-    pool_run(s->pool, 1);
+    s->stop = NULL;
+    pool_run(s->pool, s->plan->count, tokens);
 }
 
 void midfill_close(struct session *s) {
     if (s->pool) pool_close(s->pool);
     for (int64_t i = 0; s->thread && i < s->threads; i++) {
-        struct thread *thread = &s->thread[i];
-        free(thread->x.values);
-        free(thread->x.scales);
-        free(thread->x.sums);
-        free(thread->x.quants);
-        free(thread->scratch);
+        free_activations(&s->thread[i].x);
+        free(s->thread[i].scratch);
     }
+    free_activations(&s->shared);
     free(s->thread);
     free(s->residual);
     free(s->heads);

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from tiny_engine import SHAPE, tiny_checkpoint, tiny_model
 from tiny_models import write_gguf
 
-from midfill.engine import acceleration
-from midfill.engine.acceleration import Accelerated, accelerate, use_threads
+from midfill.engine import acceleration, loader
+from midfill.engine.acceleration import Accelerated, open_decoder, use_threads
 from midfill.engine.kernel_build import KernelsUnavailableError
+from midfill.engine.kernel_calls import load
 from midfill.engine.kv_cache import Slot
-from midfill.engine.loader import choose_placement, load_model
+from midfill.engine.loader import choose_placement
 from midfill.engine.model import LlamaModel
 from midfill.engine.native import NativeModel
 from midfill.weights.formats.gguf import read_checkpoint
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 def accelerated(dtype: str, checkpoint: Checkpoint | None = None) -> Accelerated:
     """A model on the processor as the runtime makes it."""
     checkpoint = checkpoint or tiny_checkpoint()
-    placement = choose_placement("cpu", dtype)
-    model = load_model(checkpoint, placement, lambda _share: None)
-    return accelerate(model, checkpoint, placement, threads=1)
+    return open_decoder(checkpoint, choose_placement("cpu", dtype), 1, lambda _share: None)
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp32", "int8", "int4"])
@@ -91,10 +90,33 @@ def test_pytorch_gets_one_thread_beside_kernels_and_all_without() -> None:
         torch.set_num_threads(before)
 
 
-def test_an_accelerator_keeps_its_model() -> None:
+def test_an_accelerator_runs_in_pytorch() -> None:
     """The kernels are for processors."""
-    checkpoint = tiny_checkpoint(SHAPE)
     placement = replace(choose_placement("cpu", "bf16"), device=torch.device("meta"))
-    model = load_model(checkpoint, placement, lambda _share: None)
-    result = accelerate(model, checkpoint, placement, threads=1)
-    assert result == Accelerated(model, "bf16", placement.reason)
+    result = open_decoder(tiny_checkpoint(SHAPE), placement, 1, lambda _share: None)
+    assert isinstance(result.model, LlamaModel)
+    assert (result.dtype_name, result.reason) == ("bf16", placement.reason)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bf16"])
+def test_progress_reaches_the_end_once(dtype: str) -> None:
+    """Whether PyTorch reads the matrices or the kernels do."""
+    shares: list[float] = []
+    open_decoder(tiny_checkpoint(SHAPE), choose_placement("cpu", dtype), 1, shares.append)
+    assert shares == [(i + 1) / SHAPE.num_hidden_layers for i in range(SHAPE.num_hidden_layers)]
+
+
+def test_fast_kernels_need_no_model_in_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which would take twice the memory; where the kernels are slow there is one."""
+    read = []
+
+    def load_model(*arguments: Any) -> LlamaModel:
+        read.append(1)
+        return loader.load_model(*arguments)
+
+    monkeypatch.setattr(acceleration, "load_model", load_model)
+    accelerated("int8")
+    assert len(read) == (not load().has_fast_panels())
+    read.clear()
+    accelerated("bf16")
+    assert len(read) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,12 @@ from tiny_models import write_gguf
 from torch.nn.functional import cross_entropy
 
 from midfill.engine import kernel_build, quantization
-from midfill.engine.kernel_calls import load, load_library
+from midfill.engine.kernel_calls import MAX_TOKENS, load, load_library
 from midfill.engine.kv_cache import Slot
 from midfill.engine.loader import Placement, load_model
-from midfill.engine.native import NATIVE_TOKENS, NativeModel
+from midfill.engine.native import NativeModel
 from midfill.engine.native_weights import build_native_weights
+from midfill.engine.stop import Stop, StoppedError
 from midfill.engine.tokenizer import open_tokenizer
 from midfill.weights.architecture import RopeScaling
 from midfill.weights.checkpoint import open_checkpoint
@@ -79,14 +81,23 @@ def rounded_to(checkpoint: Checkpoint, wanted: str) -> Checkpoint:
 
 
 def native(
-    checkpoint: Checkpoint, wanted: str, threads: int = 2, library: ctypes.CDLL | None = None
+    checkpoint: Checkpoint,
+    wanted: str,
+    threads: int = 2,
+    library: ctypes.CDLL | None = None,
+    long_passes: bool | None = None,
 ) -> NativeModel:
-    """The model with kernels."""
+    """The model with kernels; long passes in PyTorch where the runtime would have them there."""
+    library = library or load()
+    if long_passes is None:
+        long_passes = wanted in ("bf16", "fp32") or not library.has_fast_panels()
     dtype = torch.float32 if wanted == "fp32" else torch.bfloat16
     placement = Placement(CPU, dtype, wanted, "")
-    model = load_model(rounded_to(checkpoint, wanted), placement, lambda _share: None)
-    weights = build_native_weights(model, checkpoint.tensors, wanted)
-    return NativeModel(model, weights, threads, library or load())
+    model = None
+    if long_passes:
+        model = load_model(rounded_to(checkpoint, wanted), placement, lambda _share: None)
+    weights = build_native_weights(checkpoint, wanted, model)
+    return NativeModel(checkpoint.architecture, dtype, weights, threads, library, model)
 
 
 def reference(checkpoint: Checkpoint, wanted: str) -> LlamaModel:
@@ -119,10 +130,20 @@ def assert_close(ours: torch.Tensor, theirs: torch.Tensor, wanted: str) -> None:
 @pytest.mark.parametrize("wanted", TOLERANCE)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_kernels_equal_pytorch(shape: str, wanted: str) -> None:
-    """Pieces of 1 to 8 tokens, and one of 300 behind which the rest is decoded."""
+    """Pieces of 1 to 8 tokens, and one of 264 behind which the rest is decoded."""
     checkpoint = tiny_checkpoint(SHAPES[shape])
     ids = some_ids(checkpoint.architecture, 340)
     ours = run(native(checkpoint, wanted), ids, *range(1, 9), 264, *range(8, 0, -1), 1, 1, 1)
+    assert_close(ours, run(reference(checkpoint, wanted), ids), wanted)
+
+
+@pytest.mark.parametrize("wanted", TOLERANCE)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_long_passes_in_the_kernels_equal_pytorch(shape: str, wanted: str) -> None:
+    """Whole and broken calls, over an empty, a short and a long cache, for every format."""
+    checkpoint = tiny_checkpoint(SHAPES[shape])
+    ids = some_ids(checkpoint.architecture, 840)
+    ours = run(native(checkpoint, wanted, long_passes=False), ids, 9, 64, 31, 600, 17, 65)
     assert_close(ours, run(reference(checkpoint, wanted), ids), wanted)
 
 
@@ -132,9 +153,8 @@ def test_a_quantized_file_is_read_as_it_is(types: tuple[str, ...], tmp_path: Pat
     write_gguf(tmp_path / "tiny.gguf", types=types)
     checkpoint = read_checkpoint(tmp_path / "tiny.gguf", "tiny")
     theirs = load_model(checkpoint, FP32, lambda _share: None)
-    weights = build_native_weights(theirs, checkpoint.tensors, "auto")
     ids = some_ids(checkpoint.architecture, 40)
-    ours = run(NativeModel(theirs, weights, 2, load()), ids, 8, 8, 1, 2, 3, 8)
+    ours = run(native(checkpoint, "auto"), ids, 8, 8, 1, 2, 3, 8)
     assert_close(ours, run(theirs, ids), "int4")
 
 
@@ -150,13 +170,13 @@ def models() -> dict[str, tuple[NativeModel, LlamaModel]]:
 @given(
     wanted=st.sampled_from(sorted(TOLERANCE)),
     cached=st.integers(0, 300),
-    sizes=st.lists(st.integers(1, NATIVE_TOKENS + 8), min_size=1, max_size=4),
+    sizes=st.lists(st.integers(1, MAX_TOKENS + 8), min_size=1, max_size=4),
 )
 @settings(max_examples=60, deadline=None)
 def test_any_pieces_behind_any_cache_equal_the_whole(
     models: dict[str, tuple[NativeModel, LlamaModel]], wanted: str, cached: int, sizes: list[int]
 ) -> None:
-    """Native passes, PyTorch's long ones, and both in turn on one slot."""
+    """Short passes, long ones in the kernels or in PyTorch, and all in turn on one slot."""
     ours, theirs = models[wanted]
     ids = some_ids(ours.architecture, cached + sum(sizes))
     assert_close(run(ours, ids, cached, *sizes), run(theirs, ids), wanted)
@@ -186,8 +206,47 @@ def test_the_number_of_threads_changes_nothing(wanted: str) -> None:
     """Who computes a row does not matter to the row: equal to the last bit."""
     checkpoint = tiny_checkpoint()
     ids = some_ids(checkpoint.architecture, 320)
-    one, four = (run(native(checkpoint, wanted, threads), ids, 300, 8, 8) for threads in (1, 4))
+    one, four = (
+        run(native(checkpoint, wanted, threads, long_passes=False), ids, 300, 8, 8)
+        for threads in (1, 4)
+    )
     assert torch.equal(one, four)
+
+
+@pytest.mark.parametrize("wanted", ["int8", "fp32"])
+def test_a_pass_that_is_stopped_caches_nothing(
+    models: dict[str, tuple[NativeModel, LlamaModel]], wanted: str
+) -> None:
+    """And what comes next on the slot is as if it had never begun."""
+    model, _ = models[wanted]
+    ids = some_ids(model.architecture, 30)
+    slot = Slot(model.architecture, model.dtype, model.device)
+    model.forward(ids[:20], slot)
+    stop = Stop()
+    stop.set()
+    with pytest.raises(StoppedError):
+        model.forward(ids[::-1][:8], slot, stop)
+    assert slot.ids.tolist() == ids[:20]
+    assert torch.equal(run(model, ids[20:], slot=slot), run(model, ids, 20)[20:])
+
+
+def test_a_stop_from_another_thread_is_seen(
+    models: dict[str, tuple[NativeModel, LlamaModel]],
+) -> None:
+    """By passes that would otherwise go on for a long time."""
+    model, _ = models["int8"]
+    slot = Slot(model.architecture, model.dtype, model.device)
+    ids, stop = some_ids(model.architecture, MAX_TOKENS), Stop()
+    threading.Timer(0.01, stop.set).start()
+
+    def run_for_ever() -> None:
+        for _ in range(100_000):
+            slot.cut(0)
+            model.forward(ids, slot, stop)
+
+    with pytest.raises(StoppedError):
+        run_for_ever()
+    assert slot.length == 0
 
 
 def test_a_long_head_is_computed_in_calls(
@@ -195,8 +254,9 @@ def test_a_long_head_is_computed_in_calls(
 ) -> None:
     """Logits of more tokens than a call takes."""
     model, _ = models["int8"]
-    hidden = torch.randn(21, model.architecture.hidden_size)
-    rows = [model.logits(hidden[row : row + 1]) for row in range(21)]
+    count = MAX_TOKENS + 21
+    hidden = torch.randn(count, model.architecture.hidden_size)
+    rows = [model.logits(hidden[row : row + 1]) for row in range(count)]
     assert torch.equal(model.logits(hidden), torch.cat(rows))
 
 
@@ -229,13 +289,13 @@ def test_the_real_model_predicts_code_as_well_as_in_fp32(real_model_path: Path) 
     """Its file's own 4-bit blocks cost nothing, activations in bytes less than 1 % perplexity."""
     checkpoint = open_checkpoint(str(real_model_path))
     theirs = load_model(checkpoint, FP32, lambda _share: None)
-    ours = NativeModel(theirs, build_native_weights(theirs, checkpoint.tensors, "auto"), 2, load())
+    ours = native(checkpoint, "auto")
     assert ours.format == "int4"
     tokenizer = open_tokenizer(checkpoint.tokenizer)
     losses, same = [], []
     for piece in json.loads(PROMPTS.read_text(encoding="utf-8")):
         ids = tokenizer.encode("\n".join(piece["lines"]))
-        mine, correct = run(ours, ids, *[8] * (len(ids) // 8)), run(theirs, ids)
+        mine, correct = run(ours, ids), run(theirs, ids)
         losses.append([cross_entropy(x[:-1], torch.tensor(ids[1:])) for x in (mine, correct)])
         same.append((mine.argmax(-1) == correct.argmax(-1)).float().mean())
     loss, correct_loss = torch.tensor(losses).mean(0)

@@ -11,6 +11,7 @@ from tiny_engine import ScriptedModel, new_slot, tiny_model
 
 from midfill.engine import prefill
 from midfill.engine.prefill import CHUNK_MS, Prefiller
+from midfill.engine.stop import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,10 +41,10 @@ class TimedModel(ScriptedModel):
         super().__init__([])
         self.clock = clock
 
-    def forward(self, ids: Sequence[int], slot: Slot) -> torch.Tensor:
+    def forward(self, ids: Sequence[int], slot: Slot, stop: Stop | None = None) -> torch.Tensor:
         """As the scripted model does, later."""
         self.clock.now += len(ids) / self.clock.tokens_per_ms / 1e3
-        return super().forward(ids, slot)
+        return super().forward(ids, slot, stop)
 
     @property
     def chunks(self) -> list[int]:
@@ -59,17 +60,12 @@ def timed(monkeypatch: pytest.MonkeyPatch, tokens_per_ms: float) -> tuple[TimedM
     return model, Prefiller(cast("LlamaModel", model))
 
 
-def never() -> bool:
-    """Nobody interrupts."""
-    return False
-
-
 @pytest.mark.parametrize("chunk", [1, 7, 64])
 def test_chunks_end_in_the_same_state_as_the_whole(chunk: int) -> None:
     """The last token's; 40 tokens do not divide into them."""
     model, ids = tiny_model(), list(range(40))
     slot = new_slot()
-    hidden = Prefiller(model, chunk).run(ids, slot, never)
+    hidden = Prefiller(model, chunk).run(ids, slot)
     assert hidden is not None
     assert hidden.shape == (1, model.architecture.hidden_size)
     assert slot.ids.tolist() == ids
@@ -81,17 +77,15 @@ def test_a_fixed_chunk_is_kept() -> None:
     """Whatever the rate."""
     model = ScriptedModel([])
     slot = new_slot()
-    Prefiller(cast("LlamaModel", model), 30).run(range(100), slot, never)
+    Prefiller(cast("LlamaModel", model), 30).run(range(100), slot)
     assert [len(ids) for ids in model.forwarded] == [30, 30, 30, 10]
 
 
 def test_an_interruption_is_seen_between_two_chunks() -> None:
     """What was finished by then stays in the slot, for the next request."""
-    model = ScriptedModel([])
-    slot = new_slot()
-    hidden = Prefiller(cast("LlamaModel", model), 10).run(
-        range(100), slot, lambda: len(model.forwarded) == 3
-    )
+    stop, slot = Stop(), new_slot()
+    model = ScriptedModel([], before_forward=lambda number: stop.set() if number == 2 else None)
+    hidden = Prefiller(cast("LlamaModel", model), 10).run(range(100), slot, stop)
     assert hidden is None
     assert slot.ids.tolist() == list(range(30))
 
@@ -104,7 +98,7 @@ def test_the_chunk_follows_the_measured_rate(
 ) -> None:
     """The power of two that takes 25 to 50 ms, from 16 to 512; the first chunk is a guess."""
     model, prefiller = timed(monkeypatch, tokens_per_ms)
-    prefiller.run(range(1200), new_slot(), never)
+    prefiller.run(range(1200), new_slot())
     assert model.chunks[:2] == [32, chunk]
     assert prefiller.chunk == chunk
     if 16 < chunk < 512:
@@ -114,18 +108,18 @@ def test_the_chunk_follows_the_measured_rate(
 def test_the_rate_is_remembered_and_smoothed(monkeypatch: pytest.MonkeyPatch) -> None:
     """From one prompt to the next; one slow chunk changes it by less than a third."""
     model, prefiller = timed(monkeypatch, 5.5)  # 275 tokens in 50 ms
-    prefiller.run(range(400), new_slot(), never)
+    prefiller.run(range(400), new_slot())
     assert prefiller.chunk == 256
     model.clock.tokens_per_ms = 0.01
-    prefiller.run(range(20), new_slot(), never)
+    prefiller.run(range(20), new_slot())
     assert prefiller.chunk == 128  # 0.7 * 275 = 192
 
 
 def test_a_few_tokens_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A keystroke's: most of their time is overhead."""
     model, prefiller = timed(monkeypatch, 5.5)
-    prefiller.run(range(400), new_slot(), never)
+    prefiller.run(range(400), new_slot())
     model.clock.tokens_per_ms = 0.01
     for _ in range(50):
-        prefiller.run(range(3), new_slot(), never)
+        prefiller.run(range(3), new_slot())
     assert prefiller.chunk == 256

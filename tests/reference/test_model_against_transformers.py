@@ -60,7 +60,7 @@ def test_a_prompt_in_chunks_gives_what_it_gives_whole(
     """So a prefill can be interrupted anywhere."""
     ids = prompts[0] + prompts[1]
     assert len(ids) > 2 * 64
-    hidden = Prefiller(model, chunk).run(ids, slot, lambda: False)
+    hidden = Prefiller(model, chunk).run(ids, slot)
     assert hidden is not None
     assert slot.ids.tolist() == ids
     assert relative_error(model.logits(hidden), whole(model, ids)[-1:]) < FROM_OURSELVES

@@ -180,7 +180,7 @@ def fill(machine: Machine, slot: Slot, tokens: int) -> torch.Tensor:
     slot.cut(min(slot.length, tokens - 1))
     vocabulary = machine.tokenizer.vocab_size
     ids = [(7919 * i + 13) % vocabulary for i in range(slot.length, tokens)]
-    hidden = machine.prefiller.run(ids, slot, lambda: None)
+    hidden = machine.prefiller.run(ids, slot)
     assert hidden is not None, "nobody interrupts a benchmark"
     return machine.model.logits(hidden)[0]
 
