@@ -1,7 +1,7 @@
 """``python wheels.py FOLDER SERVER``: small wheels named midfill, for the set-up to install.
 
-FOLDER/whole has one whose server is the script SERVER, run by this Python; FOLDER/wanting has one that needs a
-package which no index has.
+FOLDER/whole has one whose server is the script SERVER, run by this Python; FOLDER/wanting has one
+that needs a package which no index has.
 """
 
 import sys
@@ -28,7 +28,8 @@ def make(folder: Path, files: dict[str, str], needs: str = "") -> None:
 def main(folder: str, server: str) -> None:
     """Write both."""
     cli = CLI.format(python=sys.executable, server=server)
-    files = {"midfill/__init__.py": "", "midfill/lsp_server/__init__.py": "", "midfill/lsp_server/cli.py": cli}
+    packages = ("midfill", "midfill/lsp_server")
+    files = {f"{name}/__init__.py": "" for name in packages} | {"midfill/lsp_server/cli.py": cli}
     make(Path(folder, "whole"), files)
     make(Path(folder, "wanting"), {}, "Requires-Dist: midfill-needs-this\n")
 
