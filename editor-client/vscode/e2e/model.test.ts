@@ -22,11 +22,12 @@ def is_prime(n: int) -> bool:
         return False
 `;
 
-const LONG = 'search_try.py';
-const LONG_HEAD = `def binary_search(numbers: list[int], wanted: int) -> int:
-    """The index of the wanted number in a sorted list, or -1."""
-    low, high = 0, len(numbers) - 1
-`;
+const LONG = 'merge_try.py';
+const LONG_HEAD = `def merge(left: list[int], right: list[int]) -> list[int]:
+    """Merges two sorted lists into one."""
+    result = []
+    i = j = 0
+    whil`;
 const PICTURE = { width: 560, height: 220 };
 
 const { folder, workspace } = emptyFolders();
@@ -81,11 +82,12 @@ describe('the default model', () => {
     await screen.edit(LONG, LONG_HEAD);
     const editor = await screen.page.locator('.editor-instance .overflow-guard').first().boundingBox();
     assert.ok(editor);
-    const frames = await screen.film('    while', { ...editor, ...PICTURE });
-    const ghosts = frames.map(({ ghost }) => ghost);
-    assert.ok(frames.length >= 2, JSON.stringify(ghosts));
-    ghosts.forEach((ghost, index) => {
-      assert.ok(ghost.startsWith(ghosts[index - 1] ?? ''), JSON.stringify(ghosts));
+    await screen.record();
+    const frames = await screen.film('e', { ...editor, ...PICTURE });
+    const states = (await screen.recorded()).filter((state) => state !== '');
+    assert.ok(states.length >= 2, JSON.stringify(states));
+    states.forEach((state, index) => {
+      assert.ok(state.startsWith(states[index - 1] ?? ''), JSON.stringify(states));
     });
     await screen.strip('streaming', pick(frames));
   });

@@ -4,12 +4,12 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 
-import { OUT, until } from './workbench.ts';
+import { OUT, WINDOW, until } from './workbench.ts';
 
 const STATUS = '.statusbar-item[id*="midfill"]';
-const SIGN_MS = 20_000;
+const SIGN_MS = 60_000;
 
 /** Ghost text that has not changed for so long is complete. */
 const REST_MS = 3000;
@@ -64,6 +64,12 @@ export class Screen {
   }
 
   async open(name: string): Promise<void> {
+    await this.find(name);
+    await this.page.locator('.part.editor .view-lines').first().click();
+  }
+
+  /** Goes to a file by its name, whatever its editor is. */
+  async find(name: string): Promise<void> {
     const input = this.page.locator('.quick-input-widget input').first();
     const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label^="${name}"]`).first();
     await until(`${name} to be listed`, async () => {
@@ -78,7 +84,6 @@ export class Screen {
     await this.press('Enter');
     const tab = this.page.locator(`.tab.active[data-resource-name="${name}"]`);
     await tab.waitFor({ state: 'visible', timeout: SIGN_MS });
-    await this.page.locator('.part.editor .view-lines').first().click();
   }
 
   /** Runs a command by its title in the palette. */
@@ -93,11 +98,31 @@ export class Screen {
     await row.click();
   }
 
-  /** Takes a line of a list that is open. */
+  /** Takes the first line with these words of a list that is open. */
   async choose(label: string): Promise<void> {
-    const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label^="${label}"]`).first();
+    const row = this.page.locator(`.quick-input-list .monaco-list-row[aria-label*="${label}"]`).first();
     await row.waitFor({ state: 'visible', timeout: SIGN_MS });
     await row.click();
+  }
+
+  /** Takes a file in the editor's own dialog for files, which is open. */
+  async chooseFile(file: string): Promise<void> {
+    const input = this.page.locator('.quick-input-widget input').first();
+    await until('the dialog to have a folder', async () => (await input.inputValue()).endsWith('/'));
+    await until('the dialog to close', async () => {
+      await input.fill(file);
+      await this.page.locator('.quick-input-list .monaco-list-row', { hasText: path.basename(file) }).first().waitFor();
+      await this.press('Enter');
+      return input.waitFor({ state: 'hidden', timeout: 3000 }).then(
+        () => true,
+        () => false,
+      );
+    });
+  }
+
+  /** A notification with these words. */
+  notification(words: string): Locator {
+    return this.page.locator('.notification-list-item', { hasText: words }).first();
   }
 
   async press(key: string): Promise<void> {
@@ -203,14 +228,28 @@ export class Screen {
     return this.page.evaluate(() => window.midfillStates ?? []);
   }
 
-  /** Waits until the item in the status bar says this. */
-  async status(words: string, limitMs = SIGN_MS): Promise<void> {
+  /** Waits until the item in the status bar says this, and returns all that it says. */
+  async status(words: string, limitMs = SIGN_MS): Promise<string> {
     const item = this.page.locator(`${STATUS}[aria-label*="${words}"]`);
     await item.waitFor({ timeout: limitMs }).catch(async (error: unknown) => {
       await this.shoot('failed');
       const label = await this.page.locator(STATUS).first().getAttribute('aria-label');
       throw new Error(`wanted ${words}, the status bar says ${String(label)}`, { cause: error });
     });
+    return (await item.getAttribute('aria-label')) ?? '';
+  }
+
+  /** Milliseconds that loading and activating the extension took, as the editor has counted. */
+  async activation(): Promise<number> {
+    const size = this.page.viewportSize();
+    // Rows below the window's end are not in the page.
+    await this.page.setViewportSize({ width: 1100, height: 2400 });
+    await this.command('Developer: Show Running Extensions');
+    const row = this.page.locator('.runtime-extensions-editor .extension', { hasText: 'midfill' });
+    const text = await row.locator('.activation-time').innerText();
+    await this.command('View: Close All Editors');
+    await this.page.setViewportSize(size ?? WINDOW);
+    return Number(/(\d+)ms/.exec(text)?.[1]);
   }
 
   /** Waits until a page that the extension shows has this text, and returns all of its text. */
@@ -264,7 +303,7 @@ export class Screen {
 /** Runs in the page; blanks in the editor are U+00A0. */
 function ghostText(): string {
   const texts = (selector: string): string[] =>
-    [...document.querySelectorAll(`.part.editor ${selector}`)].map((element) => element.textContent);
+    [...document.querySelectorAll(selector)].map((element) => element.textContent);
   const first = texts('.view-lines .ghost-text-decoration').join('');
   const further = texts('.suggest-preview-text .view-line');
   return (further.length === 0 ? [first] : [first, ...further]).join('\n').replaceAll('\u00a0', ' ').replaceAll('\u200b', '');

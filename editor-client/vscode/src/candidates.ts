@@ -6,7 +6,6 @@ import * as vscode from 'vscode';
 
 import { sheetOf } from './candidateSheet';
 import type { Documents } from './documents';
-import { askForCandidates } from './ghost';
 import { placeOf, rangeOf, type Place } from './place';
 import type { Item } from './protocol';
 import type { Server } from './server';
@@ -57,7 +56,7 @@ export class CandidatesPanel implements vscode.CodeLensProvider, vscode.Disposab
     const place = placeOf(editor);
     const items = await vscode.window.withProgress(
       { location: vscode.ProgressLocation.Notification, title: 'midfill writes', cancellable: true },
-      (_, token) => askForCandidates(client, place, token),
+      (_, token) => client.candidates(place, token),
     );
     if (items.length === 0) {
       void vscode.window.showInformationMessage('midfill: the model has nothing to add here.');

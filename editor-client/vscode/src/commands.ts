@@ -10,7 +10,6 @@ import type { Documents } from './documents';
 import type { Ghost } from './ghost';
 import { showMenu, snooze } from './menu';
 import { explainPage, statsPage } from './pages';
-import { EXPLAIN, STATS } from './protocol';
 import { configuredServer, examine } from './search';
 import type { Server } from './server';
 import { currentSettings } from './settings';
@@ -58,7 +57,7 @@ function suggesting({ ghost, panel, server, documents }: Workbench): Commands {
     },
     explain: async () => {
       const itemId = ghost.shown.lastId ?? null;
-      const about = await server.running?.sendRequest(EXPLAIN, { itemId });
+      const about = await server.running?.explain(itemId);
       if (about) {
         await documents.showPage('Explanation', explainPage(about));
       } else {
@@ -94,7 +93,7 @@ function serving(bench: Workbench): Commands {
       log.show(true);
     },
     showStats: async () => {
-      const stats = await server.running?.sendRequest(STATS, undefined);
+      const stats = await server.running?.stats();
       await documents.showPage('Statistics', statsPage(stats ?? {}));
     },
     doctor: () => showDoctor(bench),

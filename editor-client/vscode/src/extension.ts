@@ -58,6 +58,10 @@ export function activate(context: vscode.ExtensionContext): void {
         void made.restart();
       }
     }),
+    // The workspace's own Pythons and settings count from now on.
+    vscode.workspace.onDidGrantWorkspaceTrust(() => {
+      void made.restart();
+    }),
   );
   show();
   void made.restart();

@@ -9,27 +9,14 @@
  * nothing. An editor that has never asked gets a hide and a trigger, which the eye sees.
  */
 
-import { randomUUID } from 'node:crypto';
 import * as vscode from 'vscode';
-import { InlineCompletionRequest, type LanguageClient } from 'vscode-languageclient/node';
 
+import type { Client } from './client';
 import { Growth } from './growth';
 import { isAt, isSame, placeAt, placeOf, rangeOf, type Place } from './place';
-import {
-  ACCEPTED,
-  CANDIDATES,
-  DISMISSED,
-  PARTS,
-  SHOWN,
-  type AcceptedKind,
-  type Item,
-  type Reply,
-} from './protocol';
+import type { AcceptedKind, Item, Part } from './protocol';
 import { OneAtATime } from './restarts';
 import { ShownSuggestion } from './shown';
-
-/** How many candidates are asked for when the user wants others. */
-export const CANDIDATE_COUNT = 4;
 
 /** An editor that is busy starting takes this long to ask; others ask at once, or not at all. */
 const ASK_MS = 1500;
@@ -50,7 +37,7 @@ interface State {
 
 /** Where the server is, and whether suggestions are wanted in a document. */
 export interface Surroundings {
-  client(): LanguageClient | undefined;
+  client(): Client | undefined;
   isWanted(document: vscode.TextDocument): boolean;
   isStreaming(): boolean;
   /** Something failed that is not worth a message. */
@@ -119,7 +106,7 @@ export class Ghost implements vscode.Disposable {
     const itemId = this.shown.clear()?.itemId;
     void this.mark();
     if (itemId !== undefined) {
-      void this.around.client()?.sendNotification(DISMISSED, { itemId });
+      this.around.client()?.dismissed(itemId);
     }
   }
 
@@ -131,7 +118,7 @@ export class Ghost implements vscode.Disposable {
   /** The user has accepted some of a suggestion. */
   accepted(itemId: string | undefined, kind: AcceptedKind, acceptedLength: number): void {
     if (itemId !== undefined && acceptedLength > 0) {
-      void this.around.client()?.sendNotification(ACCEPTED, { itemId, kind, acceptedLength });
+      this.around.client()?.accepted({ itemId, kind, acceptedLength });
     }
   }
 
@@ -157,7 +144,7 @@ export class Ghost implements vscode.Disposable {
 
   /** Asks for a suggestion and follows its growth; resolves with the first state worth showing. */
   private begin(
-    client: LanguageClient,
+    client: Client,
     place: Place,
     context: vscode.InlineCompletionContext,
     token: vscode.CancellationToken,
@@ -196,43 +183,35 @@ export class Ghost implements vscode.Disposable {
 
   /** Reads a suggestion to its end; `show` gets each state that is worth showing. */
   private async read(
-    client: LanguageClient,
+    client: Client,
     place: Place,
     context: vscode.InlineCompletionContext,
     growth: Growth,
     token: vscode.CancellationToken,
     show: (items: readonly Item[]) => void,
   ): Promise<void> {
-    const partialResultToken = randomUUID();
-    const parts = client.onProgress(PARTS, partialResultToken, ({ items: [item] }) => {
+    const take = ({ items: [item] }: Part): void => {
       const text = item && growth.grown(item.insertText);
       if (item !== undefined && text !== undefined) {
         show([{ ...item, insertText: text }]);
       }
-    });
-    try {
-      const { document, position } = place;
-      const asked = client.code2ProtocolConverter.asInlineCompletionParams(document, position, context);
-      const params = this.around.isStreaming() ? { ...asked, partialResultToken } : asked;
-      const reply = (await client.sendRequest(InlineCompletionRequest.type, params, token)) as Reply;
-      const [item] = reply?.items ?? [];
-      if (reply !== null && growth.finished(item?.insertText ?? '') !== undefined) {
-        show(reply.items);
-      }
-    } finally {
-      parts.dispose();
+    };
+    const reply = await client.suggest(place, context, token, this.around.isStreaming() ? take : undefined);
+    const [item] = reply?.items ?? [];
+    if (reply !== null && growth.finished(item?.insertText ?? '') !== undefined) {
+      show(reply.items);
     }
   }
 
   /** What is shown here, and other candidates after it. */
   private async candidates(
-    client: LanguageClient,
+    client: Client,
     place: Place,
     token?: vscode.CancellationToken,
   ): Promise<readonly Item[]> {
     this.stop();
     const shown = this.itemShown(place);
-    return withFirst(shown, await askForCandidates(client, place, token));
+    return withFirst(shown, await client.candidates(place, token));
   }
 
   /** The suggestion that is shown at a place. */
@@ -294,7 +273,7 @@ export class Ghost implements vscode.Disposable {
     });
     void this.mark();
     if (first?.itemId !== undefined) {
-      void this.around.client()?.sendNotification(SHOWN, { itemId: first.itemId });
+      this.around.client()?.shown(first.itemId);
     }
     return items.map(asEditorItem);
   }
@@ -338,21 +317,6 @@ function registerNothing({ uri: { scheme, path } }: vscode.TextDocument): vscode
 /** Runs one of the editor's commands for inline suggestions. */
 async function run(command: string): Promise<void> {
   await vscode.commands.executeCommand(`editor.action.inlineSuggest.${command}`);
-}
-
-/** Different completions of one place, the likeliest first; none if the server has no answer. */
-export async function askForCandidates(
-  client: LanguageClient,
-  place: Place,
-  token?: vscode.CancellationToken,
-): Promise<readonly Item[]> {
-  const { document, position } = place;
-  const params = {
-    textDocument: client.code2ProtocolConverter.asTextDocumentIdentifier(document),
-    position: client.code2ProtocolConverter.asPosition(position),
-    count: CANDIDATE_COUNT,
-  };
-  return (await client.sendRequest(CANDIDATES, params, token))?.items ?? [];
 }
 
 /** The items with this one in front, each text once. */

@@ -5,7 +5,6 @@
 import * as vscode from 'vscode';
 
 import { menuEntries } from './menuEntries';
-import { STATS } from './protocol';
 import type { Server } from './server';
 import type { Switchboard } from './switchboard';
 
@@ -14,7 +13,7 @@ const MINUTE_MS = 60_000;
 /** Shows the menu and runs what is chosen. */
 export async function showMenu(server: Server, switches: Switchboard): Promise<void> {
   const document = vscode.window.activeTextEditor?.document;
-  const stats = await server.running?.sendRequest(STATS, undefined).catch(() => undefined);
+  const stats = await server.running?.stats().catch(() => undefined);
   const entries = menuEntries({
     process: server.process,
     status: server.status,

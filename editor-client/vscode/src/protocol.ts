@@ -2,8 +2,6 @@
  * What the server says beyond LSP, as in docs/protocol.md; nothing here imports the editor.
  */
 
-import { NotificationType, ProgressType, RequestType } from 'vscode-languageserver-protocol';
-
 /** A place in a document; the encoding is UTF-16, which VS Code's client always takes. */
 export interface Position {
   readonly line: number;
@@ -98,26 +96,16 @@ export interface Explanation {
 
 export type AcceptedKind = 'full' | 'word' | 'line';
 
-interface CandidatesParams {
+export interface CandidatesParams {
   readonly textDocument: { readonly uri: string };
   readonly position: Position;
   readonly count: number;
 }
 
-interface AcceptedParams {
+/** What the user took of a suggestion. */
+export interface Accepted {
   readonly itemId: string;
   readonly kind: AcceptedKind;
   /** In UTF-16 units. */
   readonly acceptedLength: number;
 }
-
-export const STATUS = new NotificationType<Status>('midfill/status');
-export const SHOWN = new NotificationType<{ itemId: string }>('midfill/shown');
-export const ACCEPTED = new NotificationType<AcceptedParams>('midfill/accepted');
-export const DISMISSED = new NotificationType<{ itemId: string }>('midfill/dismissed');
-export const CANDIDATES = new RequestType<CandidatesParams, Reply, void>('midfill/candidates');
-export const EXPLAIN = new RequestType<{ itemId: string | null }, Explanation | null, void>(
-  'midfill/explain',
-);
-export const STATS = new RequestType<undefined, Stats, void>('midfill/stats');
-export const PARTS = new ProgressType<Part>();

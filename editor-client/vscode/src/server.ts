@@ -2,33 +2,15 @@
  * The server's process: found, started, restarted, and ended with the window.
  */
 
-import * as vscode from 'vscode';
-import {
-  CloseAction,
-  ErrorAction,
-  LanguageClient,
-  State,
-  type CloseHandlerResult,
-  type LanguageClientOptions,
-  type Middleware,
-} from 'vscode-languageclient/node';
-
+import type { Client, Host } from './client';
 import type { Command, Found } from './discovery';
-import { STATUS, type Status } from './protocol';
+import type { Status } from './protocol';
 import { OneAtATime, RestartBudget } from './restarts';
-import type { Options } from './serverSettings';
 import type { Process } from './statusText';
-import { UsersDocuments } from './usersDocuments';
-
-/** As in the server's session: where it completes. */
-const SCHEMES = ['file', 'untitled', 'vscode-notebook-cell', 'vscode-remote', 'vscode-vfs'];
 
 /** What the server's process is made from. */
-export interface Parts {
+export interface Parts extends Pick<Host, 'log' | 'settings' | 'provideInlineCompletionItems'> {
   find(): Promise<Found | undefined>;
-  readonly settings: () => Options;
-  readonly log: vscode.LogOutputChannel;
-  readonly provideInlineCompletionItems: NonNullable<Middleware['provideInlineCompletionItems']>;
   /** Called at each change of `process` and `status`. */
   onChange(): void;
 }
@@ -37,17 +19,16 @@ export class Server {
   process: Process = { kind: 'looking' };
   /** What the running server said last. */
   status: Status | undefined;
-  private client: LanguageClient | undefined;
+  private client: Client | undefined;
   private found: Found | undefined;
-  private documents: UsersDocuments | undefined;
   private readonly budget = new RestartBudget();
   private readonly turns = new OneAtATime();
 
   constructor(private readonly parts: Parts) {}
 
   /** The client of the running server. */
-  get running(): LanguageClient | undefined {
-    return this.client?.state === State.Running ? this.client : undefined;
+  get running(): Client | undefined {
+    return this.client?.isRunning === true ? this.client : undefined;
   }
 
   /** How to download the configured model; undefined: there is no server that could. */
@@ -71,14 +52,7 @@ export class Server {
     const client = this.client;
     this.client = undefined;
     this.status = undefined;
-    if (client?.state === State.Running || client?.state === State.Starting) {
-      await client.stop().catch((error: unknown) => {
-        this.parts.log.warn(`the server did not stop by itself: ${String(error)}`);
-      });
-    }
-    await client?.dispose();
-    this.documents?.dispose();
-    this.documents = undefined;
+    await client?.stop();
   }
 
   /** Its name, as the server said; none: the server's default. */
@@ -97,7 +71,8 @@ export class Server {
     const { origin, server } = found;
     this.parts.log.info(`starting ${[server.command, ...server.args].join(' ')} from ${origin}`);
     this.become({ kind: 'starting', origin });
-    const client = (this.client = this.makeClient(found));
+    const { Client } = await import('./client.js');
+    const client = (this.client = new Client(server, this.host(origin)));
     try {
       await client.start();
       this.become({ kind: 'running', origin });
@@ -106,58 +81,33 @@ export class Server {
     }
   }
 
-  private makeClient({ server, origin }: Found): LanguageClient {
-    const executable = { command: server.command, args: [...server.args] };
-    const client = new LanguageClient('midfill', 'midfill', executable, this.clientOptions());
-    client.onNotification(STATUS, (status) => {
-      this.status = status;
-      this.parts.onChange();
-    });
-    client.onDidChangeState(({ newState }) => {
-      if (newState === State.Running) {
-        this.become({ kind: 'running', origin });
-      } else if (newState === State.Starting) {
-        this.become({ kind: 'starting', origin });
-      }
-    });
-    return client;
-  }
-
-  private clientOptions(): LanguageClientOptions {
-    const { log, provideInlineCompletionItems, settings } = this.parts;
-    const documents = (this.documents = new UsersDocuments());
+  /** What the client of a server from there is given. */
+  private host(origin: string): Host {
     return {
-      documentSelector: SCHEMES.map((scheme) => ({ scheme })),
-      outputChannel: log,
-      initializationOptions: settings(),
-      initializationFailedHandler: () => false,
-      errorHandler: {
-        error: () => ({ action: ErrorAction.Continue, handled: true }),
-        closed: () => this.closed(),
+      ...this.parts,
+      onStatus: (status) => {
+        this.status = status;
+        this.parts.onChange();
       },
-      middleware: {
-        ...documents.middleware,
-        provideInlineCompletionItems: (...request) => {
-          documents.release();
-          return provideInlineCompletionItems(...request);
-        },
-        workspace: { configuration: ({ items }) => items.map(settings) },
+      onState: (kind) => {
+        this.become({ kind, origin });
       },
+      onEnd: () => this.ended(),
     };
   }
 
   /** The server ended and nobody had asked for it. */
-  private async closed(): Promise<CloseHandlerResult> {
+  private async ended(): Promise<boolean> {
     this.status = undefined;
     const verdict = this.budget.ended();
     if (!verdict.again) {
       this.become({ kind: 'stopped', reason: `${verdict.reason}; see the logs, then restart it` });
-      return { action: CloseAction.DoNotRestart, handled: true };
+      return false;
     }
     this.become({ kind: 'starting', origin: 'it had ended' });
     this.parts.log.warn(`the server ended; starting it again in ${String(verdict.delayMs)} ms`);
     await new Promise((resolve) => setTimeout(resolve, verdict.delayMs));
-    return { action: CloseAction.Restart, handled: true };
+    return true;
   }
 
   private become(process: Process): void {

@@ -133,7 +133,7 @@ async function carryOut(
 ): Promise<boolean> {
   try {
     for (const step of setupSteps(plan)) {
-      report(step.title);
+      report(step.title + (step.note ?? ''));
       await run(step, log, token);
     }
     return true;

@@ -7,6 +7,8 @@ import { OLDEST_PYTHON, interpreterOf, type Command } from './discovery';
 /** One program to run, and what it does in words for the user. */
 export interface Step {
   readonly title: string;
+  /** What else the user should know while it runs. */
+  readonly note?: string;
   readonly run: Command;
 }
 
@@ -50,7 +52,8 @@ export function setupSteps(plan: Plan): Step[] {
     run: { command: plan.python, args: ['-m', 'venv', plan.environment] },
   };
   const install = {
-    title: 'installing midfill and PyTorch, which takes minutes',
+    title: 'installing midfill and PyTorch',
+    note: ', which takes minutes',
     run: { command: own, args: [...pip, plan.source] },
   };
   return plan.exists ? [install] : [create, install];

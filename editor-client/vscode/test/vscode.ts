@@ -27,12 +27,37 @@ export class TabInputText {
   constructor(readonly uri: unknown) {}
 }
 
+export const StatusBarAlignment = { Left: 1, Right: 2 } as const;
+
+/** The items of the status bar. */
+export const items: { tooltip?: string; show(): void }[] = [];
+
+/** What warnings have said. */
+export const said: string[] = [];
+
+type Run = () => unknown;
+const registered = new Map<string, Run>();
+
+export const commands = {
+  registerCommand(name: string, run: Run): { dispose(): void } {
+    registered.set(name, run);
+    return { dispose: () => void registered.delete(name) };
+  },
+  executeCommand: (name: string): Promise<unknown> => Promise.resolve(registered.get(name)?.()),
+};
+
 type Listener = () => void;
 const seen: Listener[] = [];
 
 export const window = {
   activeTextEditor: undefined as unknown,
   visibleTextEditors: [] as unknown[],
+  createStatusBarItem(): object {
+    const item = { show: () => undefined };
+    items.push(item);
+    return item;
+  },
+  showWarningMessage: (message: string) => void said.push(message),
   tabGroups: { all: [] as { tabs: { input: unknown }[] }[] },
   onDidChangeVisibleTextEditors(listener: Listener): { dispose(): void } {
     seen.push(listener);
