@@ -15,6 +15,7 @@ import torch
 
 from midfill.engine import quantization
 from midfill.engine.kernel_build import KernelsUnavailableError, build
+from midfill.engine.packed_cache import PackedMatrix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,14 +100,28 @@ class Arena:
         self._bytes = np.frombuffer(self._memory, np.uint8)
         self.used_bytes = 0
 
-    def put(self, matrix: GroupedMatrix) -> CMatrix:
-        """Pack a quantized matrix; the arena has to outlive the use of the result."""
+    @property
+    def used(self) -> torch.Tensor:
+        """All that was put, as bytes; a view."""
+        return torch.from_numpy(self._bytes[: self.used_bytes])
+
+    def put(self, matrix: GroupedMatrix) -> PackedMatrix:
+        """Pack a quantized matrix."""
         size = quantization.packed_bytes(matrix.rows, matrix.columns, matrix.bits)
-        out = self._bytes[self.used_bytes : self.used_bytes + size]
-        quantization.pack(matrix, out)
+        offset = self.used_bytes
+        quantization.pack(matrix, self._bytes[offset : offset + size])
         self.used_bytes += size
-        format_ = _GROUPED_FORMATS[matrix.bits]
-        return CMatrix(out.ctypes.data, matrix.rows, matrix.columns, format_)
+        return PackedMatrix(matrix.rows, matrix.columns, matrix.bits, offset)
+
+    def fill(self, content: torch.Tensor) -> None:
+        """Take over what was put into another arena, as bytes."""
+        self.used_bytes = len(content)
+        self._bytes[: self.used_bytes] = content.numpy()
+
+    def matrix(self, packed: PackedMatrix) -> CMatrix:
+        """A matrix that stands here; the arena has to outlive the use of the result."""
+        address = self._bytes[packed.offset :].ctypes.data
+        return CMatrix(address, packed.rows, packed.columns, _GROUPED_FORMATS[packed.bits])
 
 
 @functools.cache

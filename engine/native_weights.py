@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from midfill.engine import quantization
+from midfill.engine import packed_cache, quantization
 from midfill.engine.kernel_calls import Arena, CDecoder, CLayer, CMatrix, dense
 from midfill.engine.linear import DenseLinear
+from midfill.engine.packed_cache import PackedMatrix
+from midfill.engine.quantization import GroupedMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from midfill.engine.linear import Linear
     from midfill.engine.model import LlamaModel
-    from midfill.engine.quantization import GroupedMatrix
+    from midfill.engine.packed_cache import Packed, Part
     from midfill.weights.architecture import Checkpoint, TensorSource
 
 _Part = TypeVar("_Part")
@@ -71,8 +73,15 @@ def build_native_weights(
             some layers at a time, so that no more of them are plain at once.
         on_progress: Called with the share done, 0 to 1, after each layer.
     """
-    plain = _of_checkpoint(checkpoint.tensors) if model is None else _of_model(model)
-    return _Builder(checkpoint, wanted, plain, on_progress).build()
+    if model is not None:
+        return _Builder(checkpoint, wanted, _of_model(model), on_progress).build()
+    file = packed_cache.place(checkpoint, wanted)
+    packed = file and packed_cache.load(file)
+    builder = _Builder(checkpoint, wanted, _of_checkpoint(checkpoint.tensors), on_progress, packed)
+    weights = builder.build()
+    if file and not packed:
+        packed_cache.save(file, builder.placed, weights.arena.used)
+    return weights
 
 
 class _Builder:
@@ -82,6 +91,7 @@ class _Builder:
         wanted: str,
         plain: Callable[[Sequence[str]], torch.Tensor],
         on_progress: Callable[[float], None],
+        packed: Packed | None = None,
     ) -> None:
         self._architecture, self._tensors = checkpoint.architecture, checkpoint.tensors
         self._wanted, self._plain, self._on_progress = wanted, plain, on_progress
@@ -89,24 +99,39 @@ class _Builder:
         arena = Arena(_most_bytes(self._tensors))
         parameters = sum(prod(source.shape) for source in self._tensors.values())
         self._weights = NativeWeights(CDecoder(), self._layers, arena, parameters)
+        self._packed = packed
+        self.placed: list[Part] = []
+        """Every part that was put, in order."""
 
     def build(self) -> NativeWeights:
         a, weights, decoder = self._architecture, self._weights, self._weights.decoder
-        for index, parts in enumerate(_read_ahead(self._read_layer, a.num_hidden_layers)):
-            self._layers[index] = CLayer(*(self._put(part) for part in parts))
-            self._count(parts)
+        if self._packed:
+            weights.arena.fill(self._packed.arena)
+        parts = iter(self._packed.parts if self._packed else self._read())
+        for index in range(a.num_hidden_layers):
+            self._layers[index] = CLayer(*(self._put(next(parts)) for _ in CLayer._fields_))
             self._on_progress((index + 1) / a.num_hidden_layers)
+        self._count(self.placed)
         decoder.layers, decoder.hidden = a.num_hidden_layers, a.hidden_size
         decoder.intermediate, decoder.head_dim = a.intermediate_size, a.head_dim
         decoder.query_heads, decoder.kv_heads = a.num_attention_heads, a.num_key_value_heads
         decoder.rms_norm_eps = a.rms_norm_eps
         tied = a.tie_word_embeddings
-        head = "model.embed_tokens" if tied else "lm_head"
-        decoder.lm_head = self._put(self._read_matrix([head], is_head=True))
-        decoder.embed_tokens = decoder.lm_head if tied else self._put(self._read_embedding())
-        decoder.norm = self._put(self._read_vector("model.norm"))
+        decoder.lm_head = self._put(next(parts))
+        decoder.embed_tokens = decoder.lm_head if tied else self._put(next(parts))
+        decoder.norm = self._put(next(parts))
         decoder.layer = self._layers
         return weights
+
+    def _read(self) -> Iterator[GroupedMatrix | torch.Tensor]:
+        """All parts out of the checkpoint, in the order of ``build``."""
+        for layer in _read_ahead(self._read_layer, self._architecture.num_hidden_layers):
+            yield from layer
+        tied = self._architecture.tie_word_embeddings
+        yield self._read_matrix(["model.embed_tokens" if tied else "lm_head"], is_head=True)
+        if not tied:
+            yield self._read_embedding()
+        yield self._read_vector("model.norm")
 
     def _read_layer(self, index: int) -> list[GroupedMatrix | torch.Tensor]:
         """In the order of ``CLayer``."""
@@ -139,14 +164,17 @@ class _Builder:
         blocks = _without_loss([self._tensors[name + ".weight"] for name in names], bits)
         return blocks or quantization.quantize(self._plain(names), bits or 8)
 
-    def _put(self, part: GroupedMatrix | torch.Tensor) -> CMatrix | int:
+    def _put(self, part: GroupedMatrix | Part) -> CMatrix | int:
         """What C is told of a matrix, or of a vector."""
-        if not isinstance(part, torch.Tensor):
-            return self._weights.arena.put(part)
-        self._weights.kept.append(part)
-        return part.data_ptr() if part.ndim == 1 else dense(part)
+        arena = self._weights.arena
+        placed = arena.put(part) if isinstance(part, GroupedMatrix) else part
+        self.placed.append(placed)
+        if isinstance(placed, PackedMatrix):
+            return arena.matrix(placed)
+        self._weights.kept.append(placed)
+        return placed.data_ptr() if placed.ndim == 1 else dense(placed)
 
-    def _count(self, parts: Sequence[GroupedMatrix | torch.Tensor]) -> None:
+    def _count(self, parts: Sequence[Part]) -> None:
         for part in parts:
             if not isinstance(part, torch.Tensor):
                 self._weights.formats[f"int{part.bits}"] += part.rows * part.columns

@@ -116,6 +116,8 @@ class Checkpoint:
     tokenizer: TokenizerData
     tensors: Mapping[str, TensorSource]
     dialect: str | None = None
+    files: tuple[Path, ...] = ()
+    """All that the tensors are read from; none for tensors in memory."""
 
 
 def expected_shapes(architecture: LlamaArchitecture) -> dict[str, tuple[int, ...]]:

@@ -30,7 +30,7 @@ from midfill.weights.architecture import (
     expected_shapes,
 )
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
-from midfill.weights.formats.adapter_config import TENSORS, read_config
+from midfill.weights.formats.adapter_config import CONFIG, TENSORS, read_config
 from midfill.weights.formats.huggingface import read_architecture
 from midfill.weights.formats.safetensors import open_file
 from midfill.weights.formats.strict import Metadata, check_shapes, read_json
@@ -149,6 +149,7 @@ def apply(base: Checkpoint, folder: Path) -> Checkpoint:
         tokenizer=tokenizer,
         tensors={**base.tensors, **merged},
         dialect=base.dialect if tokenizer == base.tokenizer else None,
+        files=(*base.files, folder / CONFIG, folder / TENSORS),
     )
 
 

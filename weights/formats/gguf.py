@@ -138,7 +138,7 @@ def read_checkpoint(path: Path, name: str) -> Checkpoint:
     tensors = _tensors(path, stored, architecture)
     check_tensors(path, architecture, {name: tensor.shape for name, tensor in tensors.items()})
     vocabulary = read_vocabulary(metadata, architecture.vocab_size)
-    return Checkpoint(name, path, architecture, vocabulary, tensors)
+    return Checkpoint(name, path, architecture, vocabulary, tensors, files=(path,))
 
 
 def _open(path: Path) -> tuple[Metadata, dict[str, Any]]:

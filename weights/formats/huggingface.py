@@ -97,7 +97,8 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
     architecture = read_architecture(config)
     tensors = open_tensors(folder)
     check_tensors(folder, architecture, {name: tensor.shape for name, tensor in tensors.items()})
-    return Checkpoint(name, folder, architecture, _tokenizer(folder, config), tensors)
+    files = tuple(sorted({tensor.file for tensor in tensors.values()}))
+    return Checkpoint(name, folder, architecture, _tokenizer(folder, config), tensors, files=files)
 
 
 def _check_known(config: Metadata) -> None:
