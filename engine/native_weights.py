@@ -76,7 +76,7 @@ def build_native_weights(
     if model is not None:
         return _Builder(checkpoint, wanted, _of_model(model), on_progress).build()
     file = packed_cache.place(checkpoint, wanted)
-    packed = file and packed_cache.load(file)
+    packed = packed_cache.load(file) if file else None
     builder = _Builder(checkpoint, wanted, _of_checkpoint(checkpoint.tensors), on_progress, packed)
     weights = builder.build()
     if file and not packed:
