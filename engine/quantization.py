@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 GROUP = 32
 PANEL = 16
 """Rows of a panel."""
-_ALIGNMENT = 64
+_GROUPS_TOGETHER = {8: 2, 4: 1}
+"""Of a panel, by bits: so many fill whole lines of 64 bytes with their scales."""
 _ROWS_AT_ONCE = 2048
 """So that what lies between is small, however large a vocabulary's matrix is."""
 
@@ -101,10 +102,9 @@ def stack(parts: Sequence[GroupedMatrix]) -> GroupedMatrix:
 
 
 def packed_bytes(rows: int, columns: int, bits: int) -> int:
-    """Of all panels of such a matrix; a panel's size is a multiple of 64."""
-    group_bytes = PANEL * (GROUP + 2 if bits == 8 else GROUP // 2 + 4)
-    panel = -(-columns // GROUP) * group_bytes
-    return -(-rows // PANEL) * (-(-panel // _ALIGNMENT) * _ALIGNMENT)
+    """Of all panels of such a matrix."""
+    groups = -(-columns // GROUP)
+    return -(-rows // PANEL) * -(-groups // _GROUPS_TOGETHER[bits]) * _together_bytes(bits)
 
 
 def pack(matrix: GroupedMatrix, out: NDArray[np.uint8]) -> None:
@@ -112,13 +112,21 @@ def pack(matrix: GroupedMatrix, out: NDArray[np.uint8]) -> None:
     panels, groups = -(-matrix.rows // PANEL), matrix.scales.shape[1]
     quads = matrix.quants.shape[2] // 4
     quants = np.ascontiguousarray(matrix.quants).view("<u4").reshape(matrix.rows, groups, quads)
-    start, rows = 0, out.reshape(panels, -1)
+    together = _GROUPS_TOGETHER[matrix.bits]
+    start, blocks = 0, out.reshape(panels, -(-groups // together), -1)
     for part in (quants, matrix.scales, matrix.offsets):
         if part is not None:
             values = np.moveaxis(_panels(part, panels), 1, -1)
-            raw = np.ascontiguousarray(values).reshape(panels, -1).view(np.uint8)
-            rows[:, start : start + raw.shape[1]] = raw
-            start += raw.shape[1]
+            raw = np.ascontiguousarray(values).reshape(panels, groups, -1).view(np.uint8)
+            if groups % together:
+                raw = np.pad(raw, ((0, 0), (0, together - groups % together), (0, 0)))
+            raw = raw.reshape(*blocks.shape[:2], -1)
+            blocks[..., start : start + raw.shape[2]] = raw
+            start += raw.shape[2]
+
+
+def _together_bytes(bits: int) -> int:
+    return _GROUPS_TOGETHER[bits] * PANEL * (GROUP + 2 if bits == 8 else GROUP // 2 + 4)
 
 
 def _panels(values: NDArray[Any], panels: int) -> NDArray[Any]:

@@ -11,8 +11,8 @@ int wants_quants(const struct matrix *matrix) {
 }
 
 static const uint8_t *panel_at(const struct matrix *matrix, int64_t panel) {
-    int64_t group_bytes = matrix->format == INT8 ? PANEL * (GROUP + 2) : PANEL * (GROUP / 2 + 4);
-    int64_t bytes = (groups_of(matrix) * group_bytes + 63) / 64 * 64;
+    int64_t groups = groups_of(matrix);
+    int64_t bytes = matrix->format == INT8 ? (groups + 1) / 2 * INT8_PAIR : groups * INT4_GROUP;
     return (const uint8_t *)matrix->data + panel * bytes;
 }
 
@@ -32,20 +32,26 @@ static void spread_int4(const uint8_t *q, float out[GROUP][PANEL]) {
         }
 }
 
+/* The nth fp16 of each row. */
+static void read_halves(const uint8_t *halves, int64_t n, float out[PANEL]) {
+    for (int row = 0; row < PANEL; row++)
+        out[row] = from_fp16(((const uint16_t *)halves)[n * PANEL + row]);
+}
+
 /* One group's weights as [column][row]. */
 static void read_group(const struct matrix *matrix, const uint8_t *panel, int64_t group,
                        float out[GROUP][PANEL]) {
-    int64_t groups = groups_of(matrix), q_bytes = PANEL * (matrix->format == INT8 ? 32 : 16);
-    const uint16_t *scales = (const uint16_t *)(panel + groups * q_bytes) + group * PANEL;
-    float scale[PANEL], offset[PANEL];
-    for (int row = 0; row < PANEL; row++) {
-        scale[row] = from_fp16(scales[row]);
-        offset[row] = matrix->format == INT8 ? 0 : from_fp16(scales[groups * PANEL + row]);
+    float scale[PANEL], offset[PANEL] = {0};
+    if (matrix->format == INT8) {
+        const uint8_t *pair = panel + group / 2 * INT8_PAIR;
+        read_halves(pair + 2 * PANEL * GROUP, group % 2, scale);
+        spread_int8(pair + group % 2 * PANEL * GROUP, out);
+    } else {
+        const uint8_t *q = panel + group * INT4_GROUP;
+        read_halves(q + PANEL * GROUP / 2, 0, scale);
+        read_halves(q + PANEL * GROUP / 2, 1, offset);
+        spread_int4(q, out);
     }
-    if (matrix->format == INT8)
-        spread_int8(panel + group * q_bytes, out);
-    else
-        spread_int4(panel + group * q_bytes, out);
     for (int column = 0; column < GROUP; column++)
         for (int row = 0; row < PANEL; row++)
             out[column][row] = out[column][row] * scale[row] + offset[row];

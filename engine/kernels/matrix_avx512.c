@@ -10,12 +10,11 @@
 #include <immintrin.h>
 #include <string.h>
 
-enum { QUADS = GROUP / 4, LINE = 64 };
-enum { AHEAD = 8192, AHEAD_OF_MANY = 32768 }; /* bytes, measured */
+enum { QUADS = GROUP / 4, LINE = 64, AHEAD = 32768 }; /* AHEAD: bytes, measured */
 
 int has_fast_panels(void) { return 1; }
 
-static inline __m512 load_fp16(const uint16_t *values) {
+static inline __m512 load_fp16(const uint8_t *values) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)values));
 }
 
@@ -25,13 +24,13 @@ static inline __m512i broadcast_quad(const int8_t *quants, int quad) {
     return _mm512_set1_epi32(four);
 }
 
-/* Asks for a group's share of the bytes ahead, which are in order whatever the panel's inside. Of
- * many tokens each FEW_TOKENS do it for some groups, so that it takes as long as the panel. */
+/* With many tokens: asks for a group's share of the bytes ahead. Each FEW_TOKENS do it for some
+ * groups, so that it takes as long as the panel. With few the processor does better by itself. */
 static inline void prefetch_ahead(const struct activations *x, int64_t first_token,
                                   const uint8_t *panel, int64_t group, int group_bytes) {
     uint32_t turns = (uint32_t)(x->tokens + FEW_TOKENS - 1) / FEW_TOKENS;
-    if (turns > 1 && (uint32_t)group % turns != (uint32_t)first_token / FEW_TOKENS) return;
-    const uint8_t *first = panel + group * group_bytes + (turns > 1 ? AHEAD_OF_MANY : AHEAD);
+    if (turns == 1 || (uint32_t)group % turns != (uint32_t)first_token / FEW_TOKENS) return;
+    const uint8_t *first = panel + group * group_bytes + AHEAD;
     for (int at = 0; at < group_bytes; at += LINE)
         _mm_prefetch((const char *)first + at, _MM_HINT_T0);
 }
@@ -49,15 +48,16 @@ static inline __m512i dot_group(const __m512i *weights, const int8_t *quants, __
 static inline void multiply_int8(const uint8_t *panel, const struct activations *x, int64_t first,
                                  int tokens, float y[MAX_TOKENS][PANEL]) {
     int64_t groups = x->stride / GROUP;
-    const uint16_t *scales = (const uint16_t *)(panel + groups * PANEL * GROUP);
     __m512 sum[FEW_TOKENS];
     for (int token = 0; token < tokens; token++) sum[token] = _mm512_setzero_ps();
     for (int64_t group = 0; group < groups; group++) {
         __m512i weights[QUADS];
-        prefetch_ahead(x, first, panel, group, PANEL * (GROUP + 2));
+        const uint8_t *pair = panel + group / 2 * INT8_PAIR;
+        int64_t second = group % 2;
+        prefetch_ahead(x, first, panel, group, INT8_PAIR / 2);
         for (int quad = 0; quad < QUADS; quad++)
-            weights[quad] = _mm512_loadu_si512(panel + (group * QUADS + quad) * 64);
-        __m512 scale = load_fp16(scales + group * PANEL);
+            weights[quad] = _mm512_loadu_si512(pair + (second * QUADS + quad) * LINE);
+        __m512 scale = load_fp16(pair + 2 * QUADS * LINE + second * PANEL * 2);
         for (int token = 0; token < tokens; token++) {
             int64_t at = (first + token) * groups + group;
             __m512i start = _mm512_set1_epi32(-128 * x->sums[at]);
@@ -72,21 +72,20 @@ static inline void multiply_int8(const uint8_t *panel, const struct activations 
 static inline void multiply_int4(const uint8_t *panel, const struct activations *x, int64_t first,
                                  int tokens, float y[MAX_TOKENS][PANEL]) {
     int64_t groups = x->stride / GROUP;
-    const uint16_t *scales = (const uint16_t *)(panel + groups * PANEL * GROUP / 2);
-    const uint16_t *offsets = scales + groups * PANEL;
     const __m512i low = _mm512_set1_epi8(15);
     __m512 sum[FEW_TOKENS];
     for (int token = 0; token < tokens; token++) sum[token] = _mm512_setzero_ps();
     for (int64_t group = 0; group < groups; group++) {
         __m512i weights[QUADS];
-        prefetch_ahead(x, first, panel, group, PANEL * (GROUP / 2 + 4));
+        const uint8_t *q = panel + group * INT4_GROUP;
+        prefetch_ahead(x, first, panel, group, INT4_GROUP);
         for (int quad = 0; quad < QUADS / 2; quad++) {
-            __m512i both = _mm512_loadu_si512(panel + (group * QUADS / 2 + quad) * 64);
+            __m512i both = _mm512_loadu_si512(q + quad * LINE);
             weights[quad] = _mm512_and_si512(both, low);
             weights[quad + QUADS / 2] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
         }
-        __m512 scale = load_fp16(scales + group * PANEL);
-        __m512 offset = load_fp16(offsets + group * PANEL);
+        __m512 scale = load_fp16(q + QUADS / 2 * LINE);
+        __m512 offset = load_fp16(q + QUADS / 2 * LINE + PANEL * 2);
         for (int token = 0; token < tokens; token++) {
             int64_t at = (first + token) * groups + group;
             __m512i dot = dot_group(weights, x->quants + at * GROUP, _mm512_setzero_si512());

@@ -4,10 +4,11 @@
  *   F32, BF16  rows one after another, as torch stores them;
  *   INT8       panels of 16 rows; a row's weights in groups of 32: w = scale * (q - 128);
  *   INT4       the same with w = scale * q + offset.
- * Bytes of a panel, columns padded to whole groups, rows to whole panels, its size to 64:
- *   INT8  q[group][8][16 rows][4 columns], then fp16 scale[group][16 rows]
- *   INT4  q[group][4][16 rows][4 columns], a byte holds columns c (low) and c + 16 (high),
- *         then fp16 scale[group][16 rows], then fp16 offset[group][16 rows]
+ * A panel is read from its first byte to its last; columns are padded to whole groups (INT8: pairs
+ * of groups), rows to whole panels. In it:
+ *   INT8  for each pair of groups q[2][8][16 rows][4 columns], fp16 scale[2][16 rows];
+ *   INT4  for each group q[4][16 rows][4 columns], a byte holds columns c (low) and c + 16 (high),
+ *         fp16 scale[16 rows], fp16 offset[16 rows].
  * With rows in the lanes of a vector nothing is ever summed across lanes.
  */
 #ifndef MIDFILL_H
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 enum { MAX_TOKENS = 64, PANEL = 16, GROUP = 32, MAX_SPLITS = 32 };
+enum { INT8_PAIR = 2 * PANEL * (GROUP + 2), INT4_GROUP = PANEL * (GROUP / 2 + 4) }; /* bytes */
 enum { FEW_TOKENS = 8 }; /* a panel's sums for so many stay in registers */
 enum format { F32, BF16, INT8, INT4 };
 

@@ -98,16 +98,19 @@ def test_a_panel_is_laid_out_as_the_kernels_header_says(bits: int) -> None:
     raw = np.full(packed_bytes(35, 70, bits), 255, np.uint8)
     pack(matrix, raw)
     panel = raw.reshape(panels, -1)[2]
+    together = {8: 2, 4: 1}[bits]
     quads = matrix.quants.shape[2] // 4
-    quant_bytes = groups * quads * PANEL * 4
-    quants = panel[:quant_bytes].reshape(groups, quads, PANEL, 4)
-    halves = panel[quant_bytes : quant_bytes + groups * PANEL * 2].view(np.float16)
+    blocks = panel.reshape(-(-groups // together), -1)
+    quant_bytes = together * quads * PANEL * 4
     for group in range(groups):
+        block, inside = blocks[group // together], group % together
+        quants = block[:quant_bytes].reshape(together, quads, PANEL, 4)[inside]
+        halves = block[quant_bytes:].view(np.float16).reshape(-1, PANEL)
         for row in range(3):
             expected = matrix.quants[2 * PANEL + row, group]
-            assert (quants[group, :, row].reshape(-1) == expected).all()
-            assert halves[group * PANEL + row] == matrix.scales[2 * PANEL + row, group]
-    assert raw.nbytes % 64 == 0
-    assert not halves.reshape(groups, PANEL)[:, 3:].any(), (
-        "rows that are missing must weigh nothing"
-    )
+            assert (quants[:, row].reshape(-1) == expected).all()
+            assert halves[inside, row] == matrix.scales[2 * PANEL + row, group]
+            if matrix.offsets is not None:
+                assert halves[1, row] == matrix.offsets[2 * PANEL + row, group]
+        assert not halves[:, 3:].any(), "rows that are missing must weigh nothing"
+    assert blocks.shape[1] % 64 == 0
