@@ -1,8 +1,8 @@
 """Packed weights kept on disk: a model that is opened again is read, not converted.
 
 A file holds what ``native_weights`` makes of one checkpoint in one format. Its name is made of all
-that shapes it: the checkpoint's files (path, size, time), the format, and the code that packs. It
-stands in the cache only whole. Whatever cannot be read or written is no error: the model is
+that shapes it: the checkpoint's files (path, size, time), the format, and the code that reads and
+packs. It stands in the cache only whole. Whatever cannot be read or written is no error: the model is
 converted again.
 """
 
@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,10 +69,17 @@ def place(checkpoint: Checkpoint, wanted: str) -> Path | None:
     for file in checkpoint.files:
         about = file.stat()
         digest.update(f"\0{file.resolve()}\0{about.st_size}\0{about.st_mtime_ns}".encode())
-    for source in (quantization.__file__, Path(__file__).with_name("native_weights.py")):
-        digest.update(Path(source).read_bytes())
+    for source in sorted(code(checkpoint)):
+        digest.update(source.read_bytes())
     folder = Path(platformdirs.user_cache_dir("midfill", appauthor=False)) / "packed"
     return folder / f"{digest.hexdigest()[:16]}.safetensors"
+
+
+def code(checkpoint: Checkpoint) -> set[Path]:
+    """The modules that decide on the bytes: those that read its tensors, and those that pack."""
+    readers = {type(source).__module__ for source in checkpoint.tensors.values()}
+    files = {sys.modules[name].__file__ for name in readers} | {quantization.__file__}
+    return {Path(__file__).with_name("native_weights.py"), *(Path(f) for f in files if f)}
 
 
 def load(file: Path) -> Packed | None:

@@ -82,6 +82,12 @@ def test_a_changed_model_is_converted_again(model: Path, cache: Path) -> None:
     assert len(list(cache.iterdir())) == 2
 
 
+def test_a_change_of_the_code_that_reads_or_packs_counts_too(model: Path) -> None:
+    """A new version never takes over what an old one made wrong."""
+    names = {file.name for file in packed_cache.code(open_checkpoint(str(model)))}
+    assert names == {"gguf.py", "quantization.py", "native_weights.py"}
+
+
 @pytest.mark.parametrize("keep", [0, 100, -1])
 def test_a_broken_file_is_converted_again_and_replaced(
     model: Path, cache: Path, keep: int, caplog: pytest.LogCaptureFixture
