@@ -2,8 +2,8 @@
 
 A file holds what ``native_weights`` makes of one checkpoint in one format. Its name is made of all
 that shapes it: the checkpoint's files (path, size, time), the format, and the code that reads and
-packs. It stands in the cache only whole. Whatever cannot be read or written is no error: the model is
-converted again.
+packs. It stands in the cache only whole. Whatever cannot be read or written is no error: the model
+is converted again.
 """
 
 from __future__ import annotations
