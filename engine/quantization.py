@@ -114,7 +114,7 @@ def pack(matrix: GroupedMatrix, out: NDArray[np.uint8]) -> None:
     quants = np.ascontiguousarray(matrix.quants).view("<u4").reshape(matrix.rows, groups, quads)
     together = _GROUPS_TOGETHER[matrix.bits]
     start, blocks = 0, out.reshape(panels, -(-groups // together), -1)
-    for part in (quants, matrix.scales, matrix.offsets):
+    for part in (matrix.scales, matrix.offsets, quants):
         if part is not None:
             values = np.moveaxis(_panels(part, panels), 1, -1)
             raw = np.ascontiguousarray(values).reshape(panels, groups, -1).view(np.uint8)

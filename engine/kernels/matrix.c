@@ -44,13 +44,13 @@ static void read_group(const struct matrix *matrix, const uint8_t *panel, int64_
     float scale[PANEL], offset[PANEL] = {0};
     if (matrix->format == INT8) {
         const uint8_t *pair = panel + group / 2 * INT8_PAIR;
-        read_halves(pair + 2 * PANEL * GROUP, group % 2, scale);
-        spread_int8(pair + group % 2 * PANEL * GROUP, out);
+        read_halves(pair, group % 2, scale);
+        spread_int8(pair + 2 * PANEL * 2 + group % 2 * PANEL * GROUP, out);
     } else {
         const uint8_t *q = panel + group * INT4_GROUP;
-        read_halves(q + PANEL * GROUP / 2, 0, scale);
-        read_halves(q + PANEL * GROUP / 2, 1, offset);
-        spread_int4(q, out);
+        read_halves(q, 0, scale);
+        read_halves(q, 1, offset);
+        spread_int4(q + 2 * PANEL * 2, out);
     }
     for (int column = 0; column < GROUP; column++)
         for (int row = 0; row < PANEL; row++)

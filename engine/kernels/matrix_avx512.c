@@ -56,8 +56,8 @@ static inline void multiply_int8(const uint8_t *panel, const struct activations 
         int64_t second = group % 2;
         prefetch_ahead(x, first, panel, group, INT8_PAIR / 2);
         for (int quad = 0; quad < QUADS; quad++)
-            weights[quad] = _mm512_loadu_si512(pair + (second * QUADS + quad) * LINE);
-        __m512 scale = load_fp16(pair + 2 * QUADS * LINE + second * PANEL * 2);
+            weights[quad] = _mm512_loadu_si512(pair + (1 + second * QUADS + quad) * LINE);
+        __m512 scale = load_fp16(pair + second * LINE / 2);
         for (int token = 0; token < tokens; token++) {
             int64_t at = (first + token) * groups + group;
             __m512i start = _mm512_set1_epi32(-128 * x->sums[at]);
@@ -80,12 +80,12 @@ static inline void multiply_int4(const uint8_t *panel, const struct activations 
         const uint8_t *q = panel + group * INT4_GROUP;
         prefetch_ahead(x, first, panel, group, INT4_GROUP);
         for (int quad = 0; quad < QUADS / 2; quad++) {
-            __m512i both = _mm512_loadu_si512(q + quad * LINE);
+            __m512i both = _mm512_loadu_si512(q + (1 + quad) * LINE);
             weights[quad] = _mm512_and_si512(both, low);
             weights[quad + QUADS / 2] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
         }
-        __m512 scale = load_fp16(q + QUADS / 2 * LINE);
-        __m512 offset = load_fp16(q + QUADS / 2 * LINE + PANEL * 2);
+        __m512 scale = load_fp16(q);
+        __m512 offset = load_fp16(q + LINE / 2);
         for (int token = 0; token < tokens; token++) {
             int64_t at = (first + token) * groups + group;
             __m512i dot = dot_group(weights, x->quants + at * GROUP, _mm512_setzero_si512());

@@ -26,6 +26,7 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     verbs = bench.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_engine(verbs)
+    _add_drafts(verbs)
     _add_keystrokes(verbs)
     _add_startup(verbs)
 
@@ -68,6 +69,43 @@ def run_engine(args: argparse.Namespace) -> int:
         ggufs=tuple(args.gguf),
     )
     bench_engine.run(settings, Output(args.out, args.plot))
+    return DONE
+
+
+def _add_drafts(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs, "drafts", "fill holes in real code with guessed tokens and without", run_drafts
+    )
+    group = parser.add_argument_group("what is measured")
+    group.add_argument(
+        "--dtype", nargs="+", default=["auto"], help="one or more formats (default: auto)"
+    )
+    _add_count(group, "--rounds", 3, "in each every player fills all holes in turn")
+    _add_count(group, "--holes", 4, "in each file")
+    _add_count(group, "--lines", 8, "of a hole")
+    _add_count(group, "--max-tokens", 128, "written into a hole at most")
+    group = parser.add_argument_group("llama.cpp's server, beside it")
+    group.add_argument("--llama-server", type=Path, metavar="PROGRAM", help="of a native build")
+    group.add_argument("--gguf", type=Path, metavar="FILE", help="the same weights")
+
+
+def run_drafts(args: argparse.Namespace) -> int:
+    """Run the recipe ``bench_drafts``."""
+    from midfill.weights.recipes import bench_drafts
+    from midfill.weights.recipes.eval_runner import Output
+
+    settings = bench_drafts.Settings(
+        model=args.model,
+        dtypes=tuple(dict.fromkeys(args.dtype)),
+        threads=args.threads,
+        rounds=args.rounds,
+        holes=args.holes,
+        lines=args.lines,
+        max_tokens=args.max_tokens,
+        llama_server=args.llama_server,
+        gguf=args.gguf,
+    )
+    bench_drafts.run(settings, Output(args.out, args.plot))
     return DONE
 
 

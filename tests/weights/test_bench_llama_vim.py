@@ -61,6 +61,9 @@ class FakeLlamaServer:
     async def _infill(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         self.asked.append(request)
         await self.go_on.wait()
+        if "stream" not in request:
+            writer.write(json.dumps({"content": "", "timings": TIMINGS}).encode())
+            return
         for text in self._texts:
             writer.write(
                 b"data: " + json.dumps({"content": text, "stop": False}).encode() + b"\n\n"
@@ -197,3 +200,13 @@ async def test_a_hang_up_is_timed_until_no_slot_works() -> None:
         took_ms = await server.cancel_ms(place)
     assert took_ms is not None
     assert took_ms > 0
+
+
+async def test_a_completion_of_tokens_has_its_timings() -> None:
+    """As many as asked for, greedily, whatever the model would end with."""
+    fake = FakeLlamaServer()
+    async with serving(fake) as server:
+        assert await server.complete([1, 2, 3], 7) == TIMINGS
+    assert fake.asked == [
+        {"prompt": [1, 2, 3], "n_predict": 7, "temperature": 0.0, "ignore_eos": True}
+    ]

@@ -26,7 +26,7 @@ from midfill.engine.errors import ModelNotAvailableError
 from midfill.weights.recipes.bench_strokes import GENERATED, NOTHING, REUSED, Stroke
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from pathlib import Path
 
     from midfill.weights.recipes.bench_strokes import Wait
@@ -242,6 +242,14 @@ class LlamaServer:
                     if event.get("stop"):
                         return
 
+    async def complete(self, ids: Sequence[int], tokens: int) -> dict[str, Any]:
+        """The timings of so many tokens behind a prompt of these, greedily."""
+        body = {"prompt": [*ids], "n_predict": tokens, "temperature": 0.0, "ignore_eos": True}
+        async with self._asked("POST", "/completion", json.dumps(body)) as reader:
+            answer = (await reader.read()).partition(b"\r\n\r\n")[2]
+        timings: dict[str, Any] = json.loads(answer)["timings"]
+        return timings
+
     async def cancel_ms(self, place: Around) -> float | None:
         """From hanging up on a request until no slot works; None: it had ended by then."""
         async with self._asked("POST", "/infill", json.dumps(_body(place))):
@@ -291,15 +299,17 @@ class LlamaServer:
 
 
 @contextlib.asynccontextmanager
-async def llama_server(program: Path, model: Path, threads: int) -> AsyncIterator[LlamaServer]:
-    """A server with llama.vim's options, ended with the block."""
+async def llama_server(
+    program: Path, model: Path, threads: int, options: Sequence[str] = SERVER_OPTIONS
+) -> AsyncIterator[LlamaServer]:
+    """A server, with llama.vim's options if no others are given, ended with the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["-m", str(model), "--host", "127.0.0.1", "--port", str(port), "-t", str(threads)]
     null = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        str(program), *words, *SERVER_OPTIONS, stdin=null, stdout=null, stderr=null
+        str(program), *words, *options, stdin=null, stdout=null, stderr=null
     )
     server = LlamaServer(port, process)
     try:
