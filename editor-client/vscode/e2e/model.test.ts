@@ -9,6 +9,7 @@ import path from 'node:path';
 import { env } from 'node:process';
 import { after, before, describe, it } from 'node:test';
 
+import { keepEvidence } from './evidence.ts';
 import { LOAD_MS, Screen, type Frame } from './screen.ts';
 import { OUT, ROOT, Workbench, emptyFolders } from './workbench.ts';
 
@@ -35,6 +36,8 @@ let bench: Workbench;
 let screen: Screen;
 let accepted = '';
 
+keepEvidence(folder, () => screen);
+
 before(async () => {
   const archive = execFileSync('git', ['archive', 'HEAD'], { cwd: ROOT, maxBuffer: 2 ** 30 });
   execFileSync('tar', ['-x'], { cwd: workspace, input: archive });
@@ -42,7 +45,7 @@ before(async () => {
   const environment = {
     XDG_DATA_HOME: env.XDG_DATA_HOME ?? path.join(env.HOME ?? '', '.local/share'),
   };
-  const settings = { 'editor.autoClosingBrackets': 'never', 'midfill.completion.timeLimitMs': null };
+  const settings = { 'editor.autoClosingBrackets': 'never', 'midfill.completion.timeLimitMs': null, 'midfill.logLevel': 'debug' };
   bench = await Workbench.start({ folder, workspace, settings, environment });
   screen = new Screen(await bench.open(), workspace);
   await screen.status('is ready', LOAD_MS);

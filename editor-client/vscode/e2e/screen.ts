@@ -150,7 +150,6 @@ export class Screen {
     try {
       await until(`the ghost text`, async () => (last = await this.ghost()) === text, SIGN_MS);
     } catch (error) {
-      await this.shoot('failed');
       throw new Error(`wanted ${JSON.stringify(text)}, saw ${JSON.stringify(last)}`, { cause: error });
     }
   }
@@ -232,7 +231,6 @@ export class Screen {
   async status(words: string, limitMs = SIGN_MS): Promise<string> {
     const item = this.page.locator(`${STATUS}[aria-label*="${words}"]`);
     await item.waitFor({ timeout: limitMs }).catch(async (error: unknown) => {
-      await this.shoot('failed');
       const label = await this.page.locator(STATUS).first().getAttribute('aria-label');
       throw new Error(`wanted ${words}, the status bar says ${String(label)}`, { cause: error });
     });
@@ -292,6 +290,14 @@ export class Screen {
     await page.setContent(`<!doctype html><style>${style}</style>${figures.join('')}`);
     await page.locator('body').screenshot({ path: path.join(OUT, `${name}.png`) });
     await page.close();
+  }
+
+  /** Saves a picture, and returns what the window shows of a suggestion. */
+  async keep(file: string): Promise<Record<string, unknown>> {
+    await this.page.screenshot({ path: file });
+    const status = await this.page.locator(STATUS).first().getAttribute('aria-label', { timeout: 1000 }).catch(String);
+    const focus = await this.page.evaluate(() => document.activeElement?.className);
+    return { ghost: await this.ghost(), recorded: await this.recorded(), status, focus };
   }
 
   async shoot(name: string): Promise<void> {

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { kill } from 'node:process';
 import { after, before, describe, it } from 'node:test';
 
+import { keepEvidence } from './evidence.ts';
 import { LOAD_MS, Screen } from './screen.ts';
 import { PYTHON, ROOT, Workbench, emptyFolders, until } from './workbench.ts';
 import { Wire } from './wire.ts';
@@ -31,6 +32,8 @@ const { folder, workspace } = emptyFolders();
 const wire = new Wire(folder);
 let bench: Workbench;
 let screen: Screen;
+
+keepEvidence(folder, () => screen);
 
 before(async () => {
   const settings = {
