@@ -4,6 +4,7 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Locator, Page } from 'playwright-core';
 
 import { OUT, WINDOW, until } from './workbench.ts';
@@ -154,26 +155,34 @@ export class Screen {
     }
   }
 
-  /** Waits until any ghost text has come to rest, and returns it. */
+  /** Waits until there is ghost text that grows no more, and returns it. */
   async seesSome(): Promise<string> {
-    await until('some ghost text', async () => (await this.ghost()) !== '', SIGN_MS);
-    await this.status('is ready');
-    return this.ghost();
+    let seen = '';
+    await until('ghost text to come to rest', async () => {
+      const before = await this.ghost();
+      await pause(before === '' ? 0 : REST_MS);
+      await this.status('is ready');
+      seen = await this.ghost();
+      return seen !== '' && seen === before;
+    });
+    return seen;
   }
 
-  /** From now on, notes each ghost text that a frame shows. */
+  /** From now on, notes each ghost text that a frame shows; looks when the frame is complete, for it is drawn in steps. */
   async record(): Promise<void> {
     await this.page.evaluate(`
       window.midfillStates = [];
       {
         const states = window.midfillStates;
         const look = ${ghostText.toString()};
-        const frame = () => {
+        const { port1, port2 } = new MessageChannel();
+        port1.onmessage = () => {
           const now = look();
           if (now !== states.at(-1)) states.push(now);
-          if (window.midfillStates === states) requestAnimationFrame(frame);
+          if (window.midfillStates === states) frame();
         };
-        frame();
+        const frame = () => requestAnimationFrame(() => port2.postMessage(0));
+        port1.onmessage();
       }
     `);
   }

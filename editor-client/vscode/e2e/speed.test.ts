@@ -70,9 +70,14 @@ async function timed(letter: string): Promise<Timed[]> {
   const serverMs = wire.lastWait();
   await screen.press('Escape');
   await screen.press('Backspace');
-  await pause(REST_MS);
-  await screen.press('Escape');
-  await screen.sees('');
+  await until('the server to be idle', async () => {
+    await pause(REST_MS);
+    return wire.isAnswered();
+  });
+  await until('the ghost text to be gone', async () => {
+    await screen.press('Escape');
+    return (await screen.ghost()) === '';
+  });
   return keyToGhostMs === undefined || serverMs === undefined ? [] : [{ keyToGhostMs, serverMs }];
 }
 
