@@ -315,6 +315,18 @@ export class Screen {
   }
 }
 
+/**
+ * Whether what stands on the screen only grows: no line goes away, or loses or changes what it has.
+ *
+ * The editor draws lines below the cursor's a frame before the rest of that one, if its machine is busy.
+ */
+export function onlyGrow(states: readonly string[], first = ''): boolean {
+  return states.every((state, index) => {
+    const lines = state.split('\n');
+    return (states[index - 1] ?? first).split('\n').every((line, number) => lines[number]?.startsWith(line));
+  });
+}
+
 /** Runs in the page; blanks in the editor are U+00A0. */
 function ghostText(): string {
   const texts = (selector: string): string[] =>
