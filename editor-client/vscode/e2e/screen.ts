@@ -12,6 +12,9 @@ import { OUT, WINDOW, until } from './workbench.ts';
 const STATUS = '.statusbar-item[id*="midfill"]';
 const SIGN_MS = 60_000;
 
+/** For a step that is tried again if it fails. */
+const STEP = { timeout: 5000 };
+
 /** Ghost text that has not changed for so long is complete. */
 const REST_MS = 3000;
 
@@ -76,11 +79,10 @@ export class Screen {
     await until(`${name} to be listed`, async () => {
       await this.press('Escape');
       await this.press('Control+p');
-      await input.fill(name);
-      return row.waitFor({ timeout: 3000 }).then(
-        () => true,
-        () => false,
-      );
+      return happens(async () => {
+        await input.fill(name, STEP);
+        await row.waitFor(STEP);
+      });
     });
     await this.press('Enter');
     const tab = this.page.locator(`.tab.active[data-resource-name="${name}"]`);
@@ -89,13 +91,21 @@ export class Screen {
 
   /** Runs a command by its title in the palette. */
   async command(title: string): Promise<void> {
-    await this.press('F1');
     const input = this.page.locator('.quick-input-widget input').first();
-    await input.waitFor({ state: 'visible' });
-    await input.fill(`>${title}`);
     const rows = '.quick-input-list .monaco-list-row';
     const row = this.page.locator(`${rows}[aria-label="${title}"], ${rows}[aria-label^="${title},"]`).first();
-    await row.waitFor({ state: 'visible', timeout: SIGN_MS });
+    let isOpen = false;
+    await until(`the command ${title}`, async () => {
+      if (isOpen) {
+        await this.press('Escape');
+      }
+      isOpen = true;
+      await this.press('F1');
+      return happens(async () => {
+        await input.fill(`>${title}`, STEP);
+        await row.waitFor(STEP);
+      });
+    });
     await row.click();
   }
 
@@ -110,14 +120,16 @@ export class Screen {
   async chooseFile(file: string): Promise<void> {
     const input = this.page.locator('.quick-input-widget input').first();
     await until('the dialog to have a folder', async () => (await input.inputValue()).endsWith('/'));
+    // The dialog completes what is typed, which can come between.
+    const row = this.page.locator('.quick-input-list .monaco-list-row', { hasText: path.basename(file) }).first();
     await until('the dialog to close', async () => {
-      await input.fill(file);
-      await this.page.locator('.quick-input-list .monaco-list-row', { hasText: path.basename(file) }).first().waitFor();
-      await this.press('Enter');
-      return input.waitFor({ state: 'hidden', timeout: 3000 }).then(
-        () => true,
-        () => false,
-      );
+      const isThere = await happens(async () => {
+        await input.fill(file, STEP);
+        await row.waitFor(STEP);
+        await this.press('Enter');
+        await input.waitFor({ state: 'hidden', ...STEP });
+      });
+      return isThere || input.isHidden();
     });
   }
 
@@ -313,6 +325,14 @@ export class Screen {
     mkdirSync(OUT, { recursive: true });
     await this.page.screenshot({ path: path.join(OUT, `${name}.png`) });
   }
+}
+
+/** Whether all of it came about, each step in its time. */
+function happens(steps: () => Promise<void>): Promise<boolean> {
+  return steps().then(
+    () => true,
+    () => false,
+  );
 }
 
 /**
