@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -101,21 +102,15 @@ class Completer:
         """
         self.stats.requests += 1
         turn = self._queue(Place(ask), show)
-        first = self._known(turn)
-        if first is not None and candidates == 1:
-            return first
-        engine = await self._engine(ask)
-        if engine is None or not self._is_wanted(turn):
-            return first
+        started, outcome = time.perf_counter(), "failed or cancelled"
         try:
-            if first is None:
-                first = await self._generate(turn, engine)
-            if first is None or candidates == 1:
-                return first
-            return await self._with_others(turn, engine, first, candidates)
-        except EngineClosedError as error:
-            self._host.lost(engine, error)
-            raise
+            reply = await self._reply(turn, candidates)
+            outcome = "no answer" if reply is None else f"{len(reply)} suggestions"
+            return reply
+        finally:
+            took = (time.perf_counter() - started) * 1000
+            place = (ask.snapshot.version, ask.offset)
+            _log.debug("version %d, offset %d: %s after %.0f ms", *place, outcome, took)
 
     def shown(self, item_id: str) -> None:
         """A suggestion is on the screen: prepare what comes after it."""
@@ -155,6 +150,25 @@ class Completer:
         for uri, desk in tuple(self._desks.items()):
             self.closed(uri)
             await desk.reuse.close()
+
+    async def _reply(self, turn: _Turn, candidates: int) -> list[Suggestion] | None:
+        """As ``complete``, for a request that has its turn."""
+        ask = turn.place.ask
+        first = self._known(turn)
+        if first is not None and candidates == 1:
+            return first
+        engine = await self._engine(ask)
+        if engine is None or not self._is_wanted(turn):
+            return first
+        try:
+            if first is None:
+                first = await self._generate(turn, engine)
+            if first is None or candidates == 1:
+                return first
+            return await self._with_others(turn, engine, first, candidates)
+        except EngineClosedError as error:
+            self._host.lost(engine, error)
+            raise
 
     def _queue(self, place: Place, show: Show | None) -> _Turn:
         """A turn for a new request, ahead of all others of its document."""

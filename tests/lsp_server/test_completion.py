@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import logging
 
 import pytest
 from completer_bench import URI, Bench, bench, settle
@@ -13,9 +13,6 @@ from midfill.engine.api import EngineConfig, FinishReason
 from midfill.engine.errors import EngineClosedError, InvalidRequestError
 from midfill.lsp_server.engine_host import State
 from midfill.lsp_server.place import Ask, Suggestion
-
-if TYPE_CHECKING:
-    pass
 
 
 async def test_typing_what_was_suggested_asks_no_engine() -> None:
@@ -257,3 +254,14 @@ async def test_closing_the_client_waits_for_the_end_of_its_streams() -> None:
         stream.finish(FinishReason.CANCELLED)
         await closing
         assert await task is None
+
+
+async def test_the_log_says_how_each_request_ended_and_nothing_of_the_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At level debug, for who wonders why nothing is on the screen."""
+    caplog.set_level(logging.DEBUG, "midfill.lsp_server.completion")
+    async with bench(writing("int(x)")) as b:
+        await b.texts("pr|")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("version 1, offset 2: 1 suggestions after ")

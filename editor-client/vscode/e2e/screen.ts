@@ -4,12 +4,16 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Locator, Page } from 'playwright-core';
 
 import { OUT, WINDOW, until } from './workbench.ts';
 
 const STATUS = '.statusbar-item[id*="midfill"]';
 const SIGN_MS = 60_000;
+
+/** For a step that is tried again if it fails. */
+const STEP = { timeout: 5000 };
 
 /** Ghost text that has not changed for so long is complete. */
 const REST_MS = 3000;
@@ -75,11 +79,10 @@ export class Screen {
     await until(`${name} to be listed`, async () => {
       await this.press('Escape');
       await this.press('Control+p');
-      await input.fill(name);
-      return row.waitFor({ timeout: 3000 }).then(
-        () => true,
-        () => false,
-      );
+      return happens(async () => {
+        await input.fill(name, STEP);
+        await row.waitFor(STEP);
+      });
     });
     await this.press('Enter');
     const tab = this.page.locator(`.tab.active[data-resource-name="${name}"]`);
@@ -88,13 +91,21 @@ export class Screen {
 
   /** Runs a command by its title in the palette. */
   async command(title: string): Promise<void> {
-    await this.press('F1');
     const input = this.page.locator('.quick-input-widget input').first();
-    await input.waitFor({ state: 'visible' });
-    await input.fill(`>${title}`);
     const rows = '.quick-input-list .monaco-list-row';
     const row = this.page.locator(`${rows}[aria-label="${title}"], ${rows}[aria-label^="${title},"]`).first();
-    await row.waitFor({ state: 'visible', timeout: SIGN_MS });
+    let isOpen = false;
+    await until(`the command ${title}`, async () => {
+      if (isOpen) {
+        await this.press('Escape');
+      }
+      isOpen = true;
+      await this.press('F1');
+      return happens(async () => {
+        await input.fill(`>${title}`, STEP);
+        await row.waitFor(STEP);
+      });
+    });
     await row.click();
   }
 
@@ -109,14 +120,16 @@ export class Screen {
   async chooseFile(file: string): Promise<void> {
     const input = this.page.locator('.quick-input-widget input').first();
     await until('the dialog to have a folder', async () => (await input.inputValue()).endsWith('/'));
+    // The dialog completes what is typed, which can come between.
+    const row = this.page.locator('.quick-input-list .monaco-list-row', { hasText: path.basename(file) }).first();
     await until('the dialog to close', async () => {
-      await input.fill(file);
-      await this.page.locator('.quick-input-list .monaco-list-row', { hasText: path.basename(file) }).first().waitFor();
-      await this.press('Enter');
-      return input.waitFor({ state: 'hidden', timeout: 3000 }).then(
-        () => true,
-        () => false,
-      );
+      const isThere = await happens(async () => {
+        await input.fill(file, STEP);
+        await row.waitFor(STEP);
+        await this.press('Enter');
+        await input.waitFor({ state: 'hidden', ...STEP });
+      });
+      return isThere || input.isHidden();
     });
   }
 
@@ -150,31 +163,38 @@ export class Screen {
     try {
       await until(`the ghost text`, async () => (last = await this.ghost()) === text, SIGN_MS);
     } catch (error) {
-      await this.shoot('failed');
       throw new Error(`wanted ${JSON.stringify(text)}, saw ${JSON.stringify(last)}`, { cause: error });
     }
   }
 
-  /** Waits until any ghost text has come to rest, and returns it. */
+  /** Waits until there is ghost text that grows no more, and returns it. */
   async seesSome(): Promise<string> {
-    await until('some ghost text', async () => (await this.ghost()) !== '', SIGN_MS);
-    await this.status('is ready');
-    return this.ghost();
+    let seen = '';
+    await until('ghost text to come to rest', async () => {
+      const before = await this.ghost();
+      await pause(before === '' ? 0 : REST_MS);
+      await this.status('is ready');
+      seen = await this.ghost();
+      return seen !== '' && seen === before;
+    });
+    return seen;
   }
 
-  /** From now on, notes each ghost text that a frame shows. */
+  /** From now on, notes each ghost text that a frame shows; looks when the frame is complete, for it is drawn in steps. */
   async record(): Promise<void> {
     await this.page.evaluate(`
       window.midfillStates = [];
       {
         const states = window.midfillStates;
         const look = ${ghostText.toString()};
-        const frame = () => {
+        const { port1, port2 } = new MessageChannel();
+        port1.onmessage = () => {
           const now = look();
           if (now !== states.at(-1)) states.push(now);
-          if (window.midfillStates === states) requestAnimationFrame(frame);
+          if (window.midfillStates === states) frame();
         };
-        frame();
+        const frame = () => requestAnimationFrame(() => port2.postMessage(0));
+        port1.onmessage();
       }
     `);
   }
@@ -232,7 +252,6 @@ export class Screen {
   async status(words: string, limitMs = SIGN_MS): Promise<string> {
     const item = this.page.locator(`${STATUS}[aria-label*="${words}"]`);
     await item.waitFor({ timeout: limitMs }).catch(async (error: unknown) => {
-      await this.shoot('failed');
       const label = await this.page.locator(STATUS).first().getAttribute('aria-label');
       throw new Error(`wanted ${words}, the status bar says ${String(label)}`, { cause: error });
     });
@@ -294,10 +313,38 @@ export class Screen {
     await page.close();
   }
 
+  /** Saves a picture, and returns what the window shows of a suggestion. */
+  async keep(file: string): Promise<Record<string, unknown>> {
+    await this.page.screenshot({ path: file });
+    const status = await this.page.locator(STATUS).first().getAttribute('aria-label', { timeout: 1000 }).catch(String);
+    const focus = await this.page.evaluate(() => document.activeElement?.className);
+    return { ghost: await this.ghost(), recorded: await this.recorded(), status, focus };
+  }
+
   async shoot(name: string): Promise<void> {
     mkdirSync(OUT, { recursive: true });
     await this.page.screenshot({ path: path.join(OUT, `${name}.png`) });
   }
+}
+
+/** Whether all of it came about, each step in its time. */
+function happens(steps: () => Promise<void>): Promise<boolean> {
+  return steps().then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * Whether what stands on the screen only grows: no line goes away, or loses or changes what it has.
+ *
+ * The editor draws lines below the cursor's a frame before the rest of that one, if its machine is busy.
+ */
+export function onlyGrow(states: readonly string[], first = ''): boolean {
+  return states.every((state, index) => {
+    const lines = state.split('\n');
+    return (states[index - 1] ?? first).split('\n').every((line, number) => lines[number]?.startsWith(line));
+  });
 }
 
 /** Runs in the page; blanks in the editor are U+00A0. */

@@ -8,7 +8,8 @@ import path from 'node:path';
 import { kill } from 'node:process';
 import { after, before, describe, it } from 'node:test';
 
-import { LOAD_MS, Screen } from './screen.ts';
+import { keepEvidence } from './evidence.ts';
+import { LOAD_MS, Screen, onlyGrow } from './screen.ts';
 import { PYTHON, ROOT, Workbench, emptyFolders, until } from './workbench.ts';
 import { Wire } from './wire.ts';
 
@@ -31,6 +32,8 @@ const { folder, workspace } = emptyFolders();
 const wire = new Wire(folder);
 let bench: Workbench;
 let screen: Screen;
+
+keepEvidence(folder, () => screen);
 
 before(async () => {
   const settings = {
@@ -120,9 +123,7 @@ describe('a suggestion', () => {
     await screen.sees(lines.join('\n').slice(1));
     const [, ...states] = await screen.recorded();
     assert.ok(states.length >= 2, JSON.stringify(states));
-    states.forEach((state, index) => {
-      assert.ok(state.startsWith(states[index - 1] ?? 'irst line'), JSON.stringify(states));
-    });
+    assert.ok(onlyGrow(states, 'irst line'), JSON.stringify(states));
     await screen.press('Tab');
     await screen.saves('slow.py', `# do:slowly ${lines.join('~')}\n${lines.join('\n')}`);
   });

@@ -13,6 +13,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Locator } from 'playwright-core';
 
+import { keepEvidence } from './evidence.ts';
 import { Screen } from './screen.ts';
 import { PYTHON, ROOT, Workbench, emptyFolders, until } from './workbench.ts';
 
@@ -29,6 +30,8 @@ const index = createServer((request, reply) => {
 });
 let bench: Workbench;
 let screen: Screen;
+
+keepEvidence(folder, () => screen);
 
 before(async () => {
   execFileSync(PYTHON, [path.join(import.meta.dirname, 'wheels.py'), folder, path.join(ROOT, 'tests', SERVER)]);

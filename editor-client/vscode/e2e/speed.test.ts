@@ -13,6 +13,7 @@ import { env } from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
 
+import { keepEvidence } from './evidence.ts';
 import { LOAD_MS, Screen } from './screen.ts';
 import { Wire } from './wire.ts';
 import { OUT, PYTHON, ROOT, VSIX, Workbench, emptyFolders, until } from './workbench.ts';
@@ -35,6 +36,8 @@ let bench: Workbench;
 let screen: Screen;
 const activations: number[] = [];
 let model = '';
+
+keepEvidence(folder, () => screen);
 
 before(async () => {
   const settings = {
@@ -67,9 +70,14 @@ async function timed(letter: string): Promise<Timed[]> {
   const serverMs = wire.lastWait();
   await screen.press('Escape');
   await screen.press('Backspace');
-  await pause(REST_MS);
-  await screen.press('Escape');
-  await screen.sees('');
+  await until('the server to be idle', async () => {
+    await pause(REST_MS);
+    return wire.isAnswered();
+  });
+  await until('the ghost text to be gone', async () => {
+    await screen.press('Escape');
+    return (await screen.ghost()) === '';
+  });
   return keyToGhostMs === undefined || serverMs === undefined ? [] : [{ keyToGhostMs, serverMs }];
 }
 

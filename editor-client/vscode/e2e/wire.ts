@@ -49,6 +49,13 @@ export class Wire {
     return Date.now() - (this.messages().at(-1)?.at ?? 0) > 1000;
   }
 
+  /** Whether the server has nothing to say any more to the last request for a suggestion. */
+  isAnswered(): boolean {
+    const messages = this.messages();
+    const asked = messages.findLast(isRequest);
+    return asked === undefined || messages.some((message) => isReply(message, asked));
+  }
+
   /**
    * From the last request for a suggestion to the first that the server said to it, in milliseconds.
    *
@@ -56,14 +63,20 @@ export class Wire {
    */
   lastWait(): number | undefined {
     const messages = this.messages();
-    const asked = messages.findLast(({ method }) => method === 'textDocument/inlineCompletion');
+    const asked = messages.findLast(isRequest);
     const answered = messages.find(
-      ({ at, from, id, method, token }) =>
-        from === 'server' &&
+      (message) =>
         asked !== undefined &&
-        at >= asked.at &&
-        ((method === undefined && id === asked.id) || (method === '$/progress' && token === asked.token)),
+        (isReply(message, asked) || (message.method === '$/progress' && message.token === asked.token)),
     );
     return asked && answered && answered.at - asked.at;
   }
+}
+
+function isRequest({ method }: Message): boolean {
+  return method === 'textDocument/inlineCompletion';
+}
+
+function isReply({ at, from, id, method }: Message, asked: Message): boolean {
+  return from === 'server' && method === undefined && id === asked.id && at >= asked.at;
 }

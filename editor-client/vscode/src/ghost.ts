@@ -18,7 +18,7 @@ import type { AcceptedKind, Item, Part } from './protocol';
 import { OneAtATime } from './restarts';
 import { ShownSuggestion } from './shown';
 
-/** An editor that is busy starting takes this long to ask; others ask at once, or not at all. */
+/** An editor that asks again does so within this time of its command. */
 const ASK_MS = 1500;
 
 const IS_SHOWN = 'midfill.isShown';
@@ -247,14 +247,18 @@ export class Ghost implements vscode.Disposable {
     if (!isAt(place)) {
       return false;
     }
+    let prepared: Prepared | undefined;
     const isAsked = new Promise<boolean>((resolve) => {
-      this.prepared = { place, items, asked: () => setTimeout(resolve, 0, true) };
-      setTimeout(resolve, ASK_MS, false);
+      this.prepared = prepared = { place, items, asked: () => setTimeout(resolve, 0, true) };
     });
     this.renewal.dispose();
     this.renewal = registerNothing(place.document);
+    // An editor that has much to do may come to the command late: time counts from then on.
     await run(command);
-    const wasAsked = await isAsked;
+    const wasAsked = await Promise.race([isAsked, later(ASK_MS, false)]);
+    if (this.prepared === prepared) {
+      this.prepared = undefined;
+    }
     await this.mark();
     return wasAsked;
   }
@@ -312,6 +316,10 @@ function registerNothing({ uri: { scheme, path } }: vscode.TextDocument): vscode
     { scheme, pattern: path },
     { provideInlineCompletionItems: () => [] },
   );
+}
+
+function later<T>(ms: number, value: T): Promise<T> {
+  return new Promise((resolve) => setTimeout(resolve, ms, value));
 }
 
 /** Runs one of the editor's commands for inline suggestions. */

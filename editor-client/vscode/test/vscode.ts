@@ -13,14 +13,28 @@ export class Range {
   readonly start: Position;
   readonly end: Position;
 
-  constructor(...[startLine, startCharacter, endLine, endCharacter]: [number, number, number, number]) {
-    this.start = new Position(startLine, startCharacter);
-    this.end = new Position(endLine, endCharacter);
+  constructor(...ends: [number, number, number, number] | [Position, Position]) {
+    const [startLine, startCharacter, endLine, endCharacter] = ends;
+    this.start = startLine instanceof Position ? startLine : new Position(startLine, startCharacter as number);
+    this.end = startLine instanceof Position ? (startCharacter as Position) : new Position(endLine ?? 0, endCharacter ?? 0);
   }
 
   get isEmpty(): boolean {
     return this.start.line === this.end.line && this.start.character === this.end.character;
   }
+}
+
+export class InlineCompletionItem {
+  constructor(readonly insertText: string) {}
+}
+
+export const InlineCompletionTriggerKind = { Invoke: 0, Automatic: 1 } as const;
+
+export const Disposable = { from: (): { dispose(): void } => ({ dispose: () => undefined }) };
+
+export class CancellationTokenSource {
+  readonly token = {};
+  cancel = (): void => undefined;
 }
 
 export class TabInputText {
@@ -57,6 +71,7 @@ export const window = {
     items.push(item);
     return item;
   },
+  onDidChangeTextEditorSelection: Disposable.from,
   showWarningMessage: (message: string) => void said.push(message),
   tabGroups: { all: [] as { tabs: { input: unknown }[] }[] },
   onDidChangeVisibleTextEditors(listener: Listener): { dispose(): void } {
@@ -78,10 +93,13 @@ export const settings = new Map<string, unknown>();
 
 export const workspace = {
   isTrusted: true,
+  onDidChangeTextDocument: Disposable.from,
   workspaceFolders: [] as { uri: { scheme: string; fsPath: string } }[],
   getConfiguration: () => ({
     get: (name: string, standard: unknown) => settings.get(name) ?? standard,
   }),
 };
+
+export const languages = { registerInlineCompletionItemProvider: Disposable.from };
 
 export const extensions = { getExtension: (): unknown => undefined };
