@@ -12,7 +12,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midfill.weights.errors import CorruptModelError
+from midfill.weights import registry
+from midfill.weights.errors import CorruptModelError, ModelNotFoundError
 from midfill.weights.formats.adapter_config import TENSORS
 
 if TYPE_CHECKING:
@@ -40,6 +41,24 @@ def require(entry: AdaptedEntry) -> Path:
             f"{file} {found}, and {entry.size_bytes} bytes were shipped; {_AGAIN}"
         )
     return folder(entry)
+
+
+def find(name: str) -> Path:
+    """The folder of the registry's adapter of that name, or else the folder that it is a path of.
+
+    Raises:
+        ModelNotFoundError: there is no such folder either.
+        CorruptModelError: see ``require``.
+    """
+    if name in {entry.name for entry in registry.entries()}:
+        entry = registry.entry(name)
+        if isinstance(entry, registry.AdaptedEntry):
+            return require(entry)
+    if not (Path(name) / TENSORS).is_file():
+        raise ModelNotFoundError(
+            f"{name!r} is no adapter: name {registry.default_name()!r} or a folder with {TENSORS}"
+        )
+    return Path(name)
 
 
 def verify(entry: AdaptedEntry) -> Path:

@@ -90,12 +90,24 @@ def test_no_example_is_longer_than_asked(tmp_path: Path) -> None:
     assert max(len(row.ids) for row in read_rows(tmp_path)) <= 80
 
 
-def test_long_rows_all_have_their_length(tmp_path: Path) -> None:
+def test_long_rows_have_their_lengths_in_turn(tmp_path: Path) -> None:
     """Files of one repository fill them."""
     documents = [document for document in tiny_documents() if document.repo == "areas"] * 5
-    pack(documents, tiny_base_vocabulary(), replace(SMALL, row_tokens=500), tmp_path)
+    config = replace(SMALL, row_tokens=(500, 300))
+    pack(documents, tiny_base_vocabulary(), config, tmp_path)
 
-    assert {len(row.ids) for row in read_rows(tmp_path)} == {500}
+    assert [len(row.ids) for row in read_rows(tmp_path)] == [500, 300] * 4
+
+
+def test_examples_stand_between_long_rows(tmp_path: Path) -> None:
+    """With the share of the tokens that was asked for."""
+    documents = [document for document in tiny_documents() if document.repo == "areas"] * 5
+    config = ShardConfig(6000, row_tokens=(500,), longest=200, example_share=0.25)
+    index = pack(documents, tiny_base_vocabulary(), config, tmp_path)
+
+    short = sum(len(row.ids) for row in read_rows(tmp_path) if len(row.ids) != 500)
+    assert 0.2 < short / index["tokens"] < 0.3
+    assert len(read_rows(tmp_path)[0].ids) == 500
 
 
 def test_shards_are_not_mixed_with_others(tmp_path: Path) -> None:

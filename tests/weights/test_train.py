@@ -19,7 +19,11 @@ from tiny_corpus import tiny_base_vocabulary, tiny_documents, write_tiny_base
 
 from midfill.engine.api import EngineConfig
 from midfill.engine.runtime import open_runtime
-from midfill.weights.errors import InvalidRequestError
+from midfill.weights.errors import (
+    InvalidRequestError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
 from midfill.weights.formats.safetensors import open_file
 from midfill.weights.recipes.shards import Row, pack
 from midfill.weights.recipes.train import plot, train
@@ -120,6 +124,51 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(data: Path, tmp_path: Pat
     assert [e["tokens"] for e in ours] == [e["tokens"] for e in theirs]
     resumed = adapter_of(tmp_path / "parts")
     assert all(torch.equal(resumed[n], t) for n, t in adapter_of(tmp_path / "whole").items())
+
+
+def test_a_run_goes_on_from_an_adapter(data: Path, tmp_path: Path) -> None:
+    """What it starts from is what was written, so that a rate of 0 writes the same again."""
+    train(config(data), data, tmp_path / "first")
+    start = str(tmp_path / "first/model")
+    still = (replace(STAGE, tokens=1, learning_rate=0.0, last_learning_rate=0.0),)
+
+    train(config(data, start=start, stages=still), data, tmp_path / "second")
+
+    second = adapter_of(tmp_path / "second")
+    assert all(torch.equal(second[n], t) for n, t in adapter_of(tmp_path / "first").items())
+
+
+def test_a_run_does_not_go_on_from_anything_else(data: Path, tmp_path: Path) -> None:
+    """Neither from nothing nor from an adapter of another rank."""
+    with pytest.raises(ModelNotFoundError, match="midfill-135m"):
+        train(config(data, start=str(tmp_path / "none")), data, tmp_path / "out")
+    train(config(data, stages=(replace(STAGE, tokens=1),)), data, tmp_path / "first")
+    other = config(data, start=str(tmp_path / "first/model"), rank=2)
+
+    with pytest.raises(UnsupportedModelError, match="of the same rank"):
+        train(other, data, tmp_path / "out")
+
+
+def test_a_run_learns_from_long_rows(data: Path, tmp_path: Path) -> None:
+    """Longer than a block of the attention, with layers computed again in the backward pass."""
+    areas = [document for document in tiny_documents() if document.repo == "areas"] * 9
+    shape = ShardConfig(5000, row_tokens=(1000,), longest=300, example_share=0.2)
+    pack(areas, tiny_base_vocabulary(), shape, tmp_path / "long")
+    settings = config(
+        data,
+        stages=(Stage("long", "long", 20_000, 5e-3, 1e-3),),
+        rank=0,
+        step_tokens=1000,
+        around_weight=1.0,
+        text_weight=1.0,
+        recompute=True,
+        validation="",
+    )
+
+    train(settings, tmp_path, tmp_path / "out")
+
+    losses = [entry["text_loss"] for entry in log_of(tmp_path / "out")]
+    assert np.mean(losses[-2:]) < np.mean(losses[:2]) - 0.04
 
 
 def test_all_weights_can_be_trained_and_written_whole(data: Path, tmp_path: Path) -> None:
@@ -231,14 +280,18 @@ def test_the_losses_of_the_log_are_means_whatever_the_weights_are(
 
 
 @pytest.mark.parametrize(
-    ("name", "stages"),
-    [("midfill_135m", ["short", "wide", "decay"]), ("midfill_135m_full", ["rows", "long"])],
+    ("file", "name", "stages"),
+    [
+        ("midfill_135m", "midfill-135m", ["short", "wide", "decay"]),
+        ("midfill_135m_long", "midfill-135m", ["long"]),
+        ("midfill_135m_full", "midfill-135m-full", ["rows", "long"]),
+    ],
 )
-def test_our_recipes_can_be_read(name: str, stages: list[str]) -> None:
+def test_our_recipes_can_be_read(file: str, name: str, stages: list[str]) -> None:
     """Their stages follow each other, and say what is packed for them."""
-    recipe = read_config(RECIPES / f"{name}.toml")
+    recipe = read_config(RECIPES / f"{file}.toml")
 
-    assert recipe.name == name.replace("_", "-")
+    assert recipe.name == name
     assert [stage.name for stage in recipe.stages] == stages
     assert recipe.shards[recipe.validation].held_out
     assert not any(recipe.shards[stage.shards].held_out for stage in recipe.stages)

@@ -16,6 +16,7 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,10 @@ def _rows(
 def _long_rows(
     examples: Examples, documents: Sequence[Document], config: ShardConfig
 ) -> Iterator[Example]:
-    """Whole files of a repository one behind the other, the last one with a hole (its end)."""
+    """Whole files of a repository one behind the other, the last one with a hole (its end).
+
+    Between them, examples.
+    """
     rng = Random(config.seed)  # noqa: S311 (no secret)
     repos: dict[str, list[Document]] = {}
     for document in documents:
@@ -127,12 +131,20 @@ def _long_rows(
             repos.setdefault(document.repo, []).append(document)
     names = sorted(repos)
     odds = [sum(len(document.text) for document in repos[name]) for name in names]
-    while True:
-        files = repos[rng.choices(names, odds)[0]]
-        start = rng.randrange(len(files))
-        row = examples.make_long(files[start:] + files[:start], config.row_tokens, rng)
-        if row is not None:
+    short = _rows(examples, documents, config)
+    tokens = short_tokens = 0
+    for length in cycle(config.row_tokens):
+        row = None
+        while row is None:
+            files = repos[rng.choices(names, odds)[0]]
+            start = rng.randrange(len(files))
+            row = examples.make_long(files[start:] + files[:start], length, rng)
+        yield row
+        tokens += len(row.ids)
+        while short_tokens < config.example_share * (tokens + short_tokens):
+            row = next(short)
             yield row
+            short_tokens += len(row.ids)
 
 
 class _Writer:

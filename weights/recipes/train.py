@@ -23,12 +23,13 @@ import torch.distributed as dist
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from midfill.weights import shipped
 from midfill.weights.errors import InvalidRequestError
 from midfill.weights.recipes.shards import read_rows
 from midfill.weights.recipes.train_config import TrainConfig, read_config
 from midfill.weights.recipes.train_state import Group, Training, join_group
 from midfill.weights.recipes.train_steps import Stepper
-from midfill.weights.recipes.trained_weights import write_adapter, write_full
+from midfill.weights.recipes.trained_weights import load_adapter, write_adapter, write_full
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,6 +179,8 @@ def train(config: TrainConfig, data: Path, out: Path, *, only_write: bool = Fals
     elif only_write:
         raise InvalidRequestError(f"{out} has no {CHECKPOINT}: train first")
     else:
+        if config.start:
+            load_adapter(training, shipped.find(config.start))
         training.prove_checkpoints(out / CHECKPOINT)
     if not only_write:
         Trainer(training, data, out).run()

@@ -23,9 +23,11 @@ class ShardConfig:
     """From the documents that are held out, instead of the others."""
     languages: dict[str, float] = field(default_factory=dict)
     """How often a language's documents are drawn, relative to their bytes; 1 if not named."""
-    row_tokens: int = 0
-    """Rows of this length, documents of one repository behind each other, for long context; 0: a
-    row is an example."""
+    row_tokens: tuple[int, ...] = ()
+    """Rows of these lengths in turn, documents of one repository behind each other, for long
+    context; none: a row is an example."""
+    example_share: float = 0.0
+    """Of the tokens, where rows are long: that of single examples between them."""
     longest: int = 1024
     """Tokens of an example; longer ones are left out."""
     prefix: tuple[int, int] = (60, 1600)
@@ -67,6 +69,9 @@ class TrainConfig:
     stages: tuple[Stage, ...]
     shards: dict[str, ShardConfig] = field(default_factory=dict)
     """By the names of their folders."""
+    start: str = ""
+    """Whose LoRA update the run starts from: a model of the registry that is an adapter, or an
+    adapter's folder; empty: from none."""
     rank: int = 32
     """Of the LoRA update of all matrices; 0 trains all weights."""
     alpha: float = 32.0

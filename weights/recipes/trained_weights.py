@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
+from midfill.weights import registry
+from midfill.weights.errors import UnsupportedModelError
+from midfill.weights.formats.adapter_config import TENSORS
+from midfill.weights.formats.safetensors import open_file
 from midfill.weights.recipes.examples import FIM_TOKENS
 from midfill.weights.recipes.training_model import LINEARS, named_parts
 
@@ -59,6 +63,33 @@ def write_adapter(training: Training, folder: Path, dtype: torch.dtype = torch.b
     )
     _write_json(folder / "config.json", llama_config(model.architecture))
     _write_json(folder / "added_tokens.json", added)
+
+
+def load_adapter(training: Training, folder: Path) -> None:
+    """Put an adapter's factors and rows where the training's are.
+
+    Raises:
+        UnsupportedModelError: it lacks some of them, or has others' shapes.
+    """
+    tensors = open_file(folder / TENSORS)
+
+    def read(name: str, like: torch.Tensor) -> torch.Tensor:
+        if name not in tensors or tuple(tensors[name].shape) != tuple(like.shape):
+            raise UnsupportedModelError(
+                f"{folder} has no {name} of shape {tuple(like.shape)}; training goes on with"
+                " adapters of the same rank on all matrices that bring the infilling tokens, such"
+                f" as {registry.default_name()!r}"
+            )
+        return tensors[name].read(torch.float32)
+
+    model = training.model
+    with torch.no_grad():
+        rows = model.trained_embeddings
+        rows.copy_(read(f"{_PREFIX}{_EMBEDDINGS}", rows))
+        for names, part in named_parts(model):
+            for name, a, b in zip(names, part.lora_a, part.lora_b, strict=True):
+                a.copy_(read(f"{_PREFIX}{name}.lora_A.weight", a))
+                b.copy_(read(f"{_PREFIX}{name}.lora_B.weight", b))
 
 
 def write_full(training: Training, folder: Path) -> None:

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 LOSS_CHUNK = 512
 """Positions whose logits are in memory at once."""
 _SHORT_ROW = 768
-"""Tokens. Up to here plain products and a softmax are faster on a processor than torch's fused
-attention (measured at 128 to 1,024, forward and backward)."""
+_BLOCK = 256
+"""Tokens. On a processor, plain products and a softmax over so many queries at once (up to a short
+row: over all) are faster than torch's fused attention: about twice at 4,096 and 8,192 tokens,
+forward and backward."""
 
 LINEARS = (
     ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -238,18 +240,31 @@ def _behind(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch
 def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Causal grouped-query attention in one row: (L, Hq, D), (L, Hkv, D) twice to (L, Hq * D)."""
     length, kv_heads = len(queries), keys.shape[1]
-    if length > _SHORT_ROW or queries.device.type != "cpu":
+    if queries.device.type != "cpu":
         q, k, v = (part.transpose(0, 1)[None] for part in (queries, keys, values))
         out = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         return out[0].transpose(0, 1).reshape(length, -1)
     grouped = queries.view(length, kv_heads, -1, queries.shape[-1]).permute(1, 2, 0, 3)
-    group = grouped.shape[1]
-    scores = torch.bmm(grouped.reshape(kv_heads, group * length, -1), keys.permute(1, 2, 0))
-    future = torch.full((length, length), -math.inf, dtype=scores.dtype).triu_(1)
-    scores = scores.view(kv_heads, group, length, length) * queries.shape[-1] ** -0.5 + future
-    shares = scores.softmax(-1).view(kv_heads, group * length, length)
-    out = torch.bmm(shares, values.transpose(0, 1)).view(kv_heads, group, length, -1)
-    return out.permute(2, 0, 1, 3).reshape(length, -1)
+    keys, values = keys.permute(1, 2, 0), values.transpose(0, 1)
+    block = length if length <= _SHORT_ROW else _BLOCK
+    parts = [
+        _attend_block(grouped[:, :, start : start + block], keys, values, start)
+        for start in range(0, length, block)
+    ]
+    return torch.cat(parts, 2).permute(2, 0, 1, 3).reshape(length, -1)
+
+
+def _attend_block(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, start: int
+) -> torch.Tensor:
+    """For the queries of positions from ``start`` on: (Hkv, Hq / Hkv, B, D) in and out."""
+    kv_heads, group, rows, width = queries.shape
+    end = start + rows
+    scores = torch.bmm(queries.reshape(kv_heads, group * rows, width), keys[:, :, :end])
+    future = torch.full((rows, end), -math.inf, dtype=scores.dtype).triu_(start + 1)
+    scores = scores.view(kv_heads, group, rows, end) * width**-0.5 + future
+    shares = scores.softmax(-1).view(kv_heads, group * rows, end)
+    return torch.bmm(shares, values[:, :end]).view(kv_heads, group, rows, width)
 
 
 def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

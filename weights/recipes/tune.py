@@ -24,17 +24,14 @@ from midfill.weights import registry, shipped
 from midfill.weights.architecture import BytePairVocabulary
 from midfill.weights.checkpoint import open_checkpoint
 from midfill.weights.errors import InvalidRequestError, UnsupportedModelError
-from midfill.weights.formats.adapter import EMBEDDINGS, PREFIX
-from midfill.weights.formats.adapter_config import TENSORS, read_config
-from midfill.weights.formats.safetensors import open_file
+from midfill.weights.formats.adapter_config import read_config
 from midfill.weights.recipes.examples import ExampleConfig, Examples, with_fim_tokens
 from midfill.weights.recipes.holes import Source
 from midfill.weights.recipes.shards import Row
 from midfill.weights.recipes.train_config import Stage, TrainConfig
 from midfill.weights.recipes.train_state import Training, join_group
 from midfill.weights.recipes.train_steps import Stepper
-from midfill.weights.recipes.trained_weights import write_adapter
-from midfill.weights.recipes.training_model import named_parts
+from midfill.weights.recipes.trained_weights import load_adapter, write_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +43,6 @@ HELD_OUT = 10
 """One file in so many, by the hash of its path."""
 LEAST_CHARACTERS = 2000
 """Of a repository that is worth learning."""
-_ROWS = ".token_adapter.trainable_tokens_delta"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +161,7 @@ class Tuner:
         base, self._folder = _base_and_adapter(model, adapter)
         settings = _train_config(base, self._folder, config)
         self._training = Training(settings, join_group())
-        _load_adapter(self._training, self._folder)
+        load_adapter(self._training, self._folder)
         vocabulary = self._training.base.tokenizer
         assert isinstance(vocabulary, BytePairVocabulary), "training has looked"
         shape = replace(ExampleConfig(), infill_rate=0.95)
@@ -305,25 +301,3 @@ def _train_config(base: str, folder: Path, config: TuneConfig) -> TrainConfig:
         step_tokens=config.step_tokens,
         seed=config.seed,
     )
-
-
-def _load_adapter(training: Training, folder: Path) -> None:
-    """Put an adapter's factors and rows where the training's are."""
-    tensors = open_file(folder / TENSORS)
-
-    def read(name: str) -> torch.Tensor:
-        if name not in tensors:
-            raise UnsupportedModelError(
-                f"{folder} has no {name}; tuning goes on with adapters of all matrices that bring"
-                f" the infilling tokens, such as {registry.default_name()!r}"
-            )
-        return tensors[name].read(torch.float32)
-
-    with torch.no_grad():
-        training.model.trained_embeddings.copy_(
-            read(f"{PREFIX}{EMBEDDINGS['embed_tokens']}{_ROWS}")
-        )
-        for names, part in named_parts(training.model):
-            for name, a, b in zip(names, part.lora_a, part.lora_b, strict=True):
-                a.copy_(read(f"{PREFIX}{name}.lora_A.weight"))
-                b.copy_(read(f"{PREFIX}{name}.lora_B.weight"))
