@@ -21,6 +21,7 @@ import argparse
 import os
 import sys
 import traceback
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import midfill.engine
@@ -38,24 +39,38 @@ BUG = 70
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 
+_COMMANDS = {
+    "infill": "infill",
+    "lsp": "lsp",
+    "models": "models",
+    "eval": "evaluate",
+    "tune": "tune",
+    "bench": "bench",
+}
+"""The module of each."""
+_WITH_ENGINE = ("infill", "lsp", "evaluate")
+"""Modules whose commands open one."""
+
 
 def build_parser(
-    open_engine: EngineOpener = midfill.engine.open_engine,
+    open_engine: EngineOpener = midfill.engine.open_engine, only: str | None = None
 ) -> argparse.ArgumentParser:
-    """The parser of the whole command; a parsed command has ``run(args) -> exit code``."""
-    from midfill.lsp_server.cli import bench, evaluate, infill, lsp, models, tune
+    """The parser of the whole command; a parsed command has ``run(args) -> exit code``.
 
+    Args:
+        open_engine: What opens an engine.
+        only: The one command that will be parsed, so that no other's module is imported: an editor
+            waits for the language server. None: any.
+    """
     parser = argparse.ArgumentParser(
         prog="midfill", description="Complete code at the cursor, on your own machine."
     )
     parser.add_argument("--version", action="version", version=f"midfill {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    infill.add_arguments(commands, open_engine)
-    lsp.add_arguments(commands, open_engine)
-    models.add_arguments(commands)
-    evaluate.add_arguments(commands, open_engine)
-    tune.add_arguments(commands)
-    bench.add_arguments(commands)
+    for name, module in _COMMANDS.items():
+        if only in (None, name):
+            add_arguments = import_module(f"{__name__}.{module}").add_arguments
+            add_arguments(commands, *[open_engine] * (module in _WITH_ENGINE))
     return parser
 
 
@@ -65,7 +80,9 @@ def main(
 ) -> int:
     """Run the command and return its exit code; a wrong option raises ``SystemExit(2)``."""
     _replace_closed_streams()
-    args = build_parser(open_engine).parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    only = argv[0] if argv and argv[0] in _COMMANDS else None
+    args = build_parser(open_engine, only).parse_args(argv)
     try:
         code: int = args.run(args)
         sys.stdout.flush()

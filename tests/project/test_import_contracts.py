@@ -58,6 +58,15 @@ def test_the_command_line_imports_nothing_heavy(tmp_path: Path) -> None:
     )
 
 
+def test_the_language_server_waits_for_no_other_command(tmp_path: Path) -> None:
+    """An editor waits for its first answer."""
+    parse = "c.build_parser(only='lsp').parse_args(['lsp'])"
+    loaded = modules_after(f"import midfill.lsp_server.cli as c; {parse}", tmp_path)
+    others = ("infill", "models", "evaluate", "tune", "bench")
+    assert "midfill.lsp_server.cli.lsp" in loaded
+    assert loaded.isdisjoint(f"midfill.lsp_server.cli.{name}" for name in others)
+
+
 def test_the_engine_shows_exactly_its_boundary() -> None:
     """A new name here is a decision, not an accident."""
     assert sorted(midfill.engine.__all__) == [
