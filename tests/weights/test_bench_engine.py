@@ -97,6 +97,17 @@ def test_a_run_writes_what_it_shows(
     assert plot.read_text(encoding="utf-8").startswith("<?xml")
 
 
+def test_the_opponent_may_spin(
+    llama_bench: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How we want threads to wait would cost it two thirds of its speed."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    llama_bench.write_text(
+        '#!/bin/sh\ntest -z "$OMP_WAIT_POLICY" && echo \'[{"avg_ts": 100.0}]\'\n', encoding="utf-8"
+    )
+    assert LlamaBench(llama_bench, model, 1).run(DECODE) == 100.0
+
+
 def test_a_failing_llama_bench_is_an_error(model: Path, tmp_path: Path) -> None:
     """Not a rate of nothing."""
     program = tmp_path / "llama-bench"

@@ -29,7 +29,7 @@ from midfill.engine.sampler import Sampler
 from midfill.weights.recipes import bench_limits, eval_plots
 from midfill.weights.recipes.bench_limits import GIGA, Limits, Work
 from midfill.weights.recipes.bench_load import Load, measure_load
-from midfill.weights.recipes.bench_machine import about
+from midfill.weights.recipes.bench_machine import about, opponents_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -170,7 +170,7 @@ class LlamaBench:
         }
         command = [*self._command, *asked[workload.kind]]
         done = subprocess.run(  # noqa: S603  # the program that was asked for
-            command, check=True, capture_output=True, text=True
+            command, check=True, capture_output=True, text=True, env=opponents_environment()
         )
         return float(json.loads(done.stdout)[0]["avg_ts"])
 

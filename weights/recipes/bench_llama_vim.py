@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from midfill.engine.errors import ModelNotAvailableError
+from midfill.weights.recipes.bench_machine import opponents_environment
 from midfill.weights.recipes.bench_strokes import GENERATED, NOTHING, REUSED, Stroke
 
 if TYPE_CHECKING:
@@ -309,7 +310,11 @@ async def llama_server(
     words = ["-m", str(model), "--host", "127.0.0.1", "--port", str(port), "-t", str(threads)]
     null = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        str(program), *words, *options, stdin=null, stdout=null, stderr=null
+        *(str(program), *words, *options),
+        stdin=null,
+        stdout=null,
+        stderr=null,
+        env=opponents_environment(),
     )
     server = LlamaServer(port, process)
     try:
