@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from midfill.engine.acceleration import use_threads
 from midfill.engine.api import EngineConfig, Sampling
@@ -262,7 +262,8 @@ def run(settings: Settings, output: Output) -> None:
 
 def show(results: Sequence[Result], shape: Shape, limits: Limits) -> Table:
     """The table for people."""
-    table = Table(*("workload", "player", "weights", "tok/s", "least", "most", "ratio", "of limit"))
+    names = ("player", "weights", "tok/s", "least", "most", "ratio", "of limit")
+    table = Table(Column("workload", no_wrap=True), *names)
     for result in results:
         against = ratio(result, best_opponent(results, result.workload))
         rates = result.per_second
