@@ -101,11 +101,11 @@ def test_a_panel_is_laid_out_as_the_kernels_header_says(bits: int) -> None:
     together = {8: 2, 4: 1}[bits]
     quads = matrix.quants.shape[2] // 4
     blocks = panel.reshape(-(-groups // together), -1)
-    quant_bytes = together * quads * PANEL * 4
+    half_bytes = 2 * PANEL * 2  # two groups' scales, or a group's scales and offsets
     for group in range(groups):
         block, inside = blocks[group // together], group % together
-        quants = block[:quant_bytes].reshape(together, quads, PANEL, 4)[inside]
-        halves = block[quant_bytes:].view(np.float16).reshape(-1, PANEL)
+        halves = block[:half_bytes].view(np.float16).reshape(-1, PANEL)
+        quants = block[half_bytes:].reshape(together, quads, PANEL, 4)[inside]
         for row in range(3):
             expected = matrix.quants[2 * PANEL + row, group]
             assert (quants[:, row].reshape(-1) == expected).all()

@@ -128,8 +128,11 @@ async def test_an_adapter_may_come_from_either() -> None:
         assert (it.configs[0].model, it.configs[0].adapter) == ("mine", "their-adapter")
 
 
-async def test_debug_messages_reach_the_client_when_it_wants_them() -> None:
+async def test_debug_messages_reach_the_client_when_it_wants_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """How fast a cancel was is one."""
+    caplog.set_level(logging.NOTSET, "midfill")  # and so it is again after the test
     async with lab() as it:
         await it.begin("x", options={"logLevel": "debug"})
         number, reply = it.client.ask(0, 1)
@@ -137,9 +140,8 @@ async def test_debug_messages_reach_the_client_when_it_wants_them() -> None:
         it.client.cancel(number)
         await asyncio.wait([reply])
         assert isinstance(reply.exception(), RpcError)
-        message = await it.client.seen("window/logMessage", type=4)
-        assert "after the cancel" in message["message"]
-    logging.getLogger("midfill").setLevel(logging.NOTSET)
+        said = [await it.client.seen("window/logMessage", number, type=4) for number in (1, 2)]
+        assert "after the cancel" in said[1]["message"]
 
 
 async def test_who_asks_early_waits_for_the_settings() -> None:
