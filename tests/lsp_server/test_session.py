@@ -128,9 +128,7 @@ async def test_an_adapter_may_come_from_either() -> None:
         assert (it.configs[0].model, it.configs[0].adapter) == ("mine", "their-adapter")
 
 
-async def test_debug_messages_reach_the_client_when_it_wants_them(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_debug_messages_reach_who_wants_them(caplog: pytest.LogCaptureFixture) -> None:
     """How fast a cancel was is one."""
     caplog.set_level(logging.NOTSET, "midfill")  # and so it is again after the test
     async with lab() as it:
