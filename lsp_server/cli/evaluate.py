@@ -231,6 +231,14 @@ def _add_long(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="N",
         help="tokens of a document that are read; 0: no perplexity (default: %(default)s)",
     )
+    group.add_argument(
+        "--contexts",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="read the last 512 of the positions again, behind this many tokens before them only",
+    )
     group = parser.add_argument_group("key retrieval")
     group.add_argument(
         "--keys", type=_count, nargs="+", default=[], metavar="TOKENS", help="lengths of prompts"
@@ -250,6 +258,7 @@ def _add_long(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run_long(args: argparse.Namespace) -> int:
     """Run the recipe ``eval_long``."""
     from midfill.weights.recipes import eval_long
+    from midfill.weights.recipes.eval_long_report import Output
 
     settings = eval_long.Settings(
         texts=tuple(args.text),
@@ -258,6 +267,7 @@ def run_long(args: argparse.Namespace) -> int:
         limit=args.limit,
         seed=args.seed,
         positions=args.positions,
+        contexts=tuple(sorted(set(args.contexts))),
         key_lengths=tuple(dict.fromkeys(args.keys)),
         key_depths=tuple(dict.fromkeys(args.depths)),
         key_trials=args.trials,
@@ -266,7 +276,7 @@ def run_long(args: argparse.Namespace) -> int:
     if args.against or args.against_adapter:
         model = args.against or configs[0].model
         configs.append(replace(configs[0], model=model, adapter=args.against_adapter))
-    eval_long.run(settings, configs, eval_long.Output(args.out, args.plot, args.key_plot))
+    eval_long.run(settings, configs, Output(args.out, args.plot, args.key_plot))
     return DONE
 
 

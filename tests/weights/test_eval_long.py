@@ -17,7 +17,7 @@ from tiny_tokenizers import tiny_byte_level_vocabulary
 from midfill.engine.errors import InvalidRequestError
 from midfill.engine.tokenizer import open_tokenizer
 from midfill.lsp_server import cli
-from midfill.weights.recipes import eval_perplexity
+from midfill.weights.recipes import eval_long, eval_perplexity
 from midfill.weights.recipes.eval_keys import Hunt, hide
 from midfill.weights.recipes.eval_perplexity import (
     Bucket,
@@ -25,6 +25,7 @@ from midfill.weights.recipes.eval_perplexity import (
     difference,
     loss,
     measure,
+    measure_behind,
     token_losses,
 )
 from midfill.weights.recipes.eval_texts import read_documents
@@ -59,6 +60,20 @@ def test_buckets_hold_every_token_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(b.start, b.tokens) for b in buckets] == [(0, 4), (4, 4)]
     assert sum(b.nll for b in buckets) == pytest.approx(float(token_losses(parts, ids).sum()))
     assert sum(b.size for b in buckets) == sum(len(parts.tokenizer.token_bytes(i)) for i in ids)
+
+
+def test_the_same_tokens_are_read_behind_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All context there is gives the losses of the whole text; none, those of a start."""
+    monkeypatch.setattr(eval_perplexity, "TAIL", 4)
+    parts, text = machine(), "def f(x):\n    return x\n"
+    ids = parts.tokenizer.encode(text)
+    (full,) = measure_behind(parts, text, len(ids), len(ids) - 4)
+    assert full.nll == pytest.approx(float(token_losses(parts, ids)[-4:].sum()), rel=1e-4)
+    (alone,) = measure_behind(parts, text, len(ids), 0)
+    assert alone.nll == pytest.approx(float(token_losses(parts, ids[-4:]).sum()), rel=1e-4)
+    assert (alone.start, alone.tokens, alone.size) == (0, 4, full.size)
+    assert full.nll != pytest.approx(alone.nll, rel=1e-3)
+    assert measure_behind(parts, text, len(ids) + 1, 2) == []
 
 
 def test_figures_are_weighted_by_tokens_and_by_documents() -> None:
@@ -129,10 +144,15 @@ def run(folder: Path, *options: str) -> dict[str, Any]:
     return report
 
 
-def test_a_run_reads_seeks_compares_and_goes_on(tmp_path: Path) -> None:
+def test_a_run_reads_seeks_compares_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A model against itself differs by nothing; a rerun computes nothing."""
     options = ["--positions", "300", "--keys", "300", "--depths", "0", "1", "--trials", "1"]
     options += ["--against", str(tmp_path / "random.gguf")]
+    monkeypatch.setattr(eval_perplexity, "TAIL", 100)
+    monkeypatch.setattr(eval_long, "TAIL", 100)
+    options += ["--contexts", "200", "50"]
     options += ["--plot", str(tmp_path / "p.svg"), "--key-plot", str(tmp_path / "k.svg")]
     report = run(tmp_path, *options)
     assert list(report) == [
@@ -145,7 +165,10 @@ def test_a_run_reads_seeks_compares_and_goes_on(tmp_path: Path) -> None:
     assert [(key["depth"], key["trials"]) for key in first["keys"]] == [(0.0, 1), (1.0, 1)]
     assert report["difference"]["all"]["mean"] == 0.0
     journal = (tmp_path / "long.jsonl").read_bytes()
-    assert journal.count(b"\n") == 3
+    assert journal.count(b"\n") == 3 + 2
+    assert [(row["context"], row["tokens"]) for row in first["contexts"]] == [(50, 100), (200, 100)]
+    assert first["contexts"][0]["change"]["mean"] == 0.0
+    assert first["contexts"][1]["change"]["mean"] != 0.0
     assert run(tmp_path, *options)["models"] == report["models"]
     assert (tmp_path / "long.jsonl").read_bytes() == journal
     assert b"<svg" in (tmp_path / "p.svg").read_bytes()
@@ -159,3 +182,5 @@ def test_nothing_to_do_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "positions is 0" in capsys.readouterr().err
     assert cli.main([*words, "--depths", "2"]) == 2
     assert "each must be 0 to 1" in capsys.readouterr().err
+    assert cli.main([*words, "--positions", "600", "--contexts", "100"]) == 2
+    assert "each must be 0 to 88" in capsys.readouterr().err

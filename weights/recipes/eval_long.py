@@ -1,7 +1,9 @@
-"""Long texts: perplexity by position, beside a second model, and key retrieval.
+"""Long texts: perplexity by position and by context, beside a second model, and key retrieval.
 
 Texts are held-out documents that the caller names. Each is read from its start, up to a number of
-positions; a token's position is the number of tokens that the model has seen of the document. Key
+positions; a token's position is the number of tokens that the model has seen of the document. What
+stands at other positions is other text; so the last tokens are also read behind contexts of several
+lengths, for what a longer context is worth to the very same tokens. Key
 retrieval hides a function in the same texts, at several lengths and depths.
 """
 
@@ -20,12 +22,15 @@ from midfill.engine.errors import InvalidRequestError
 from midfill.engine.runtime import open_runtime
 from midfill.weights.recipes import eval_plots
 from midfill.weights.recipes.eval_keys import ROOM, Hunt, hide, seek
+from midfill.weights.recipes.eval_long_report import Output, show
 from midfill.weights.recipes.eval_perplexity import (
+    TAIL,
     Bucket,
     boundaries,
     difference,
     loss,
     measure,
+    measure_behind,
     whole,
 )
 from midfill.weights.recipes.eval_problems import choose
@@ -34,16 +39,13 @@ from midfill.weights.recipes.eval_records import (
     hash_of,
     journal_of,
     key_of,
-    markdown,
     model_key,
-    percent,
     report,
-    write,
 )
 from midfill.weights.recipes.eval_texts import Document, read_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from midfill.engine import EngineConfig
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 LEFT_TO_RIGHT = "left-to-right"
 CELL = "losses"
+CONTEXTS = "contexts"
 KEYS = "keys"
 
 
@@ -68,6 +71,8 @@ class Settings:
     seed: int
     positions: int
     """Tokens of a document that are read; 0 leaves perplexity out."""
+    contexts: tuple[int, ...]
+    """Tokens before the last ``TAIL`` of the positions, ascending; empty leaves this out."""
     key_lengths: tuple[int, ...]
     """Tokens of the prompts that hide a key; empty leaves retrieval out."""
     key_depths: tuple[float, ...]
@@ -79,17 +84,13 @@ class Settings:
             raise InvalidRequestError(
                 f"positions is {self.positions}; it must be 1 or more, or 0 together with --keys"
             )
+        if not all(0 <= context <= self.positions - TAIL for context in self.contexts):
+            raise InvalidRequestError(
+                f"contexts are {self.contexts}; each must be 0 to {self.positions - TAIL}, "
+                f"the positions less the {TAIL} tokens behind the context"
+            )
         if not all(0 <= depth <= 1 for depth in self.key_depths):
             raise InvalidRequestError(f"depths are {self.key_depths}; each must be 0 to 1")
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where results go."""
-
-    json: Path | None
-    plot: Path | None
-    key_plot: Path | None
 
 
 def run(settings: Settings, configs: Sequence[EngineConfig], output: Output) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def run(settings: Settings, configs: Sequence[EngineConfig], output: Output) -> 
         for info, journal in zip(infos, journals, strict=True)
     ]
     document["difference"] = _differences(settings, documents, journals)
-    _show(document, output)
+    show(document, output)
     return document
 
 
@@ -150,6 +151,21 @@ def _read(
     for document in _bar(f"reading, {runtime.info.model}", missing):
         buckets = measure(machine, document.text, settings.positions)
         journal.add(document.name, CELL, {"buckets": [asdict(bucket) for bucket in buckets]})
+    cells = [
+        (document, context)
+        for document in documents
+        for context in settings.contexts
+        if (document.name, _behind(context)) not in journal
+    ]
+    for document, context in _bar(f"behind contexts, {runtime.info.model}", cells):
+        buckets = measure_behind(machine, document.text, settings.positions, context)
+        row = {"buckets": [asdict(bucket) for bucket in buckets]}
+        journal.add(document.name, _behind(context), row)
+
+
+def _behind(context: int) -> str:
+    """The cell of a context."""
+    return f"behind {context}"
 
 
 def _seek(
@@ -179,13 +195,13 @@ def _hunts(settings: Settings) -> list[Hunt]:
 
 
 def _buckets(
-    settings: Settings, documents: Sequence[Document], journal: Journal
+    settings: Settings, documents: Sequence[Document], journal: Journal, cell: str = CELL
 ) -> dict[str, list[Bucket]]:
     """By document."""
     names = [document.name for document in documents] if settings.positions else []
     return {
         name: [Bucket(**bucket) for bucket in row["buckets"]]
-        for name, row in journal.of(names, CELL).items()
+        for name, row in journal.of(names, cell).items()
     }
 
 
@@ -213,11 +229,35 @@ def _summary(settings: Settings, documents: Sequence[Document], journal: Journal
             for (start, stop), buckets in by_start.items()
             if buckets
         ],
+        "contexts": _by_context(settings, documents, journal),
         "keys": [
             {"length": length, "depth": depth, "found": sum(found), "trials": len(found)}
             for (length, depth), found in answers.items()
         ],
     }
+
+
+def _by_context(
+    settings: Settings, documents: Sequence[Document], journal: Journal
+) -> list[dict[str, Any]]:
+    """The loss of the same tokens behind each context, and its change from the shortest one."""
+    read = {
+        context: [
+            bucket
+            for buckets in _buckets(settings, documents, journal, _behind(context)).values()
+            for bucket in buckets
+        ]
+        for context in settings.contexts
+    }
+    return [
+        {
+            "context": context,
+            **asdict(loss(buckets)),
+            "change": asdict(difference(zip(read[settings.contexts[0]], buckets, strict=True))),
+        }
+        for context, buckets in read.items()
+        if buckets
+    ]
 
 
 def _differences(
@@ -249,88 +289,9 @@ def _as_json(settings: Settings, configs: Sequence[EngineConfig]) -> dict[str, A
         "limit": settings.limit,
         "seed": settings.seed,
         "positions": settings.positions,
+        "contexts": list(settings.contexts),
         "key_lengths": list(settings.key_lengths),
         "key_depths": list(settings.key_depths),
         "key_trials": settings.key_trials,
         "model_hashes": [model_key(config) for config in configs],
     }
-
-
-def _show(document: Mapping[str, Any], output: Output) -> None:
-    if output.json is not None:
-        write(output.json, document)
-    models = document["models"]
-    names = [f"{number}: {model['model']}" for number, model in enumerate(models, 1)]
-    if output.plot is not None and document["settings"]["positions"]:
-        series = {
-            name: [(row["stop"], row["perplexity"]) for row in model["positions"]]
-            for name, model in zip(names, models, strict=True)
-        }
-        eval_plots.lines(
-            output.plot, "Perplexity by position", ("tokens seen, up to", "perplexity"), series
-        )
-    if output.key_plot is not None and models[-1]["keys"]:
-        _draw_keys(output.key_plot, document["settings"], models[-1])
-    Console(soft_wrap=True).print(as_markdown(document), markup=False, highlight=False)
-
-
-def _draw_keys(path: Path, settings: Mapping[str, Any], model: Mapping[str, Any]) -> None:
-    lengths, depths = settings["key_lengths"], settings["key_depths"]
-    shares = {(row["length"], row["depth"]): row["found"] / row["trials"] for row in model["keys"]}
-    grid = [[shares[length, depth] for length in lengths] for depth in depths]
-    title = f"Keys found by {model['model']}, %"
-    eval_plots.heat_map(path, title, ("depth", depths), ("tokens", lengths), grid)
-
-
-def as_markdown(document: Mapping[str, Any]) -> str:
-    """The tables for people and for ``docs/results.md``."""
-    tables = []
-    for number, model in enumerate(document["models"], 1):
-        name = f"{number}: {model['model']}, {model['dtype']}"
-        if model["all"]:
-            tables.append(markdown(_LOSS_HEADER, map(_loss_row, _rows(model, name))))
-        if model["keys"]:
-            tables.append(_key_table(document["settings"], model, name))
-    if document["difference"]:
-        rows = map(_difference_row, _rows(document["difference"], "2 - 1"))
-        tables.append(markdown(_DIFFERENCE_HEADER, rows))
-    return "\n\n".join(tables)
-
-
-_LOSS_HEADER = ("model, positions", "documents", "tokens", "perplexity", "bits per byte")
-_DIFFERENCE_HEADER = ("positions", "documents", "bits per byte", "second better in")
-
-
-def _rows(results: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """Of all positions, then of each bucket, with a label."""
-    labelled = [{"label": f"{name}, all", **results["all"]}]
-    return labelled + [
-        {"label": f"{name}, {row['start']} to {row['stop']}", **row} for row in results["positions"]
-    ]
-
-
-def _loss_row(row: Mapping[str, Any]) -> list[object]:
-    figures = (
-        f"{row['perplexity']:.3f}{_error(row['perplexity_error'])}",
-        f"{row['bits_per_byte']:.4f}{_error(row['bits_per_byte_error'])}",
-    )
-    return [row["label"], row["documents"], row["tokens"], *figures]
-
-
-def _difference_row(row: Mapping[str, Any]) -> list[object]:
-    figures = (f"{row['mean']:+.4f}{_error(row['error'])}", row["second_better"])
-    return [row["label"], row["documents"], *figures]
-
-
-def _error(error: float | None) -> str:
-    return "" if error is None else f" ± {error:.4f}"
-
-
-def _key_table(settings: Mapping[str, Any], model: Mapping[str, Any], name: str) -> str:
-    shares = {(row["length"], row["depth"]): row["found"] / row["trials"] for row in model["keys"]}
-    header = (f"{name}: keys found, depth", *(f"{n} tokens" for n in settings["key_lengths"]))
-    rows = (
-        (f"{depth:g}", *(percent(shares[length, depth]) for length in settings["key_lengths"]))
-        for depth in settings["key_depths"]
-    )
-    return markdown(header, rows)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from midfill.engine.generation import Machine
 
 FIRST_BUCKET = 512
+TAIL = 512
+"""Tokens that are read behind contexts of several lengths."""
 CHUNK, LOGIT_ROWS = 256, 64
 """Tokens of a forward pass, and of these at a time for logits: 64 x 49,156 in fp32 are 12 MB."""
 
@@ -119,6 +121,20 @@ def measure(machine: Machine, text: str, positions: int) -> list[Bucket]:
         for start, stop in boundaries(positions)
         if start < len(ids)
     ]
+
+
+def measure_behind(machine: Machine, text: str, positions: int, context: int) -> list[Bucket]:
+    """The last ``TAIL`` of the text's ``positions``, read behind ``context`` tokens before them.
+
+    One bucket, which starts at ``context``; none for a text shorter than ``positions``.
+    """
+    ids = encode_head(machine.tokenizer, text, positions)
+    if len(ids) < positions:
+        return []
+    tail = ids[-TAIL:]
+    size = sum(len(machine.tokenizer.token_bytes(token)) for token in tail)
+    losses = token_losses(machine, ids[-TAIL - context :])[-TAIL:]
+    return [Bucket(context, context + TAIL, TAIL, size, float(losses.sum()))]
 
 
 def whole(buckets: Iterable[Bucket]) -> Bucket:
