@@ -135,6 +135,8 @@ class CompletionRequest:
     order: Order = Order.AUTO
     heal: bool = True
     """Token healing, see engine.healing."""
+    allow_empty: bool = True
+    """Whether the model may find that nothing is missing; False where somebody asked for text."""
     scope: Scope = Scope.AUTO
     max_tokens: int = 256
     """Generated at most; 0 only fills the cache with the prompt."""

@@ -23,6 +23,9 @@ class ByteIndex:
         )
         self._tokens = [token for token, _ in entries]
         self._ids = np.array([i for _, i in entries], dtype=np.int64)
+        is_line_end = [b"\n" in token and not token.strip() for token, _ in entries]
+        self.line_ends = self._ids[is_line_end]
+        """The ids of tokens that are line ends and blanks only."""
         self._longest = max(map(len, self._tokens), default=0)
         self.token_bytes = tokenizer.token_bytes
         self._cached = lru_cache(maxsize=256)(self._search)

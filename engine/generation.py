@@ -54,10 +54,12 @@ class Machine:
         """Tokens that end a middle: no control token has a place in one."""
         return self.tokenizer.special_ids | self.tokenizer.eos_ids
 
-    def content_ids(self) -> NDArray[np.int64]:
-        """All other tokens, (n,)."""
+    def content_ids(self, *, line_ends: bool) -> NDArray[np.int64]:
+        """All other tokens, (n,), or those of them that are not line ends and blanks only."""
         is_content = np.ones(self.tokenizer.vocab_size, bool)
         is_content[sorted(self.stops)] = False
+        if not line_ends:
+            is_content[self.index.line_ends] = False
         return np.flatnonzero(is_content)
 
 
@@ -160,10 +162,16 @@ class Generation:
         return self._limit()
 
     def _allowed(self) -> NDArray[np.int64] | None:
-        """The tokens to choose from; None: any. A model unsure of ends may end no open block."""
-        if self._is_unsure and self._has_said and self._stopper.opens_in_vain:
-            return self._machine.content_ids()
-        return self._healing.allowed()
+        """The tokens to choose from; None: any.
+
+        A model unsure of ends may end no open block, and none that must write may write nothing.
+        """
+        if self._healing.remaining:
+            return self._healing.allowed()
+        must_write = not (self._request.allow_empty or self._has_said)
+        if must_write or (self._is_unsure and self._stopper.opens_in_vain):
+            return self._machine.content_ids(line_ends=not self._stopper.ends_blank)
+        return None
 
     def _ends_with_line(self, logits: torch.Tensor, token_id: int) -> bool:
         """Whether a line ends here, and the middle with it; see ``Dialect.end_at_line``."""
@@ -178,14 +186,10 @@ class Generation:
 
     def _lacks_line_end(self) -> bool:
         """Whether the middle is a line of its own before another, and has no end yet."""
-        machine, request = self._machine, self._request
+        machine = self._machine
         spelled = [t.id for t in self._tokens if t.id not in machine.stops]
-        is_whole = not request.prefix or request.prefix.endswith("\n")
-        is_before_line = (
-            request.suffix[:1] in (" ", "\t") and request.suffix.partition("\n")[0].strip()
-        )
         ended = spelled and machine.tokenizer.token_bytes(spelled[-1]).endswith(b"\n")
-        return bool(self._has_said and is_whole and is_before_line and not ended)
+        return self._has_said and self._stopper.is_whole_line and not ended
 
     def _limit(self) -> FinishReason | None:
         """What ends the text besides the model, the strongest first."""

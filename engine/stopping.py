@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from midfill.engine.api import FinishReason, Scope
 from midfill.engine.overlap import RestOfLine
+from midfill.engine.surroundings import CLOSER, Surroundings, indent_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,13 +34,7 @@ _CONTINUES_BLOCK = re.compile(
     r"|ELSE|WHEN|THEN|END)\b"
 )
 """Begins a line that stands level with the block's first one and still belongs to it."""
-_CLOSER = re.compile(r"[)\]}]|</|/>")
 _CLOSING_LINE = re.compile(r"(?:[)\]}]+|</[\w.:-]*>|/>|end|fi|done|esac)[;,]*")
-_OPENS = re.compile(
-    r"\s*(?:async\s+)?(?:class|def|if|elif|else|for|while|with|try|except|finally|match|case)\b.*:"
-    r"|.*[({\[]"
-)
-"""A line that is nothing without the lines that it opens."""
 _UNDECIDED = re.compile(r"(?:\w{0,8}\s*|[</])\Z")
 """The begin of a line that could still become one of those above."""
 _DISTINCT_LINE = 4
@@ -53,8 +48,6 @@ _STUTTER_COPIES, _STUTTER_LENGTH = 8, 48
 _STUTTER_BLOCK = 512
 """Long lines are searched in blocks of twice this, which overlap by more than a stutter needs: the
 finished ones are remembered, so that a token costs the same however long its line is."""
-_FOLLOWING_LINES = 200
-"""How far down the first two lines that are not blank are looked for."""
 
 
 class Verdict(NamedTuple):
@@ -86,36 +79,6 @@ class Line(NamedTuple):
         return self.start + len(self.text.rstrip())
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What stands around the hole, as far as the rules need it."""
-
-    line_prefix: str
-    """The cursor's line before the cursor."""
-    rest_of_line: str
-    """The cursor's line after the cursor, without trailing blanks."""
-    following: tuple[str, ...]
-    """The first lines that are not blank, two at most, from the cursor's on if it has a rest."""
-
-    @classmethod
-    def of(cls, prefix: str, suffix: str) -> Surroundings:
-        """Those of a hole."""
-        lines = suffix.split("\n", _FOLLOWING_LINES)[:_FOLLOWING_LINES]
-        line_prefix = prefix[prefix.rfind("\n") + 1 :]
-        rest = lines[0].rstrip()
-        if rest:
-            lines[0] = line_prefix + rest
-        filled = [line.rstrip() for line in lines if line.strip()]
-        return cls(line_prefix, rest, tuple(filled[:2]))
-
-    def close(self, line: str) -> bool:
-        """Whether what this line closes is closed by what follows."""
-        if self.rest_of_line and self.line_prefix.strip():
-            return self.rest_of_line.lstrip().startswith(_closer(line))
-        after = self.following[0] if self.following else ""
-        return after.lstrip().startswith(_closer(line)) and _indent(after) >= _indent(line)
-
-
 class Stopper:
     """Lets text out as it settles, and says when it is enough."""
 
@@ -134,14 +97,19 @@ class Stopper:
         return "\n" in self._text.lstrip()
 
     @property
+    def is_whole_line(self) -> bool:
+        """Whether the hole is a line of its own before another."""
+        return self._around.is_whole_line
+
+    @property
     def opens_in_vain(self) -> bool:
-        """Whether the last line written opens something that no deeper line below it fills."""
-        around = self._around
-        written = (around.line_prefix + self._text).rstrip()
-        line = written[written.rfind("\n") + 1 :]
-        if around.rest_of_line or not _OPENS.fullmatch(line):
-            return False
-        return not around.following or _indent(around.following[0]) <= _indent(line)
+        """Whether the last line opens something that no deeper line below the hole fills."""
+        return self._around.opens_in_vain(self._text)
+
+    @property
+    def ends_blank(self) -> bool:
+        """Whether a blank line was written last: another would not help."""
+        return self._text[len(self._text.rstrip()) :].count("\n") > 1
 
     def feed(self, text: str) -> str:
         """Take more generated text, return what has settled; sets ``reason`` at the end."""
@@ -191,17 +159,6 @@ def _lines(text: str, *, complete: bool) -> Iterator[Line]:
     yield Line(start, last, complete)
 
 
-def _indent(line: str) -> int:
-    """Columns of white space at the start; a tab is one."""
-    return len(line) - len(line.lstrip())
-
-
-def _closer(line: str) -> str:
-    """What a line closes with: a bracket or the begin of a tag, else the word that it is."""
-    bracket = _CLOSER.match(line.lstrip())
-    return bracket[0] if bracket else line.strip(" \t;,")
-
-
 def _trimmed(text: str, end: int) -> int:
     """The end of ``text[:end]`` without white space."""
     return len(text[: max(end, 0)].rstrip())
@@ -238,7 +195,7 @@ class _Block:
         if not line.text.strip():
             self.after_blank = True
             return False
-        indent = _indent(line.text)
+        indent = indent_of(line.text)
         if self.indent is None:
             self.indent = indent
         self.opened |= self.may_open and indent > self.indent
@@ -250,12 +207,12 @@ class _Block:
 
     def left(self, line: Line) -> bool:
         """Whether a line stands left of the block."""
-        return self.indent is not None and _indent(line.text) < self.indent
+        return self.indent is not None and indent_of(line.text) < self.indent
 
 
 def _end_of_block(text: str, lines: list[Line], around: Surroundings) -> Iterator[Verdict]:
     first = around.line_prefix + lines[0].text
-    block = _Block(_indent(first) if first.strip() else None, bool(around.line_prefix.strip()))
+    block = _Block(indent_of(first) if first.strip() else None, bool(around.line_prefix.strip()))
     for line in lines[1:]:
         if not block.ends_at(line):
             continue
@@ -267,14 +224,14 @@ def _end_of_block(text: str, lines: list[Line], around: Surroundings) -> Iterato
             yield verdict
             return
         if left:  # as "} else {": the block goes on below
-            block = _Block(_indent(line.text) + 1)
+            block = _Block(indent_of(line.text) + 1)
 
 
 def _verdict_on(text: str, line: Line, around: Surroundings, *, left: bool) -> Verdict | None:
     """What becomes of a text whose block may end before or behind this line; None: it goes on."""
     code = line.text.strip()
     before = _trimmed(text, line.start)
-    bracket = _CLOSER.match(code)
+    bracket = CLOSER.match(code)
     closing = line.complete and _CLOSING_LINE.fullmatch(code)
     if (bracket or closing) and around.close(line.text):
         return Verdict.end(_before(text, line, around), FinishReason.BLOCK)
@@ -325,7 +282,7 @@ def _before(text: str, line: Line, around: Surroundings) -> int:
     rest = around.rest_of_line
     if not rest:
         return _trimmed(text, line.start)
-    return line.start + max(0, _indent(line.text) - _indent(rest))
+    return line.start + max(0, indent_of(line.text) - indent_of(rest))
 
 
 def _repetition(text: str, lines: list[Line], _around: Surroundings) -> Iterator[Verdict]:

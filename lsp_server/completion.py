@@ -195,7 +195,7 @@ class Completer:
             return None
         rest = generation.rest(hole)
         text = turn.place.display.finished(rest)
-        if rest and not text:
+        if not text and (rest or _insists(turn, generation)):
             return None
         return self._offer(turn, generation, text, self._count_answer(generation, hole))
 
@@ -209,7 +209,8 @@ class Completer:
             source = self._count_answer(generation, turn.place.hole)
             reply = await self._follow(turn, generation, source)
             was_guess = generation.origin.source is Source.PREFETCHED
-            if reply is not None or not was_guess or not self._is_wanted(turn):
+            in_vain = _insists(turn, generation) if reply == [] else was_guess and reply is None
+            if not in_vain or not self._is_wanted(turn):
                 return reply  # a guess may be stopped for the sake of anybody's request
         asked = await self._ask(turn)
         if asked is None:
@@ -326,6 +327,11 @@ class Completer:
         self._running += change
         if was_busy != (self._running > 0):
             self._on_busy(not was_busy)
+
+
+def _insists(turn: _Turn, generation: Generation) -> bool:
+    """Whether somebody asks for text, and this generation was free to find nothing missing."""
+    return turn.place.ask.is_invoked and generation.origin.asked.request.allow_empty
 
 
 def _show(turn: _Turn, offered: list[Suggestion], shown: list[Suggestion]) -> list[Suggestion]:

@@ -47,8 +47,10 @@ class Display:
     def __init__(self, line_start: str, suffix: str) -> None:
         self._line_start = line_start
         self._suffix = suffix
-        self._lines_below = _lines(suffix.partition("\n")[2])
-        self._ends_line = not suffix.partition("\n")[0].strip()
+        rest, _, below = suffix.partition("\n")
+        self._is_whole_line = not line_start and rest[:1] in (" ", "\t") and bool(rest.strip())
+        self._lines_below = _lines(suffix if self._is_whole_line else below)
+        self._ends_line = not rest.strip()
 
     def finished(self, text: str) -> str:
         """What to insert of a finished completion; empty if nothing is worth it.
@@ -71,11 +73,11 @@ class Display:
         return _lines(text if starts_below else self._line_start + text)
 
     def _is_there(self, text: str) -> bool:
-        if self._suffix.startswith(text.rstrip()):
+        if not self._is_whole_line and self._suffix.startswith(text.rstrip()):
             return True
         return f"{self._lines_below}\n".startswith(f"{self._whole_lines(text)}\n")
 
     def _may_be_there(self, text: str) -> bool:
-        if self._suffix.startswith(text.rstrip()):
+        if not self._is_whole_line and self._suffix.startswith(text.rstrip()):
             return True
         return self._lines_below.startswith(self._whole_lines(text))

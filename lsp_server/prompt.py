@@ -66,6 +66,7 @@ def build_request(
         document=snapshot.uri,
         priority=priority,
         heal=completion.heal,
+        allow_empty=priority not in (Priority.COMMAND_LINE, Priority.INVOKED),
         scope=scope_at(snapshot, end, completion),
         max_tokens=completion.max_tokens,
         max_prompt_tokens=settings.prompt.max_tokens,

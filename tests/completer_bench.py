@@ -45,8 +45,12 @@ class Bench:
     async def request(self, place: Place) -> Asked:
         """The simplest request; takes as long as the test wants."""
         await self.may_ask.wait()
-        priority = place.ask.priority
-        return Asked(CompletionRequest(place.hole.prefix, place.hole.suffix, priority=priority))
+        ask, hole = place.ask, place.hole
+        free = not ask.is_invoked
+        request = CompletionRequest(
+            hole.prefix, hole.suffix, priority=ask.priority, allow_empty=free
+        )
+        return Asked(request)
 
     def open(self, text: str, version: int = 1) -> Snapshot:
         """Show this text in the editor."""

@@ -103,6 +103,45 @@ def test_a_model_may_not_leave_a_block_without_a_body(prefix: str, suffix: str, 
     assert done.text == text
 
 
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "text"),
+    [
+        ("if a:\n", "\nc = 3\n", "    b()"),
+        ("if a:\n\n    ", "\nc = 3\n", "    b()"),
+        ("if a:\n", "\n    c = 3\n", ""),  # it has a body
+        ("def f():\n  if a:\n", "  c = 3\n", "    b()\n"),  # a line of its own before another
+        ("if a:\n  ", "c = 3\n", ""),  # what follows is the body
+        ("a = 1\n", "\nc = 3\n", ""),
+    ],
+)
+def test_nor_may_it_leave_the_block_above_so(prefix: str, suffix: str, text: str) -> None:
+    """Where it would write nothing at all."""
+    model = DoneModel("", "    b()")
+
+    done = complete(machine(model), CompletionRequest(prefix, suffix, heal=False))
+
+    assert done.text == text
+
+
+@pytest.mark.parametrize(("allow_empty", "text"), [(True, ""), (False, "b()")])
+def test_who_asks_for_text_gets_some(allow_empty: bool, text: str) -> None:
+    """Though the model would say that nothing is missing."""
+    request = CompletionRequest("a = 1\n", "\nc = 3\n", heal=False, allow_empty=allow_empty)
+
+    assert complete(machine(DoneModel("", "b()")), request).text == text
+
+
+def test_blank_lines_do_not_go_on_for_ever() -> None:
+    """Where a text is wanted, two line ends in a row are followed by something else."""
+    model = ScriptedModel(TOKENIZER.encode("\n") * 9, FIM_END)
+
+    request = CompletionRequest("a = 1", heal=False, allow_empty=False, max_tokens=8)
+    done = complete(machine(model), request)
+
+    assert done.ids[:2] == TOKENIZER.encode("\n") * 2
+    assert TOKENIZER.token_bytes(done.ids[2]).strip()
+
+
 def test_nothing_is_not_a_line() -> None:
     """A middle that starts with a line end has said nothing yet."""
     assert written("\ny = 2\nz = 3", prefix="x = 1").text.startswith("\ny")

@@ -155,6 +155,29 @@ async def test_who_did_not_ask_does_not_wait_for_the_model() -> None:
     b.host.close()
 
 
+async def test_who_asks_is_not_told_again_that_nothing_is_missing() -> None:
+    """What the model was free to find while the user typed; it must write now."""
+    async with bench(writing("")) as b:
+        assert await b.texts("x|") == []
+        b.engine._script = writing("z")
+        assert await b.begin("x|", is_invoked=True) == [Suggestion(1, 1, "z", "2")]
+        assert [request.allow_empty for request in b.engine.requests] == [True, False]
+
+
+async def test_nor_while_that_is_still_being_found() -> None:
+    """The request joins the one that runs, and starts its own when that has nothing."""
+    async with bench() as b:
+        typed = b.begin("x|")
+        stream = await b.engine.asked()
+        invoked = b.begin("x|", is_invoked=True)
+        await settle()
+        assert len(b.engine.streams) == 1
+        b.engine._script = writing("z")
+        stream.finish()
+        assert await invoked == [Suggestion(1, 1, "z", "2")]
+        assert await typed is None
+
+
 async def test_a_wait_for_the_model_ends_when_the_request_is_old() -> None:
     """The user has typed on meanwhile."""
     b = Bench(FakeEngine(writing("z")))

@@ -55,6 +55,7 @@ def test_blanks_are_not_worth_showing(text: str) -> None:
         ("    x = 1", "\n    return x\n", "\n\n    return x\n    # end\n"),
         ("    ", "a = 1\n    b = 2", "\n    a = 1  \n    b = 2\n    c = 3"),
         ("return ", "x", "\nreturn x\n"),
+        ("", "    if a:\n", "    if a:\n    n = 2\n"),
     ],
 )
 def test_what_already_follows_is_not_shown(line_start: str, text: str, suffix: str) -> None:
@@ -69,6 +70,8 @@ def test_what_already_follows_is_not_shown(line_start: str, text: str, suffix: s
         ("    ", "a = 1\n    c = 3", "\n    a = 1\n    b = 2\n"),
         ("    x = 1", "\n    return xs", "\n    return x\n"),
         ("", "return", "\n    return\n"),
+        ("", "    n = 2\n", "    if a:\n    n = 2\n"),  # a line of its own before others
+        ("", "    return x\n", "    return x.y\n"),
     ],
 )
 def test_what_differs_from_what_follows_is_shown(line_start: str, text: str, suffix: str) -> None:

@@ -89,6 +89,7 @@ def test_settings_reach_the_request_and_can_be_overridden() -> None:
         heal=False,
         sampling=Sampling(temperature=0.5, seed=7),
         max_prompt_tokens=100,
+        allow_empty=False,
     )
     assert replace(request, order=Order.PSM).order is Order.PSM
 

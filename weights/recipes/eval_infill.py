@@ -136,6 +136,7 @@ def _job(settings: Settings, engine: Engine, problem: Problem, cell: Cell) -> Jo
         problem.suffix,
         order=cell.order,
         heal=cell.heal,
+        allow_empty=False,
         scope=settings.scope,
         max_tokens=settings.max_tokens,
     )
