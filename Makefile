@@ -7,7 +7,7 @@ PYTHON ?= python3
 MODEL := smollm2-135m
 DEMO := docs/examples/primes.py
 BIN := .venv/bin
-RECIPE := weights/recipes/midfill_135m.toml
+RECIPE := weights/recipes/midfill_135m.toml weights/recipes/midfill_135m_long.toml
 TRAINING := build/training
 E2E := tests/e2e tests/lsp_server/test_lsp_process.py tests/lsp_server/test_cli_demo.py
 LUA := editor-client/neovim
@@ -61,11 +61,14 @@ bench: model  ## measure the engine, keystrokes and the server's start (ARGS go 
 	@$(BIN)/midfill bench startup
 
 # glibc hands freed memory back at every step otherwise; processes that wait must not spin.
-train: model $(TRAINING)/corpus/documents.jsonl  ## make a model anew (RECIPE=, EVALUATION=): corpus (network), shards, training
-	@$(BIN)/python -P -m midfill.weights.recipes.shards $(RECIPE) $(TRAINING)/corpus/documents.jsonl $(TRAINING)/shards
-	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=100000000 OMP_WAIT_POLICY=PASSIVE \
-		$(BIN)/python -P -m torch.distributed.run --nproc-per-node auto -m midfill.weights.recipes.train \
-		$(RECIPE) --data $(TRAINING)/shards --out $(TRAINING)/$(basename $(notdir $(RECIPE)))
+train: model $(TRAINING)/corpus/documents.jsonl  ## make the model anew (RECIPE=, EVALUATION=): corpus (network), shards, training
+	@set -e; for recipe in $(RECIPE); do \
+		name=$$(basename $$recipe .toml); \
+		$(BIN)/python -P -m midfill.weights.recipes.shards $$recipe $(TRAINING)/corpus/documents.jsonl $(TRAINING)/shards/$$name; \
+		MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=100000000 OMP_WAIT_POLICY=PASSIVE \
+			$(BIN)/python -P -m torch.distributed.run --nproc-per-node auto -m midfill.weights.recipes.train \
+			$$recipe --data $(TRAINING)/shards/$$name --out $(TRAINING)/$$name; \
+	done
 
 $(TRAINING)/corpus/documents.jsonl:
 	$(BIN)/python -P -m midfill.weights.recipes.corpus --out $(TRAINING)/corpus --evaluation $(EVALUATION)

@@ -142,6 +142,9 @@ class CompletionRequest:
     """Generated at most; 0 only fills the cache with the prompt."""
     max_prompt_tokens: int = 2048
     """The prompt is cut to this, and to what the model's context leaves."""
+    read_ms: int | None = None
+    """About so long may reading take what of the prompt is not cached; a prompt that takes longer
+    is cut further, and the whole one is read behind the answer. None: the whole one at once."""
     time_limit_ms: int | None = None
     """From the start of work on the request; the first line is never cut."""
     sampling: Sampling = Sampling()
@@ -157,6 +160,8 @@ class CompletionRequest:
         )
         if self.time_limit_ms is not None:
             _require(self.time_limit_ms >= 1, "time_limit_ms", self.time_limit_ms, "1 or more")
+        if self.read_ms is not None:
+            _require(self.read_ms >= 1, "read_ms", self.read_ms, "1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,8 @@ class CompletionStats:
     """Of those, generated."""
     context_pieces: int = 0
     """Of the request's, that fitted."""
+    is_short: bool = False
+    """The prompt was cut so that it could be read in time, see ``CompletionRequest.read_ms``."""
     mean_logprob: float = 0.0
     """Of the generated tokens, natural logarithm."""
     queue_ms: float = 0.0

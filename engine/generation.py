@@ -73,8 +73,10 @@ class Generation:
         self._queue_ms = 1e3 * (self._started - job.queued_at)
         self._max_new = min(request.max_tokens, machine.context_length // 2)
         room = machine.context_length - self._max_new - _MARGIN
+        in_haste = request.read_ms is not None and request.priority < Priority.PREFETCH
+        patience = machine.prefiller.tokens_in(request.read_ms or 0) if in_haste else None
         self._prompt = machine.prompter.build(
-            request, min(request.max_prompt_tokens, room), machine.cache.match
+            request, min(request.max_prompt_tokens, room), machine.cache.match, patience
         )
         self._detokenizer = StreamingDetokenizer(machine.tokenizer, len(self._prompt.held))
         self._healing = HealingState(machine.index, self._prompt.held)
@@ -89,6 +91,11 @@ class Generation:
         sources = (machine.last_middle, self._prompt.ids)
         self._drafter = Drafter(sources, machine.stops)
         self._drafted = self._accepted = 0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there is a longer prompt, to be read when there is time."""
+        return self._prompt.is_short
 
     def run(self) -> None:
         """Compute, and put every chunk on the job's stream, the last one with stats."""
@@ -117,6 +124,7 @@ class Generation:
                 drafted_tokens=self._drafted,
                 accepted_tokens=self._accepted,
                 context_pieces=self._prompt.context_pieces,
+                is_short=self._prompt.is_short,
                 mean_logprob=self._mean_logprob(),
                 queue_ms=self._queue_ms,
                 prefill_ms=1e3 * (prefilled_at - self._started),

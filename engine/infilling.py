@@ -19,7 +19,7 @@ for the file separators.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from midfill.engine import healing
@@ -44,6 +44,10 @@ TYPED_AHEAD = 8
 """Tokens that somebody who types is expected to type next, at the same place: PSM would compute the
 suffix anew for each. Without this, a warm PSM prompt stays cheaper from one keystroke to the next,
 and SPM never gets warm."""
+WARM_TOKENS = 64
+"""So many new tokens of a prompt are no reason to take a shorter one."""
+SHORTEST_BUDGET = 384
+"""A prompt that would take too long to read is cut in halves of the budget down to this."""
 _MARKER_ROOM = 8
 """Tokens set aside for markers and for what encoding a cut text may add."""
 _LONG_TOKEN = 8
@@ -93,6 +97,10 @@ class Prompt:
     """Of the healed tail of the prefix."""
     healed_tokens: int
     context_pieces: int
+    new_tokens: int = field(default=0, compare=False)
+    """That are not cached."""
+    is_short: bool = False
+    """There is a longer one, which would have taken too long to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +161,45 @@ class Prompter:
         return Scope.LINE if request.suffix.partition("\n")[0].strip() else Scope.BLOCK
 
     def build(
-        self, request: CompletionRequest, budget: int, cached: Callable[[list[int]], int]
+        self,
+        request: CompletionRequest,
+        budget: int,
+        cached: Callable[[list[int]], int],
+        patience: int | None = None,
     ) -> Prompt:
-        """The prompt that costs least.
+        """The prompt to complete from: as long as the budget allows, if it is read in time.
+
+        A shorter one that is warm wins over one that has to wait, and among those that have to
+        the longest one in time, or else the one with the least to read.
 
         Args:
             request: The hole.
             budget: Tokens at most.
             cached: Tells how many leading tokens of a prompt need no work.
+            patience: How many that need work may be waited for; None: all.
 
         Raises:
             InfillingNotSupportedError: the model was not trained on the order asked for.
         """
+        whole = self._cheapest(request, budget, cached)
+        if patience is None or whole.new_tokens <= WARM_TOKENS:
+            return whole
+        prompts = [whole]
+        while budget // 2 >= SHORTEST_BUDGET:
+            budget //= 2
+            prompts.append(self._cheapest(request, budget, cached))
+        for limit in (WARM_TOKENS, patience):
+            in_time = [prompt for prompt in prompts if prompt.new_tokens <= limit]
+            if in_time:
+                break
+        else:
+            in_time = [min(prompts, key=lambda prompt: prompt.new_tokens)]
+        return replace(in_time[0], is_short=in_time[0].ids != whole.ids)
+
+    def _cheapest(
+        self, request: CompletionRequest, budget: int, cached: Callable[[list[int]], int]
+    ) -> Prompt:
+        """In the order that costs least."""
         orders = self.orders(request.order)
         room = budget - _MARKER_ROOM
         suffix = self._suffix(request.suffix, int(room * SUFFIX_SHARE))
@@ -179,8 +214,11 @@ class Prompter:
             kept, held = healed.ids, healed.held
         prompts = [(order, self._lay_out(order, context.files, kept, suffix)) for order in orders]
         later = {Order.PSM: len(suffix) * _typed_ahead(request), Order.SPM: 0}
-        order, ids = min(prompts, key=lambda p: len(p[1]) - cached(p[1]) + later[p[0]])
-        return Prompt(order, ids, held, len(prefix) - len(kept), context.pieces)
+        new = [len(ids) - cached(ids) for _, ids in prompts]
+        best = min(range(len(prompts)), key=lambda place: new[place] + later[prompts[place][0]])
+        order, ids = prompts[best]
+        healed_tokens = len(prefix) - len(kept)
+        return Prompt(order, ids, held, healed_tokens, context.pieces, new[best])
 
     def _lay_out(
         self, order: Order, files: list[int], prefix: list[int], suffix: list[int]

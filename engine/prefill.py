@@ -51,6 +51,10 @@ class Prefiller:
         tokens = int(min(max(self._tokens_per_ms * CHUNK_MS, _SMALLEST), _LARGEST))
         return 1 << (tokens.bit_length() - 1)
 
+    def tokens_in(self, ms: float) -> int | None:
+        """How many tokens it reads in that time; None before it was measured."""
+        return int(self._tokens_per_ms * ms) if self._tokens_per_ms else None
+
     def run(self, ids: Sequence[int], slot: Slot, stop: Stop | None = None) -> torch.Tensor | None:
         """Put at least one token behind the slot's cached ones.
 

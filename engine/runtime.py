@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from midfill.engine.acceleration import open_decoder, use_threads
-from midfill.engine.api import EngineInfo
+from midfill.engine.api import EngineInfo, Priority
 from midfill.engine.byte_index import ByteIndex
 from midfill.engine.errors import (
     CorruptModelError,
+    EngineClosedError,
     InfillingNotSupportedError,
     InvalidRequestError,
 )
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from midfill.engine.api import CompletionRequest, EngineConfig
     from midfill.engine.infilling import Dialect
+    from midfill.engine.scheduler import Job
     from midfill.engine.stream import Stream
     from midfill.engine.tokenizer import Tokenizer
     from midfill.weights.architecture import Checkpoint
@@ -47,7 +51,7 @@ class Runtime:
         self._machine = machine
         self._info = info
         self._scheduler = Scheduler(
-            lambda job: Generation(machine, job).run(),
+            self._answer,
             prepare=lambda: use_threads(machine.model, _thread_count(threads)),
         )
 
@@ -74,6 +78,15 @@ class Runtime:
     def close(self) -> None:
         """End running requests (cancelled) and the worker thread."""
         self._scheduler.close()
+
+    def _answer(self, job: Job) -> None:
+        """Run a job; if its prompt was cut to be in time, the whole one is read behind it."""
+        generation = Generation(self._machine, job)
+        if generation.is_short:
+            whole = replace(job.request, read_ms=None, max_tokens=0, priority=Priority.PREWARM)
+            with suppress(EngineClosedError):
+                self._scheduler.submit(whole)
+        generation.run()
 
 
 def open_runtime(config: EngineConfig) -> Runtime:

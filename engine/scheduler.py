@@ -6,6 +6,7 @@ pre-warm) gives way to any foreground request. Everything queued gets an answer,
 
 from __future__ import annotations
 
+import atexit
 import heapq
 import itertools
 import logging
@@ -63,6 +64,7 @@ class Scheduler:
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="midfill-engine", daemon=True)
         self._thread.start()
+        atexit.register(self.close)  # a thread inside C++ must not see the interpreter end
 
     def submit(self, request: CompletionRequest) -> Stream:
         """Queue a request; what it makes obsolete is asked to end.
@@ -88,6 +90,7 @@ class Scheduler:
                 self._running.stream.interrupt(FinishReason.CANCELLED)
             self._changed.notify()
         self._thread.join()
+        atexit.unregister(self.close)
 
     def _make_way(self, job: Job) -> None:
         self._drop([old for old in self._queue if _supersedes(job, old)], FinishReason.SUPERSEDED)

@@ -33,6 +33,8 @@ CHARACTERS_PER_TOKEN = 4
 """More than most code has, so that the engine's cut decides."""
 DENSE_CHARACTERS_PER_TOKEN = 3
 """Fewer than most code has, so that the engine does not cut."""
+READ_MS = 400
+"""Somebody who types or waits should not wait longer for a prompt to be read."""
 STRIDES = 8
 """Of the window; the cut moves by one of them at a time."""
 
@@ -67,6 +69,7 @@ def build_request(
         priority=priority,
         heal=completion.heal,
         allow_empty=priority not in (Priority.COMMAND_LINE, Priority.INVOKED),
+        read_ms=READ_MS if priority in (Priority.TYPING, Priority.INVOKED) else None,
         scope=scope_at(snapshot, end, completion),
         max_tokens=completion.max_tokens,
         max_prompt_tokens=settings.prompt.max_tokens,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -108,6 +110,38 @@ def test_the_second_request_finds_the_first_ones_prompt(start: Open) -> None:
     first, second = (collect(runtime.infill(request)).stats for _ in range(2))
     assert (first.cached_tokens, second.prefilled_tokens) == (0, 1)
     assert first.prompt_tokens == second.prompt_tokens == second.cached_tokens + 1
+
+
+def test_what_was_left_out_of_a_prompt_is_read_behind_the_answer(start: Open) -> None:
+    """The next request finds it; nothing is left out where nobody is in a hurry."""
+    runtime = start(cache_slots=4)  # one for each request here
+    text = "def f(x):\n    return x\n" * 200
+    request = CompletionRequest(text, text, max_tokens=2, max_prompt_tokens=1024)
+    collect(runtime.infill(replace(request, prefix="x = 1\n" * 40)))  # the rate is known from here
+    hurried = replace(request, read_ms=1, priority=Priority.INVOKED)
+    first = collect(runtime.infill(hurried)).stats
+    assert first.is_short
+    assert first.prompt_tokens <= 512
+    behind = CompletionRequest("", max_tokens=0, priority=Priority.PREWARM)
+    collect(runtime.infill(behind))  # after what was left out
+    second = collect(runtime.infill(hurried)).stats
+    assert not second.is_short
+    assert (second.prompt_tokens > 512, second.prefilled_tokens) == (True, 1)
+    assert not collect(runtime.infill(replace(request, prefix=text[:-9]))).stats.is_short
+
+
+def test_a_program_may_end_with_its_engine_open(tmp_path: Path) -> None:
+    """Its thread ends first; inside C++ it would end the process with a signal."""
+    path = tmp_path / "own.gguf"
+    write_gguf(path, architecture=SHAPE, vocabulary=tiny_byte_level_vocabulary())
+    program = (
+        "from midfill.engine import CompletionRequest, EngineConfig, open_engine\n"
+        f"engine = open_engine(EngineConfig({str(path)!r}, device='cpu', threads=1))\n"
+        "stream = engine.infill(CompletionRequest('x' * 2000, max_tokens=500))\n"
+        "next(iter(stream))\n"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_engine_opens_from_a_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from midfill.engine.api import CompletionRequest, ContextPiece, Order, Priority, Sampling, Scope
 from midfill.lsp_server.prompt import (
     DENSE_CHARACTERS_PER_TOKEN,
+    READ_MS,
     STRIDES,
     build_request,
     head_end,
@@ -50,6 +51,7 @@ def test_the_request_says_where_the_file_is_and_what_language_it_has() -> None:
         line_comment="--",
         document="file:///project/app/src/m.lua",
         priority=Priority.TYPING,
+        read_ms=READ_MS,
         time_limit_ms=Settings().completion.time_limit_ms,
     )
 
