@@ -166,7 +166,8 @@ class Explanation:
         yield (
             "prompt",
             f"{stats.prompt_tokens} tokens, {stats.order.value}: {stats.cached_tokens} cached,"
-            f" {stats.prefilled_tokens} computed; {stats.healed_tokens} held back by healing",
+            f" {stats.prefilled_tokens} computed; {stats.healed_tokens} held back by healing"
+            + ("; cut to be read in time" if stats.is_short else ""),
         )
         yield (
             "context",

@@ -82,6 +82,12 @@ def test_people_get_lines() -> None:
     )
 
 
+def test_a_short_prompt_is_said_to_be_one() -> None:
+    """And why it is."""
+    told = replace(explanation(), stats=replace(stats(), is_short=True))
+    assert "held back by healing; cut to be read in time\n" in told.as_text()
+
+
 def test_while_the_model_writes_there_is_no_cost_yet() -> None:
     """Nor does anybody know what fitted."""
     told = replace(explanation(), stats=None)
