@@ -284,6 +284,7 @@ def test_the_losses_of_the_log_are_means_whatever_the_weights_are(
     [
         ("midfill_135m", "midfill-135m", ["short", "wide", "decay"]),
         ("midfill_135m_long", "midfill-135m", ["long"]),
+        ("midfill_135m_more", "midfill-135m", ["more"]),
         ("midfill_135m_full", "midfill-135m-full", ["rows", "long"]),
     ],
 )
