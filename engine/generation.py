@@ -172,12 +172,12 @@ class Generation:
     def _allowed(self) -> NDArray[np.int64] | None:
         """The tokens to choose from; None: any.
 
-        A model unsure of ends may end no open block, and none that must write may write nothing.
+        A model unsure of ends may leave nothing open, and none that must write may write nothing.
         """
         if self._healing.remaining:
             return self._healing.allowed()
         must_write = not (self._request.allow_empty or self._has_said)
-        if must_write or (self._is_unsure and self._stopper.opens_in_vain):
+        if must_write or (self._is_unsure and self._stopper.is_unfinished):
             return self._machine.content_ids(line_ends=not self._stopper.ends_blank)
         return None
 
@@ -188,7 +188,7 @@ class Generation:
             return False
         is_next = machine.tokenizer.token_bytes(token_id).startswith(b"\n")
         was_last = machine.tokenizer.token_bytes(self._tokens[-1].id).endswith(b"\n")
-        if not (is_next or was_last) or self._stopper.opens_in_vain:
+        if not (is_next or was_last) or self._stopper.is_unfinished:
             return False
         return probability(logits, machine.stops) >= machine.prompter.dialect.end_at_line
 

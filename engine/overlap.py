@@ -76,6 +76,15 @@ class RestOfLine:
         self._to_close = _Nesting(self._quote).read(suffix[:_BEHIND]).unmatched
         self._without_partner = self._excess(self._here)
 
+    def leaves_open(self, text: str) -> bool:
+        """Whether the text opens a bracket that nobody closes.
+
+        That can be told where the brackets before the hole and behind it fit each other.
+        """
+        if self._here.mismatched or len(self._to_close) != len(self._here.open):
+            return False
+        return bool(_Nesting(self._here.quote).read(text).open)
+
     def kept(self, text: str) -> int:
         """How much of a finished text stays, in characters from its start."""
         end = text.rstrip()

@@ -102,9 +102,9 @@ class Stopper:
         return self._around.is_whole_line
 
     @property
-    def opens_in_vain(self) -> bool:
-        """Whether the last line opens something that no deeper line below the hole fills."""
-        return self._around.opens_in_vain(self._text)
+    def is_unfinished(self) -> bool:
+        """Whether a block without a body or an open bracket would be left behind."""
+        return self._around.opens_in_vain(self._text) or self._rest.leaves_open(self._text)
 
     @property
     def ends_blank(self) -> bool:

@@ -123,6 +123,25 @@ def test_nor_may_it_leave_the_block_above_so(prefix: str, suffix: str, text: str
     assert done.text == text
 
 
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "text"),
+    [
+        ("for (v of w) {\n  ", "\n}\n", "if (b) {\n    c();\n  }"),
+        ("for (v of w) {\n  ", "\n  d();\n }\n}\n", "if (b) {\n    c();"),  # it is closed below
+        ("call(", ")\n", "if (b) {\n    c();\n  }"),
+        ("x = 'call(", "\n", "if (b) {\n    c();"),  # in a string, or it may go on above
+        ("}\n", "\n}\n", "if (b) {\n    c();"),  # what stands around does not fit
+    ],
+)
+def test_what_the_text_opens_it_closes(prefix: str, suffix: str, text: str) -> None:
+    """Where nothing below is there to close it."""
+    model = DoneModel("if (b) {\n    c();", "\n  }")
+
+    done = complete(machine(model), CompletionRequest(prefix, suffix, heal=False))
+
+    assert done.text == text
+
+
 @pytest.mark.parametrize(("allow_empty", "text"), [(True, ""), (False, "b()")])
 def test_who_asks_for_text_gets_some(allow_empty: bool, text: str) -> None:
     """Though the model would say that nothing is missing."""
