@@ -44,7 +44,7 @@ TYPED_AHEAD = 8
 """Tokens that somebody who types is expected to type next, at the same place: PSM would compute the
 suffix anew for each. Without this, a warm PSM prompt stays cheaper from one keystroke to the next,
 and SPM never gets warm."""
-WARM_TOKENS = 64
+WARM_TOKENS = 4
 """So many new tokens of a prompt are no reason to take a shorter one."""
 SHORTEST_BUDGET = 384
 """A prompt that would take too long to read is cut in halves of the budget down to this."""
