@@ -67,7 +67,7 @@ void matrix_row(const struct matrix *matrix, int64_t row, float *out);
 void multiply_panel(const struct matrix *matrix, int64_t panel, const struct activations *x,
                     float y[MAX_TOKENS][PANEL]);
 
-/* matrix_avx512.c */
+/* matrix_vectors.c */
 int has_fast_panels(void);
 void multiply_int8_panel(const uint8_t *panel, const struct activations *x,
                          float y[MAX_TOKENS][PANEL]);

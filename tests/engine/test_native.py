@@ -12,12 +12,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processors import NO_VECTORS, VECTOR_PROCESSORS, kernels_for
 from tiny_engine import CPU, FP32, SHAPE, ArraySource, tiny_checkpoint
 from tiny_models import write_gguf
 from torch.nn.functional import cross_entropy
 
-from midfill.engine import kernel_build, quantization
-from midfill.engine.kernel_calls import MAX_TOKENS, load, load_library
+from midfill.engine import quantization
+from midfill.engine.kernel_calls import MAX_TOKENS, load
 from midfill.engine.kv_cache import Slot
 from midfill.engine.loader import Placement, load_model
 from midfill.engine.native import NativeModel
@@ -265,13 +266,27 @@ def test_a_processor_without_wide_vectors_computes_the_same(
     wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernels compiled for any processor of this kind."""
-    monkeypatch.setattr(kernel_build, "_NATIVE_FLAGS", {})
-    monkeypatch.setattr(kernel_build, "_processor_features", lambda: "none")
-    library = load_library(kernel_build.build())
+    library = kernels_for(NO_VECTORS, monkeypatch)
     assert not library.has_fast_panels()
     checkpoint = tiny_checkpoint(SHAPES["stretched"])
     ids = some_ids(checkpoint.architecture, 60)
     ours = run(native(checkpoint, wanted, library=library), ids, *range(1, 9), 1, 2)
+    assert_close(ours, run(reference(checkpoint, wanted), ids), wanted)
+
+
+@pytest.mark.parametrize("wanted", TOLERANCE)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("processor", VECTOR_PROCESSORS)
+def test_a_processor_with_other_vectors_computes_the_same(
+    processor: str, shape: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In short and long passes, all in the kernels."""
+    library = kernels_for(processor, monkeypatch)
+    assert library.has_fast_panels()
+    checkpoint = tiny_checkpoint(SHAPES[shape])
+    ids = some_ids(checkpoint.architecture, 340)
+    model = native(checkpoint, wanted, library=library, long_passes=False)
+    ours = run(model, ids, *range(1, 9), 9, 64, 31, 150, *range(8, 0, -1))
     assert_close(ours, run(reference(checkpoint, wanted), ids), wanted)
 
 

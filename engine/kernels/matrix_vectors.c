@@ -1,0 +1,178 @@
+/* Quantized panels times bytes, in the processor's vectors (vectors.h). */
+#include "vectors.h"
+
+#ifdef HAS_VECTORS
+
+enum { AHEAD = 32768 }; /* bytes, measured */
+
+int has_fast_panels(void) { return 1; }
+
+/* With many tokens: asks for a group's share of the bytes ahead. Tokens that run TOGETHER do it for
+ * some groups, so that it takes as long as the panel. With few the processor does better by itself.
+ */
+static inline void prefetch_ahead(const struct activations *x, int64_t first_token,
+                                  const uint8_t *panel, int64_t group, int group_bytes) {
+    uint32_t turns = (uint32_t)(x->tokens + TOGETHER - 1) / TOGETHER;
+    if (turns == 1 || (uint32_t)group % turns != (uint32_t)first_token / TOGETHER) return;
+    const uint8_t *first = panel + group * group_bytes + AHEAD;
+    for (int at = 0; at < group_bytes; at += LINE) __builtin_prefetch(first + at);
+}
+
+/* Of some tokens, each row of the panel. */
+typedef words dots[TOGETHER][VECTORS];
+typedef floats sums[TOGETHER][VECTORS];
+
+/* Where a group's activations are, and how much further on they are of the next token. */
+struct group {
+    const int8_t *quants; /* `stride` further on */
+    const float *scales;  /* `groups` */
+    const int32_t *sums;  /* `groups` */
+    int64_t stride, groups;
+};
+
+static inline struct group group_at(const struct activations *x, int64_t token, int64_t group) {
+    int64_t groups = x->stride / GROUP, at = token * groups + group;
+    return (struct group){x->quants + at * GROUP, x->scales + at, x->sums + at, x->stride, groups};
+}
+
+static inline words line_words(const uint8_t *lines, int line, int vector) {
+    return load_words(lines + line * LINE + vector * VECTOR_BYTES);
+}
+
+static inline floats line_halves(const uint8_t *halves, int vector) {
+    return load_halves(halves + 2 * vector * LANES);
+}
+
+/* A group's products, line by line: each is read once, and little has to be kept in registers. */
+static inline void dot_int8(const uint8_t *lines, struct group x, int tokens, dots out) {
+    for (int token = 0; token < tokens; token++)
+        for (int v = 0; v < VECTORS; v++) out[token][v] = start(x.sums[token * x.groups]);
+    for (int line = 0; line < QUADS; line++) {
+        struct signed_bytes weights[VECTORS];
+        for (int v = 0; v < VECTORS; v++) weights[v] = to_signed(line_words(lines, line, v));
+        for (int token = 0; token < tokens; token++) {
+            words quad = broadcast_quad(x.quants + token * x.stride, line);
+            for (int v = 0; v < VECTORS; v++)
+                out[token][v] = dot_signed(out[token][v], weights[v], quad);
+        }
+    }
+}
+
+static inline void dot_int4(const uint8_t *lines, struct group x, int tokens, dots out) {
+    for (int token = 0; token < tokens; token++)
+        for (int v = 0; v < VECTORS; v++) out[token][v] = no_words();
+    for (int line = 0; line < QUADS / 2; line++) {
+        words low[VECTORS], high[VECTORS];
+        for (int v = 0; v < VECTORS; v++) {
+            words both = line_words(lines, line, v);
+            low[v] = low_nibbles(both);
+            high[v] = high_nibbles(both);
+        }
+        for (int token = 0; token < tokens; token++) {
+            const int8_t *quants = x.quants + token * x.stride;
+            words first = broadcast_quad(quants, line);
+            words second = broadcast_quad(quants, line + QUADS / 2);
+            for (int v = 0; v < VECTORS; v++)
+                out[token][v] = dot_small(dot_small(out[token][v], low[v], first), high[v], second);
+        }
+    }
+    for (int token = 0; token < tokens; token++)
+        for (int v = 0; v < VECTORS; v++) out[token][v] = finish_small(out[token][v]);
+}
+
+static inline void clear(int tokens, sums out) {
+    for (int token = 0; token < tokens; token++)
+        for (int v = 0; v < VECTORS; v++) out[token][v] = no_floats();
+}
+
+static inline void store(sums sum, int64_t first, int tokens, float y[MAX_TOKENS][PANEL]) {
+    for (int token = 0; token < tokens; token++)
+        for (int v = 0; v < VECTORS; v++)
+            store_floats(y[first + token] + v * LANES, sum[token][v]);
+}
+
+static inline void multiply_int8(const uint8_t *panel, const struct activations *x, int64_t first,
+                                 int tokens, float y[MAX_TOKENS][PANEL]) {
+    sums sum;
+    clear(tokens, sum);
+    for (int64_t group = 0; group < x->stride / GROUP; group++) {
+        const uint8_t *pair = panel + group / 2 * INT8_PAIR;
+        int64_t second = group % 2;
+        struct group at = group_at(x, first, group);
+        dots dot;
+        prefetch_ahead(x, first, panel, group, INT8_PAIR / 2);
+        dot_int8(pair + (1 + second * QUADS) * LINE, at, tokens, dot);
+        for (int v = 0; v < VECTORS; v++) {
+            floats scale = line_halves(pair + second * LINE / 2, v);
+            for (int token = 0; token < tokens; token++) {
+                floats both = times(scale, repeat_float(at.scales[token * at.groups]));
+                sum[token][v] = multiply_add(to_floats(dot[token][v]), both, sum[token][v]);
+            }
+        }
+    }
+    store(sum, first, tokens, y);
+}
+
+static inline void multiply_int4(const uint8_t *panel, const struct activations *x, int64_t first,
+                                 int tokens, float y[MAX_TOKENS][PANEL]) {
+    sums sum;
+    clear(tokens, sum);
+    for (int64_t group = 0; group < x->stride / GROUP; group++) {
+        const uint8_t *halves = panel + group * INT4_GROUP;
+        struct group at = group_at(x, first, group);
+        dots dot;
+        prefetch_ahead(x, first, panel, group, INT4_GROUP);
+        dot_int4(halves + LINE, at, tokens, dot);
+        for (int v = 0; v < VECTORS; v++) {
+            floats scale = line_halves(halves, v), offset = line_halves(halves + LINE / 2, v);
+            for (int token = 0; token < tokens; token++) {
+                floats total = times(offset, repeat_float((float)at.sums[token * at.groups]));
+                total = multiply_add(to_floats(dot[token][v]), scale, total);
+                floats factor = repeat_float(at.scales[token * at.groups]);
+                sum[token][v] = multiply_add(total, factor, sum[token][v]);
+            }
+        }
+    }
+    store(sum, first, tokens, y);
+}
+
+/* A number of tokens known at compile time keeps all sums in registers. */
+#define SOME(function, tokens) function(panel, x, first, tokens < TOGETHER ? tokens : TOGETHER, y)
+#define FOR_ALL_TOKENS(function)                                                                  \
+    for (int64_t first = 0; first < x->tokens; first += TOGETHER)                                 \
+        switch (x->tokens - first) {                                                              \
+            case 1: SOME(function, 1); break;                                                     \
+            case 2: SOME(function, 2); break;                                                     \
+            case 3: SOME(function, 3); break;                                                     \
+            case 4: SOME(function, 4); break;                                                     \
+            case 5: SOME(function, 5); break;                                                     \
+            case 6: SOME(function, 6); break;                                                     \
+            case 7: SOME(function, 7); break;                                                     \
+            default: SOME(function, TOGETHER);                                                    \
+        }
+
+void multiply_int8_panel(const uint8_t *panel, const struct activations *x,
+                         float y[MAX_TOKENS][PANEL]) {
+    FOR_ALL_TOKENS(multiply_int8)
+}
+
+void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
+                         float y[MAX_TOKENS][PANEL]) {
+    FOR_ALL_TOKENS(multiply_int4)
+}
+
+#else
+
+int has_fast_panels(void) { return 0; }
+
+void multiply_int8_panel(const uint8_t *panel, const struct activations *x,
+                         float y[MAX_TOKENS][PANEL]) {
+    (void)panel, (void)x, (void)y;
+}
+
+void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
+                         float y[MAX_TOKENS][PANEL]) {
+    (void)panel, (void)x, (void)y;
+}
+
+#endif

@@ -1,0 +1,74 @@
+"""Quantized matrices times bytes, as each processor's kernels do it, against exact arithmetic."""
+
+from __future__ import annotations
+
+from ctypes import byref, pointer
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from processors import PROCESSORS, kernels_for
+
+from midfill.engine import quantization
+from midfill.engine.kernel_calls import Arena, CDecoder, CLayer, load
+from midfill.engine.quantization import GROUP, GroupedMatrix
+
+if TYPE_CHECKING:
+    import ctypes
+
+ROWS = 21
+"""A whole panel and part of one."""
+TOKENS = (*range(1, 10), 13, 64)
+"""Each number that has code of its own, and more than stay in registers."""
+
+
+def some_matrix(columns: int, bits: int) -> GroupedMatrix:
+    """Random quants; the first two rows have only the least and only the largest one."""
+    random = np.random.default_rng(columns)
+    groups = -(-columns // GROUP)
+    quants = random.integers(0, 256, (ROWS, groups, GROUP * bits // 8), np.uint8)
+    quants[0], quants[1] = 0, 255
+    scales, offsets = random.uniform(-1, 1, (2, ROWS, groups)).astype(np.float16)
+    return GroupedMatrix(columns, quants, scales, offsets if bits == 4 else None)
+
+
+def some_activations(columns: int) -> torch.Tensor:
+    """Vectors of bytes, their scales 1: one as large as can be, one as small, a random one, ..."""
+    random = np.random.default_rng(columns)
+    values = random.integers(-127, 128, (max(TOKENS) + 3, columns)).astype(np.float32)
+    values[:, ::GROUP] = 127
+    values[::3], values[1::3] = 127, -127
+    return torch.from_numpy(values)
+
+
+def multiply(library: ctypes.CDLL, matrix: GroupedMatrix, vectors: torch.Tensor) -> torch.Tensor:
+    """What the kernels make of (T, columns), (T, rows): the matrix is a decoder's head."""
+    arena = Arena(quantization.packed_bytes(matrix.rows, matrix.columns, matrix.bits))
+    decoder = CDecoder(
+        layers=1, hidden=matrix.columns, intermediate=matrix.columns, query_heads=1, kv_heads=1,
+        head_dim=16, lm_head=arena.matrix(arena.put(matrix)), layer=pointer(CLayer()),
+    )  # fmt: skip
+    out = torch.empty(len(vectors), matrix.rows)
+    session = library.midfill_open(byref(decoder), 1)
+    library.midfill_logits(session, vectors.data_ptr(), len(vectors), out.data_ptr())
+    library.midfill_close(session)
+    return out
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("columns", [8, 32, 72, 160])
+@pytest.mark.parametrize("processor", ["this one", *PROCESSORS])
+def test_products_are_exact(
+    processor: str, columns: int, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the rounding of fp32 where groups are added up, five of them at most."""
+    library = load() if processor == "this one" else kernels_for(processor, monkeypatch)
+    matrix, activations = some_matrix(columns, bits), some_activations(columns).double()
+    weights = torch.from_numpy(quantization.dequantize(matrix)).double()
+    for tokens in TOKENS:
+        for first in range(3):
+            vectors = activations[first : first + tokens]
+            size = vectors.abs() @ weights.abs().T
+            error = multiply(library, matrix, vectors.float()) - vectors @ weights.T
+            assert (error.abs() / size).max() < 1e-5, (tokens, first)
