@@ -15,7 +15,7 @@ from midfill.engine.tokenizer import open_tokenizer
 from midfill.weights.errors import InvalidRequestError
 from midfill.weights.recipes import shards
 from midfill.weights.recipes.examples import with_fim_tokens
-from midfill.weights.recipes.shards import pack, read_rows
+from midfill.weights.recipes.shards import StoredRows, pack, read_rows
 from midfill.weights.recipes.train_config import ShardConfig
 
 if TYPE_CHECKING:
@@ -24,22 +24,66 @@ if TYPE_CHECKING:
 SMALL = ShardConfig(3000, seed=1)
 
 
-def test_rows_come_back_as_they_were_packed(
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SMALL becomes four of them."""
+    monkeypatch.setattr(shards, "SHARD_TOKENS", 750)
+
+
+def tokens_of(folder: Path) -> list[int]:
+    """All of a folder."""
+    return np.concatenate([row.ids for row in read_rows(folder)]).tolist()
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_however_many_processes_pack_the_shards_are_the_same(tmp_path: Path) -> None:
+    """Each shard has its own random numbers."""
+    documents, base = tiny_documents(), tiny_base_vocabulary()
+    index = pack(documents, base, SMALL, tmp_path / "one")
+
+    assert pack(documents, base, SMALL, tmp_path / "two", 2) == index
+    assert index["shards"] == [f"shard-{number:05d}.npz" for number in range(4)]
+    assert tokens_of(tmp_path / "one") == tokens_of(tmp_path / "two")
+    firsts = [np.load(tmp_path / "one" / name)["ids"][:200].tolist() for name in index["shards"]]
+    assert firsts[0] != firsts[1]
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_rows_are_in_order_and_begin_again_behind_the_last(tmp_path: Path) -> None:
+    """Over several shards."""
+    index = pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path)
+    stored, every = StoredRows(tmp_path), read_rows(tmp_path)
+
+    asked = [stored[place] for place in range(index["rows"] + 3)]
+
+    for row, expected in zip(asked, every + every[:3], strict=True):
+        assert row.ids.tolist() == expected.ids.tolist()
+        assert row.middle == expected.middle
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_shards_are_read_while_others_are_still_packed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over several shards, in order."""
-    whole = pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path / "one")
-    monkeypatch.setattr(shards, "SHARD_TOKENS", 700)
-    parts = pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path / "many")
+    """Waiting is given up when none has come for long."""
+    pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path / "whole")
+    (growing := tmp_path / "growing").mkdir()
+    arriving = iter(sorted((tmp_path / "whole").glob("*.npz")))
 
-    one, many = read_rows(tmp_path / "one"), read_rows(tmp_path / "many")
+    def arrive(_: float) -> None:
+        path = next(arriving, None)
+        if path:
+            path.rename(growing / path.name)
 
-    assert len(whole["shards"]) == 1 < len(parts["shards"])
-    assert len(one) == len(many) == whole["rows"]
-    assert all(
-        np.array_equal(a.ids, b.ids) and a.middle == b.middle
-        for a, b in zip(one, many, strict=True)
-    )
+    monkeypatch.setattr(shards.time, "sleep", arrive)
+    monkeypatch.setattr(shards, "PATIENCE_S", 0.05)
+    rows = StoredRows(growing, follow=True)
+
+    assert len(rows[0].ids) > 0
+    assert len(list(growing.iterdir())) == 1
+    with pytest.raises(InvalidRequestError, match=r"shard-00004\.npz does not come"):
+        rows[10_000]
+    assert len(list(growing.iterdir())) == 4
 
 
 def test_the_index_counts_what_the_shards_hold(tmp_path: Path) -> None:
@@ -122,18 +166,7 @@ def test_the_command_packs_what_a_recipe_names_and_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each into a folder of its name; a second time costs nothing."""
-    write_tiny_base(tmp_path / "base.gguf")
-    lines = [json.dumps(asdict(document)) for document in tiny_documents()]
-    (tmp_path / "documents.jsonl").write_text("\n".join(lines), "utf-8")
-    recipe = tmp_path / "recipe.toml"
-    stage = '[[stages]]\nname = "a"\nshards = "rows"\ntokens = 1\nlearning_rate = 1.0\n'
-    recipe.write_text(
-        f'name = "x"\nbase = "{tmp_path / "base.gguf"}"\n{stage}last_learning_rate = 0.1\n'
-        "[shards.rows]\ntokens = 600\nsuffix = [4, 9]\n"
-        "[shards.held]\ntokens = 90\nheld_out = true\n"
-    )
-    arguments = [str(recipe), str(tmp_path / "documents.jsonl"), str(tmp_path / "out")]
-    monkeypatch.setattr(sys, "argv", ["shards", *arguments])
+    monkeypatch.setattr(sys, "argv", _command(tmp_path))
     shards.main()
     (tmp_path / "out/held/index.json").unlink()
     before = (tmp_path / "out/rows/index.json").stat().st_mtime_ns
@@ -144,6 +177,34 @@ def test_the_command_packs_what_a_recipe_names_and_is_not_there(
     assert index["tokens"] >= 600
     assert (tmp_path / "out/rows/index.json").stat().st_mtime_ns == before
     assert (tmp_path / "out/held/index.json").exists()
+
+
+def test_the_command_packs_only_what_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the names of the folders, which must be known."""
+    arguments = _command(tmp_path)
+    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "held"])
+    shards.main()
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["held"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "hold"])
+    with pytest.raises(InvalidRequestError, match="hold"):
+        shards.main()
+
+
+def _command(folder: Path) -> list[str]:
+    """A base, documents and a recipe for them."""
+    write_tiny_base(folder / "base.gguf")
+    lines = [json.dumps(asdict(document)) for document in tiny_documents()]
+    (folder / "documents.jsonl").write_text("\n".join(lines), "utf-8")
+    stage = '[[stages]]\nname = "a"\nshards = "rows"\ntokens = 1\nlearning_rate = 1.0\n'
+    (folder / "recipe.toml").write_text(
+        f'name = "x"\nbase = "{folder / "base.gguf"}"\n{stage}last_learning_rate = 0.1\n'
+        "[shards.rows]\ntokens = 600\nsuffix = [4, 9]\n"
+        "[shards.held]\ntokens = 90\nheld_out = true\n"
+    )
+    return ["shards", *(str(folder / name) for name in ("recipe.toml", "documents.jsonl", "out"))]
 
 
 def test_a_folder_without_shards_says_how_to_make_some(tmp_path: Path) -> None:

@@ -25,14 +25,15 @@ from midfill.weights.errors import (
     UnsupportedModelError,
 )
 from midfill.weights.formats.safetensors import open_file
-from midfill.weights.recipes.shards import Row, pack
+from midfill.weights.recipes.shards import Repeated, Row, RowSource, pack
 from midfill.weights.recipes.train import plot, train
 from midfill.weights.recipes.train_config import ShardConfig, Stage, TrainConfig, read_config
 from midfill.weights.recipes.train_state import Group
 from midfill.weights.recipes.train_steps import (
+    Stepper,
     batches,
+    lay_out,
     learning_rate,
-    loss_weights,
     next_rows,
     share,
 )
@@ -124,6 +125,28 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(data: Path, tmp_path: Pat
     assert [e["tokens"] for e in ours] == [e["tokens"] for e in theirs]
     resumed = adapter_of(tmp_path / "parts")
     assert all(torch.equal(resumed[n], t) for n, t in adapter_of(tmp_path / "whole").items())
+
+
+def test_what_is_there_at_a_checkpoint_is_written(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed leaves a model behind."""
+    step = Stepper.step
+
+    def die_at_eight(stepper: Stepper, stage: Stage, rows: RowSource) -> None:
+        step(stepper, stage, rows)
+        if stepper._training.position.step == 8:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stepper, "step", die_at_eight)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(data, stages=(replace(STAGE, tokens=9999),)), data, tmp_path)
+
+    monkeypatch.undo()
+    left = adapter_of(tmp_path)
+    train(config(data), data, tmp_path, only_write=True)
+    assert left.keys() == adapter_of(tmp_path).keys()
+    assert all(torch.equal(left[name], t) for name, t in adapter_of(tmp_path).items())
 
 
 def test_a_run_goes_on_from_an_adapter(data: Path, tmp_path: Path) -> None:
@@ -226,9 +249,26 @@ def test_the_learning_rate_rises_then_goes_straight_to_its_last_value() -> None:
     assert rates == pytest.approx([0, 2.5e-3, 4e-3, 3e-3, 1e-3, 1e-3])
 
 
-def test_rows_of_a_step_go_on_from_the_start_when_they_are_used_up() -> None:
-    """Until there are enough tokens."""
-    rows = [row(10), row(20), row(30)]
+def test_where_time_is_short_it_falls_with_the_time() -> None:
+    """By what is nearer its end."""
+    stage = replace(STAGE, minutes=2.0)
+
+    rates = [learning_rate(stage, 1200, seconds) for seconds in (0, 60, 90, 120, 500)]
+
+    assert rates == pytest.approx([3e-3, 3e-3, 2e-3, 1e-3, 1e-3])
+
+
+def test_a_stage_ends_with_its_time(data: Path, tmp_path: Path) -> None:
+    """After the step in which it was over; the next stage has its own."""
+    stages = replace(STAGE, minutes=1e-9), replace(STAGE, name="two", tokens=1)
+    train(config(data, stages=stages), data, tmp_path)
+
+    assert [entry["stage"] for entry in log_of(tmp_path)] == ["one", "two"]
+
+
+def test_rows_of_a_step_are_those_that_come_next() -> None:
+    """Until there are enough tokens, behind the last one from the first on."""
+    rows = Repeated([row(10), row(20), row(30)])
 
     assert [len(r.ids) for r in next_rows(rows, 2, 50)] == [30, 10, 20]
 
@@ -256,11 +296,24 @@ def test_a_step_is_dealt_out_evenly_and_completely() -> None:
 
 def test_losses_count_on_middles_and_in_rows_without_one(data: Path) -> None:
     """The first token of a middle is predicted by the last one before it."""
-    settings = config(data, around_weight=0.1, text_weight=0.5)
+    settings = config(data, around_weight=0.25, text_weight=0.5)
 
-    assert loss_weights(row(6, 4), settings) == [0.1, 0.1, 0.1, 1.0, 1.0, 0.0]
-    assert loss_weights(row(6, 4), settings, 3.0) == [0.1, 0.1, 0.1, 1.0, 3.0, 0.0]
-    assert loss_weights(row(4), settings) == [0.5, 0.5, 0.5, 0.0]
+    batch = lay_out([row(6, 4), row(4)], settings, 3.0)
+
+    assert batch.lengths == [6, 4]
+    assert batch.weights.tolist() == [0.25, 0.25, 0.25, 1.0, 3.0, 0.0, 0.5, 0.5, 0.5, 0.0]
+    assert batch.inside.nonzero()[0].tolist() == [3, 4]
+
+
+def test_padding_is_a_row_that_counts_nothing(data: Path) -> None:
+    """And changes none of the others."""
+    plain, padded = (lay_out([row(6, 4), row(4)], config(data), pad_to=n) for n in (9, 15))
+
+    assert plain.lengths == [6, 4]
+    assert padded.lengths == [6, 4, 5]
+    assert padded.ids.tolist() == [*plain.ids, 0, 0, 0, 0, 0]
+    assert padded.weights.tolist() == [*plain.weights, 0, 0, 0, 0, 0]
+    assert not padded.inside[10:].any()
 
 
 def test_the_losses_of_the_log_are_means_whatever_the_weights_are(
@@ -269,7 +322,7 @@ def test_the_losses_of_the_log_are_means_whatever_the_weights_are(
     """A first step has learnt nothing, so that only the weights differ."""
     first = []
     for name, settings, end in (("a", {}, 1.0), ("b", {"text_weight": 1.0}, 5.0)):
-        stages = (replace(STAGE, tokens=1, end_weight=end),)
+        stages = (replace(STAGE, tokens=1, step_tokens=2000, end_weight=end),)
         train(config(data, stages=stages, **settings), data, tmp_path / name)
         first.append(log_of(tmp_path / name)[0])
 
@@ -285,7 +338,7 @@ def test_the_losses_of_the_log_are_means_whatever_the_weights_are(
         ("midfill_135m", "midfill-135m", ["short", "wide", "decay"]),
         ("midfill_135m_long", "midfill-135m", ["long"]),
         ("midfill_135m_more", "midfill-135m", ["more"]),
-        ("midfill_135m_full", "midfill-135m-full", ["rows", "long"]),
+        ("midfill_135m_gpu", "midfill-135m", ["rows", "long"]),
     ],
 )
 def test_our_recipes_can_be_read(file: str, name: str, stages: list[str]) -> None:

@@ -12,7 +12,13 @@ from torch.nn.functional import cross_entropy, linear
 from midfill.engine.kv_cache import Slot
 from midfill.engine.loader import load_model
 from midfill.weights.recipes import training_model
-from midfill.weights.recipes.training_model import LoraConfig, TrainedModel, attend, named_parts
+from midfill.weights.recipes.training_model import (
+    LoraConfig,
+    Rows,
+    TrainedModel,
+    attend,
+    named_parts,
+)
 
 CHECKPOINT = tiny_checkpoint(
     replace(tiny_checkpoint().architecture, tie_word_embeddings=True, vocab_size=1200)
@@ -53,7 +59,7 @@ def test_loss_and_gradients_are_those_of_plain_cross_entropy(
     lora: LoraConfig | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chunk by chunk, with weights, over known and new tokens."""
-    monkeypatch.setattr(training_model, "LOSS_CHUNK", 7)
+    monkeypatch.setitem(training_model.LOSS_CHUNK, "cpu", 7)
     model = trained(lora, update=True)
     ids = torch.tensor([*IDS[:40], 1200, 1203, 1201])
     weights = torch.tensor([0.0] * 10 + [1.0] * 20 + [0.25] * 12 + [0.0])
@@ -84,14 +90,14 @@ def test_computing_layers_again_changes_nothing() -> None:
 
 
 def test_the_losses_told_are_those_with_a_weight() -> None:
-    """One for each, without the weight."""
+    """Without the weight, and 0 for the others."""
     model, ids = trained(LORA), torch.tensor(IDS)
     weights = torch.zeros(50)
     weights[10:15] = 0.5
 
     total, each = model(ids, [50], ids.roll(-1), weights)
 
-    assert each.shape == (5,)
+    assert each.nonzero()[:, 0].tolist() == list(range(10, 15))
     torch.testing.assert_close(total, 0.5 * each.sum())
 
 
@@ -104,6 +110,7 @@ def test_lora_adds_the_scaled_product_to_each_matrix() -> None:
     updates = [LORA.scale * b @ a for a, b in zip(part.lora_a, part.lora_b, strict=True)]
 
     torch.testing.assert_close(part(x), linear(x, part.weight + torch.cat(updates)))
+    torch.testing.assert_close(part.merged(x.dtype), part.weight + torch.cat(updates))
 
 
 def test_with_lora_only_the_update_and_new_tokens_are_trained() -> None:
@@ -118,8 +125,17 @@ def test_with_lora_only_the_update_and_new_tokens_are_trained() -> None:
 def test_short_and_long_rows_are_attended_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which way is taken depends on the length alone."""
     q, k, v = torch.randn(30, 4, 8), torch.randn(30, 2, 8), torch.randn(30, 2, 8)
-    short = attend(q, k, v)
+    rows = Rows.of([12, 18], torch.device("cpu"))
+    short = attend(q, k, v, rows)
     monkeypatch.setattr(training_model, "_SHORT_ROW", 1)
     monkeypatch.setattr(training_model, "_BLOCK", 7)
 
-    torch.testing.assert_close(attend(q, k, v), short, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(attend(q, k, v, rows), short, rtol=1e-5, atol=1e-6)
+
+
+def test_positions_start_anew_in_each_row() -> None:
+    """A row of nothing takes no place."""
+    rows = Rows.of([3, 0, 2], torch.device("cpu"))
+
+    assert rows.ends.tolist() == [0, 3, 3, 5]
+    assert rows.positions().tolist() == [0, 1, 2, 0, 1]

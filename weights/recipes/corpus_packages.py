@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import email
+import gzip
+import io
 import json
 import re
 import subprocess
@@ -129,7 +131,8 @@ def _wheel_licence(metadata: Message, texts: list[str]) -> str | None:
 def _npm(archive: Path) -> Package:
     files = {}
     licence = None
-    with tarfile.open(archive, "r:gz") as packed:
+    raw = gzip.decompress(archive.read_bytes())  # once: files are not read in the archive's order
+    with tarfile.open(fileobj=io.BytesIO(raw)) as packed:
         for member in sorted(packed.getmembers(), key=lambda member: member.name):
             name = member.name.partition("/")[2]
             opened = packed.extractfile(member) if member.isfile() else None

@@ -1,9 +1,10 @@
 """Packed token shards: examples as flat arrays, ready to be trained on, here or elsewhere.
 
 A shard is a NumPy archive ``shard-00000.npz``: ``ids`` (all rows, one behind the other, uint16),
-``lengths`` of the rows and ``middles``, where each row's middle starts (both int32). Shards stay
-under ``SHARD_TOKENS`` tokens (8 MB). ``index.json`` beside them says what they were made from, so
-that a training run can name its data.
+``lengths`` of the rows and ``middles``, where each row's middle starts (both int32). Shards have
+some ``SHARD_TOKENS`` tokens (2 MB), and each is drawn with a seed of its own: processes make them
+side by side, and a training can begin with the first. ``index.json``, which appears beside the last
+one, says what they were made from, so that a training run can name its data.
 
 What is packed stands in a recipe (``midfill_135m.toml``); run
 ``python -P -m midfill.weights.recipes.shards --help``.
@@ -13,13 +14,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
+import sys
+import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import cycle
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from rich.console import Console
@@ -39,14 +45,16 @@ from midfill.weights.recipes.examples import (
 from midfill.weights.recipes.train_config import read_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from midfill.weights.recipes.train_config import ShardConfig
 
-SHARD_TOKENS = 4_000_000
+SHARD_TOKENS = 1_000_000
 INDEX = "index.json"
+PATIENCE_S = 300.0
+"""How long a training waits for the next shard."""
 
 
 def pack(
@@ -54,14 +62,16 @@ def pack(
     base: BytePairVocabulary,
     config: ShardConfig,
     out: Path,
+    processes: int = 1,
 ) -> dict[str, Any]:
-    """Write shards and their index.
+    """Write shards and their index; how many processes do it makes no difference to them.
 
     Args:
         documents: Of the corpus, in its order.
         base: The vocabulary of the model to be trained, without the infilling tokens.
         config: What to pack.
         out: An empty or new folder.
+        processes: That pack side by side.
 
     Returns:
         The index.
@@ -73,38 +83,108 @@ def pack(
         raise InvalidRequestError(f"{out} holds shards already: name another folder")
     out.mkdir(parents=True, exist_ok=True)
     shape = ExampleConfig(prefix=config.prefix, suffix=config.suffix)
-    examples = Examples(with_fim_tokens(base), documents, shape)
-    rows = _long_rows if config.row_tokens else _rows
-    counts: Counter[str] = Counter()
-    writer = _Writer(out)
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("packing", total=config.tokens)
-        for row in rows(examples, documents, config):
-            writer.add(row)
-            counts[row.kind] += 1
-            progress.update(task, completed=writer.tokens)
-            if writer.tokens >= config.tokens:
-                break
-    writer.close()
+    packer = _Packer(documents, Examples(with_fim_tokens(base), documents, shape), config, out)
+    shards = []
+    with Progress(console=Console(stderr=True)) as progress, _mapping(processes) as in_order:
+        task = progress.add_task("packing", total=packer.count)
+        for shard in in_order(packer.pack, range(packer.count)):
+            shards.append(shard)
+            progress.advance(task)
+    kinds = sum((Counter(shard.kinds) for shard in shards), Counter[str]())
     index = {
         "config": asdict(config),
         "examples": asdict(shape),
         "documents_sha256": _fingerprint(documents),
-        "rows": writer.rows,
-        "tokens": writer.tokens,
-        "middle_tokens": writer.middle_tokens,
-        "kinds": dict(sorted(counts.items())),
-        "shards": writer.names,
+        "rows": sum(shard.rows for shard in shards),
+        "tokens": sum(shard.tokens for shard in shards),
+        "middle_tokens": sum(shard.middle_tokens for shard in shards),
+        "kinds": dict(sorted(kinds.items())),
+        "shards": [shard.name for shard in shards],
     }
     (out / INDEX).write_text(json.dumps(index, indent=1) + "\n", "utf-8")
     return index
 
 
+@dataclass(slots=True)
+class _Shard:
+    """What one of them holds."""
+
+    name: str
+    rows: int = 0
+    tokens: int = 0
+    middle_tokens: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+
+
+class _Packer:
+    """Makes the shards of one folder, each on its own."""
+
+    def __init__(
+        self, documents: Sequence[Document], examples: Examples, config: ShardConfig, out: Path
+    ) -> None:
+        self.count = max(1, round(config.tokens / SHARD_TOKENS))
+        self._documents, self._examples = documents, examples
+        self._config, self._out = config, out
+
+    def pack(self, number: int) -> _Shard:
+        """Write a shard, whole or not at all."""
+        rng = Random(f"{self._config.seed}/{number}")  # noqa: S311 (no secret)
+        make = _long_rows if self._config.row_tokens else _rows
+        shard, rows = _Shard(_shard_name(number)), []
+        for row in make(self._examples, self._documents, self._config, rng):
+            rows.append(row)
+            shard.tokens += len(row.ids)
+            shard.middle_tokens += len(row.ids) - row.middle
+            shard.kinds[row.kind] += 1
+            if shard.tokens >= self._config.tokens / self.count:
+                break
+        shard.rows = len(rows)
+        unfinished = self._out / f"{shard.name}.unfinished"
+        with unfinished.open("wb") as file:
+            np.savez(
+                file,
+                ids=np.concatenate([np.array(row.ids, np.uint16) for row in rows]),
+                lengths=np.array([len(row.ids) for row in rows], np.int32),
+                middles=np.array([row.middle for row in rows], np.int32),
+            )
+        unfinished.rename(self._out / shard.name)
+        return shard
+
+
+def _shard_name(number: int) -> str:
+    return f"shard-{number:05d}.npz"
+
+
+_packing: list[Callable[[int], _Shard]] = []
+"""For processes that are forked: the documents are then in all of them at no cost."""
+
+
+def _pack_here(number: int) -> _Shard:
+    return _packing[-1](number)
+
+
+@contextmanager
+def _mapping(
+    processes: int,
+) -> Iterator[Callable[[Callable[[int], _Shard], Iterable[int]], Iterator[_Shard]]]:
+    """``map`` over some processes, or the plain one where there is no fork."""
+    if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
+        yield map
+        return
+
+    def in_order(function: Callable[[int], _Shard], numbers: Iterable[int]) -> Iterator[_Shard]:
+        _packing.append(function)
+        with multiprocessing.get_context("fork").Pool(processes) as pool:
+            yield from pool.imap(_pack_here, numbers)
+        _packing.pop()
+
+    yield in_order
+
+
 def _rows(
-    examples: Examples, documents: Sequence[Document], config: ShardConfig
+    examples: Examples, documents: Sequence[Document], config: ShardConfig, rng: Random
 ) -> Iterator[Example]:
     """Examples of documents drawn by their length and their language's weight."""
-    rng = Random(config.seed)  # noqa: S311 (no secret)
     drawn = [document for document in documents if document.held_out == config.held_out]
     odds = [
         min(len(document.text), 20_000) * config.languages.get(document.language, 1.0)
@@ -118,20 +198,19 @@ def _rows(
 
 
 def _long_rows(
-    examples: Examples, documents: Sequence[Document], config: ShardConfig
+    examples: Examples, documents: Sequence[Document], config: ShardConfig, rng: Random
 ) -> Iterator[Example]:
     """Whole files of a repository one behind the other, the last one with a hole (its end).
 
     Between them, examples.
     """
-    rng = Random(config.seed)  # noqa: S311 (no secret)
     repos: dict[str, list[Document]] = {}
     for document in documents:
         if document.held_out == config.held_out:
             repos.setdefault(document.repo, []).append(document)
     names = sorted(repos)
     odds = [sum(len(document.text) for document in repos[name]) for name in names]
-    short = _rows(examples, documents, config)
+    short = _rows(examples, documents, config, rng)
     tokens = short_tokens = 0
     for length in cycle(config.row_tokens):
         row = None
@@ -147,38 +226,6 @@ def _long_rows(
             short_tokens += len(row.ids)
 
 
-class _Writer:
-    """Collects rows, writes a shard whenever one is full."""
-
-    def __init__(self, out: Path) -> None:
-        self.rows = self.tokens = self.middle_tokens = 0
-        self.names: list[str] = []
-        self._out = out
-        self._waiting: list[Example] = []
-        self._waiting_tokens = 0
-
-    def add(self, row: Example) -> None:
-        self._waiting.append(row)
-        self._waiting_tokens += len(row.ids)
-        self.rows += 1
-        self.tokens += len(row.ids)
-        self.middle_tokens += len(row.ids) - row.middle
-        if self._waiting_tokens >= SHARD_TOKENS:
-            self.close()
-
-    def close(self) -> None:
-        if not self._waiting:
-            return
-        name = f"shard-{len(self.names):05d}.npz"
-        ids = np.concatenate([np.array(row.ids, np.uint16) for row in self._waiting])
-        lengths = np.array([len(row.ids) for row in self._waiting], np.int32)
-        middles = np.array([row.middle for row in self._waiting], np.int32)
-        with (self._out / name).open("wb") as file:
-            np.savez(file, ids=ids, lengths=lengths, middles=middles)
-        self.names.append(name)
-        self._waiting, self._waiting_tokens = [], 0
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """One example, as it is trained on."""
@@ -187,22 +234,84 @@ class Row:
     middle: int
 
 
+class RowSource(Protocol):
+    """Rows without end."""
+
+    def __getitem__(self, index: int) -> Row:
+        """The row of any place from 0 on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Some rows, and then again from the first."""
+
+    rows: Sequence[Row]
+
+    def __getitem__(self, index: int) -> Row:
+        return self.rows[index % len(self.rows)]
+
+
+class StoredRows:
+    """The rows of a folder of shards, in order and then again from the first; read when asked for.
+
+    Args:
+        folder: Of shards.
+        follow: Wait for shards that are still being packed.
+
+    Raises:
+        InvalidRequestError: the folder holds no shards, or no further ones come.
+    """
+
+    def __init__(self, folder: Path, *, follow: bool = False) -> None:
+        if not follow and not (folder / INDEX).is_file():
+            raise InvalidRequestError(
+                f"{folder} holds no {INDEX}: make shards with recipes.shards, and --follow to start"
+                " meanwhile"
+            )
+        self._folder = folder
+        self._rows: list[Row] = []
+        self._shards = 0
+
+    def __getitem__(self, index: int) -> Row:
+        while index >= len(self._rows) and self._read_shard():
+            pass
+        return self._rows[index % len(self._rows)]
+
+    def first(self, count: int) -> list[Row]:
+        """So many, or all."""
+        while len(self._rows) < count and self._read_shard():
+            pass
+        return self._rows[:count]
+
+    def _read_shard(self) -> bool:
+        """Read the next one; False if that was all."""
+        path = self._folder / _shard_name(self._shards)
+        waiting_since = time.monotonic()
+        while not path.exists():
+            if (self._folder / INDEX).exists():
+                if path.exists():  # it was the last one, and came just now
+                    break
+                return False
+            if time.monotonic() - waiting_since > PATIENCE_S:
+                raise InvalidRequestError(f"{path} does not come: is recipes.shards running?")
+            time.sleep(0.1)
+        with np.load(path) as shard:
+            ends = np.cumsum(shard["lengths"], dtype=np.int64)[:-1]
+            parts = np.split(shard["ids"], ends)
+            rows = zip(parts, shard["middles"], strict=True)
+            self._rows += [Row(ids, int(middle)) for ids, middle in rows]
+        self._shards += 1
+        return True
+
+
 def read_rows(folder: Path) -> list[Row]:
     """All rows of a folder of shards, in order.
 
     Raises:
         InvalidRequestError: it holds no shards.
     """
-    if not (folder / INDEX).is_file():
-        raise InvalidRequestError(f"{folder} holds no {INDEX}: make shards with recipes.shards")
-    index = json.loads((folder / INDEX).read_text("utf-8"))
-    rows: list[Row] = []
-    for name in index["shards"]:
-        with np.load(folder / name) as shard:
-            ends = np.cumsum(shard["lengths"], dtype=np.int64)[:-1]
-            parts = np.split(shard["ids"], ends)
-            rows += [Row(i, int(m)) for i, m in zip(parts, shard["middles"], strict=True)]
-    return rows
+    return StoredRows(folder).first(sys.maxsize)
 
 
 def _fingerprint(documents: Sequence[Document]) -> str:
@@ -218,17 +327,24 @@ def main() -> None:
     parser.add_argument("recipe", type=Path, help="a TOML file, see train_config.py")
     parser.add_argument("documents", type=Path, help="documents.jsonl of recipes.corpus")
     parser.add_argument("out", type=Path, help="the folder that will hold the folders of shards")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="that pack (default: all cores)"
+    )
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="of the folders")
     args = parser.parse_args()
     recipe = read_config(args.recipe)
+    if unknown := sorted(set(args.only) - recipe.shards.keys()):
+        raise InvalidRequestError(f"{args.recipe} has no [shards.{unknown[0]}]")
     base = open_checkpoint(recipe.base).tokenizer
     if not isinstance(base, BytePairVocabulary):
         raise InvalidRequestError(
             f"{recipe.base} has no byte-level vocabulary: name another base in {args.recipe}"
         )
     documents = list(read_documents(args.documents))
-    for name, config in recipe.shards.items():
+    for name in args.only or recipe.shards:
+        config = recipe.shards[name]
         if not (args.out / name / INDEX).exists():
-            pack(documents, base, config, args.out / name)
+            pack(documents, base, config, args.out / name, args.processes)
 
 
 if __name__ == "__main__":

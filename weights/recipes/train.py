@@ -25,11 +25,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from midfill.weights import shipped
 from midfill.weights.errors import InvalidRequestError
-from midfill.weights.recipes.shards import read_rows
+from midfill.weights.recipes.shards import StoredRows
 from midfill.weights.recipes.train_config import TrainConfig, read_config
 from midfill.weights.recipes.train_state import Group, Training, join_group
 from midfill.weights.recipes.train_steps import Stepper
-from midfill.weights.recipes.trained_weights import load_adapter, write_adapter, write_full
+from midfill.weights.recipes.trained_weights import load_adapter, write_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
+MODEL = "model"
+"""What comes out, as it is at the last checkpoint."""
 
 
 class Trainer:
@@ -48,10 +50,12 @@ class Trainer:
         training: Model, optimizer and position.
         data: The folder that the stages' shards are in.
         out: Where the log and checkpoints go.
+        follow: Wait for shards that are still being packed.
     """
 
-    def __init__(self, training: Training, data: Path, out: Path) -> None:
+    def __init__(self, training: Training, data: Path, out: Path, *, follow: bool) -> None:
         self._training, self._data, self._out = training, data, out
+        self._follow = follow
         self._config, self._group = training.config, training.group
         self._stepper = Stepper(training)
         self._validation = self._validation_rows()
@@ -64,10 +68,11 @@ class Trainer:
             if index < position.stage:
                 continue
             if index > position.stage:
-                position.stage, position.row, position.stage_tokens = index, 0, 0
-            rows = read_rows(self._data / stage.shards)
+                position.stage, position.row = index, 0
+                position.stage_tokens, position.stage_seconds = 0, 0.0
+            rows = StoredRows(self._data / stage.shards, follow=self._follow)
             with self._progress(stage) as progress:
-                while position.stage_tokens < stage.tokens:
+                while not position.has_done(stage):
                     self._stepper.step(stage, rows)
                     self._after_step(progress)
         self._validate()
@@ -76,8 +81,7 @@ class Trainer:
     def _validation_rows(self) -> list[Row]:
         if not self._config.validation:
             return []
-        rows = read_rows(self._data / self._config.validation)
-        return rows[: self._config.validation_rows]
+        return StoredRows(self._data / self._config.validation).first(self._config.validation_rows)
 
     def _validate(self) -> None:
         """Note the held-out loss in the log's last entry."""
@@ -108,6 +112,8 @@ class Trainer:
         self._training.save(self._out / CHECKPOINT)
         if self._group.leads:
             plot(self._training.position.log, self._out / "loss.svg")
+            if not self._config.sharded:  # in case the machine goes away
+                write_model(self._training, self._out / MODEL)
 
     def _progress(self, stage: Stage) -> Progress:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -157,14 +163,17 @@ def _smoothed(values: Sequence[float], keep: float = 0.95) -> list[float]:
     return smooth
 
 
-def train(config: TrainConfig, data: Path, out: Path, *, only_write: bool = False) -> None:
-    """Run, or go on with, a training, and write what comes out to ``out/model``.
+def train(
+    config: TrainConfig, data: Path, out: Path, *, only_write: bool = False, follow: bool = False
+) -> None:
+    """Run, or go on with, a training, and write what comes out to ``out/MODEL``.
 
     Args:
         config: The settings.
         data: The folder of the stages' shards.
         out: Where checkpoints and log are, or will be.
         only_write: Train nothing: write what the last checkpoint has.
+        follow: Start before all shards of the stages are packed, and wait for the others.
 
     Raises:
         InvalidRequestError: a setting or the data is of no use.
@@ -183,13 +192,12 @@ def train(config: TrainConfig, data: Path, out: Path, *, only_write: bool = Fals
             load_adapter(training, shipped.find(config.start))
         training.prove_checkpoints(out / CHECKPOINT)
     if not only_write:
-        Trainer(training, data, out).run()
+        Trainer(training, data, out, follow=follow).run()
     if group.leads:
         if config.sharded:  # the checkpoint has it whole
             training = Training(replace(config, sharded=False), Group(0, 1, group.device))
             training.load(out / CHECKPOINT)
-        write = write_adapter if config.rank else write_full
-        write(training, out / "model")
+        write_model(training, out / MODEL)
         (out / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n", "utf-8")
     if group.size > 1:
         dist.destroy_process_group()
@@ -202,8 +210,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of the shards")
     parser.add_argument("--out", type=Path, required=True, help="for checkpoints, log and model")
     parser.add_argument("--only-write", action="store_true", help="what the last checkpoint has")
+    parser.add_argument("--follow", action="store_true", help="shards are still being packed")
     args = parser.parse_args()
-    train(read_config(args.config), args.data, args.out, only_write=args.only_write)
+    options = {"only_write": args.only_write, "follow": args.follow}
+    train(read_config(args.config), args.data, args.out, **options)
 
 
 if __name__ == "__main__":

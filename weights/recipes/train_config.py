@@ -49,6 +49,9 @@ class Stage:
     """At its start, after the warm-up."""
     last_learning_rate: float
     """At its end; in between it changes linearly."""
+    minutes: float = 0.0
+    """Of steps, after which it ends with fewer tokens, its learning rate come down all the same;
+    0: it takes as long as it takes. What comes out then depends on the machine."""
     warmup_tokens: int = 0
     """While the learning rate rises from 0."""
     step_tokens: int = 0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from midfill.weights.architecture import Checkpoint
-    from midfill.weights.recipes.train_config import TrainConfig
+    from midfill.weights.recipes.train_config import Stage, TrainConfig
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 _SEPARATORS = ("<repo_name>", "<file_sep>", "<jupyter_code>", "<|endoftext|>")
@@ -46,10 +46,16 @@ class Position:
     row: int = 0
     """Rows of the stage's data that were used, counted over its passes."""
     stage_tokens: int = 0
+    stage_seconds: float = 0.0
     tokens: int = 0
     seconds: float = 0.0
     """Spent on steps, in all runs of it together."""
     log: list[dict[str, Any]] = field(default_factory=list)
+
+    def has_done(self, stage: Stage) -> bool:
+        """Whether the stage that it stands in is over."""
+        is_late = stage.minutes > 0 and self.stage_seconds >= 60 * stage.minutes
+        return is_late or self.stage_tokens >= stage.tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,10 @@ class Group:
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
+
+    def total(self, value: float) -> float:
+        """The sum of a number over all processes."""
+        return self.sum(torch.tensor(value, dtype=torch.float64, device=self.device)).item()
 
     def wait(self) -> None:
         """Until all processes are here."""
@@ -118,6 +128,7 @@ class Training:
             lr=0.0,
             betas=config.betas,
             weight_decay=config.weight_decay,
+            fused=group.device.type == "cuda",
         )
 
     def save(self, path: Path) -> None:

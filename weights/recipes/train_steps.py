@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from midfill.weights.recipes.shards import Row
+    from numpy.typing import NDArray
+
+    from midfill.weights.recipes.shards import Row, RowSource
     from midfill.weights.recipes.train_config import Stage, TrainConfig
     from midfill.weights.recipes.train_state import Group, Training
 
 
-def learning_rate(stage: Stage, tokens: int) -> float:
-    """Of a stage, after so many of its tokens: a rise from 0, then a line to its last value."""
+def learning_rate(stage: Stage, tokens: int, seconds: float = 0.0) -> float:
+    """Of a stage, after so many of its tokens and seconds of its steps.
+
+    A rise from 0, then a line to its last value: by tokens, or by the time where that is nearer its
+    end.
+    """
     if tokens < stage.warmup_tokens:
         return stage.learning_rate * tokens / stage.warmup_tokens
     done = min(1.0, tokens / stage.tokens)
+    if stage.minutes:
+        done = max(done, min(1.0, seconds / 60 / stage.minutes))
     return stage.learning_rate + done * (stage.last_learning_rate - stage.learning_rate)
 
 
-def next_rows(rows: Sequence[Row], start: int, step_tokens: int) -> list[Row]:
-    """The rows of one step: from a place on, wrapping around, until there are enough tokens."""
+def next_rows(rows: RowSource, start: int, step_tokens: int) -> list[Row]:
+    """The rows of one step: from a place on, until there are enough tokens."""
     chosen: list[Row] = []
     tokens = 0
     while tokens < step_tokens:
-        chosen.append(rows[(start + len(chosen)) % len(rows)])
+        chosen.append(rows[start + len(chosen)])
         tokens += len(chosen[-1].ids)
     return chosen
 
@@ -57,15 +67,36 @@ def share(rows: Sequence[Row], group: Group) -> list[Row]:
     return mine
 
 
-def loss_weights(row: Row, config: TrainConfig, end_weight: float = 1.0) -> list[float]:
-    """Of each token's prediction of its successor; the last token has none."""
-    length = len(row.ids)
-    inside = length - row.middle
-    outside = config.around_weight if inside else config.text_weight
-    weights = [outside] * (length - 1 - inside) + [1.0] * inside + [0.0]
-    if inside:
-        weights[-2] = end_weight
-    return weights
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows laid end to end, N tokens."""
+
+    lengths: list[int]
+    ids: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    """Of each token's prediction of its successor; the last of a row has none."""
+    inside: NDArray[np.bool_]
+    """Whether the successor is in a middle."""
+
+
+def lay_out(
+    rows: Sequence[Row], config: TrainConfig, end_weight: float = 1.0, pad_to: int = 0
+) -> Batch:
+    """The rows as one batch, with a last row of nothing up to so many tokens."""
+    lengths = [len(row.ids) for row in rows]
+    padding = max(0, pad_to - sum(lengths))
+    ids = np.concatenate([*(row.ids for row in rows), np.zeros(padding, np.uint16)])
+    weights, inside = np.zeros(len(ids), np.float32), np.zeros(len(ids), bool)
+    start = 0
+    for row, length in zip(rows, lengths, strict=True):
+        first, last = start + row.middle - 1, start + length - 1
+        is_whole = row.middle == length
+        weights[start:last] = config.text_weight if is_whole else config.around_weight
+        weights[first:last], inside[first:last] = 1.0, True
+        if not is_whole:
+            weights[last - 1] = end_weight
+        start += length
+    return Batch([*lengths, padding] if padding else lengths, ids.astype(np.int64), weights, inside)
 
 
 class Stepper:
@@ -75,12 +106,13 @@ class Stepper:
         self._training = training
         self._config, self._group = training.config, training.group
 
-    def step(self, stage: Stage, rows: Sequence[Row]) -> None:
+    def step(self, stage: Stage, rows: RowSource) -> None:
         """One optimizer step on the rows that come next, noted in the position's log."""
         started = time.perf_counter()
         position, optimizer = self._training.position, self._training.optimizer
         chosen = next_rows(rows, position.row, stage.step_tokens or self._config.step_tokens)
-        rate = learning_rate(stage, position.stage_tokens + sum(len(r.ids) for r in chosen) // 2)
+        tokens = sum(len(row.ids) for row in chosen)
+        rate = learning_rate(stage, position.stage_tokens + tokens // 2, position.stage_seconds)
         for group in optimizer.param_groups:
             group["lr"] = rate
         sums = self._gradients(chosen, stage.end_weight)
@@ -88,12 +120,13 @@ class Stepper:
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._config.clip)
         optimizer.step()
         optimizer.zero_grad()
-        tokens = sum(len(row.ids) for row in chosen)
         position.step += 1
         position.row += len(chosen)
         position.tokens += tokens
         position.stage_tokens += tokens
-        position.seconds += time.perf_counter() - started
+        seconds = self._group.total(time.perf_counter() - started) / self._group.size
+        position.seconds += seconds
+        position.stage_seconds += seconds
         position.log.append(
             {
                 "step": position.step,
@@ -109,21 +142,23 @@ class Stepper:
 
     def held_out(self, rows: Sequence[Row]) -> tuple[float, float]:
         """Mean loss on the tokens of middles, and of rows without one, where nothing is learnt."""
-        sums = torch.zeros(4, dtype=torch.float64)
-        with torch.no_grad():
+        sums = self._no_sums()
+        # On a GPU with a gradient that nobody wants, or all parts are compiled once more.
+        with torch.set_grad_enabled(self._group.device.type == "cuda"):
             for batch in batches(share(rows, self._group), self._config.batch_tokens):
-                sums += self._losses(batch, 1.0)[1]
+                sums += self._losses(self._laid_out(batch, 1.0))[1].detach()
         middle, middles, text, texts = self._group.sum(sums).tolist()
         return middle / max(middles, 1), text / max(texts, 1)
 
     def _gradients(self, chosen: Sequence[Row], end_weight: float) -> list[float]:
         """Add up this step's gradients over all processes; sums and counts of both losses."""
         config, group = self._config, self._group
-        every = [loss_weights(row, config, end_weight) for row in chosen]
-        total = sum(map(sum, every))
-        sums = torch.zeros(4, dtype=torch.float64)
-        for batch in batches(share(chosen, group), config.batch_tokens):
-            loss, parts = self._losses(batch, end_weight)
+        mine = batches(share(chosen, group), config.batch_tokens)
+        laid_out = [self._laid_out(batch, end_weight) for batch in mine]
+        total = group.total(sum(float(batch.weights.sum()) for batch in laid_out))
+        sums = self._no_sums()
+        for batch in laid_out:
+            loss, parts = self._losses(batch)
             (loss / total).backward()
             sums += parts
         if not config.sharded:
@@ -134,6 +169,14 @@ class Stepper:
                     parameter.grad.mul_(group.size)
         result: list[float] = group.sum(sums).tolist()
         return result
+
+    def _no_sums(self) -> torch.Tensor:
+        return torch.zeros(4, dtype=torch.float64, device=self._group.device)
+
+    def _laid_out(self, batch: Sequence[Row], end_weight: float) -> Batch:
+        """Compiled parts are for one length."""
+        pad_to = self._config.batch_tokens if self._group.device.type == "cuda" else 0
+        return lay_out(batch, self._config, end_weight, pad_to)
 
     def _add_up(self) -> None:
         """The gradients of all processes, in one message."""
@@ -150,17 +193,13 @@ class Stepper:
         ):
             gradient.copy_(part.view_as(gradient))
 
-    def _losses(self, batch: Sequence[Row], end_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def _losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The weighted sum of a batch's losses, and sums and counts inside and outside middles."""
-        device = self._group.device
-        ids = torch.cat([torch.from_numpy(row.ids.astype("int64")) for row in batch]).to(device)
-        weights = torch.tensor(
-            [w for row in batch for w in loss_weights(row, self._config, end_weight)],
-            device=device,
+        ids, weights, inside = (
+            torch.from_numpy(part).to(self._group.device, non_blocking=True)
+            for part in (batch.ids, batch.weights, batch.inside)
         )
-        rows = [len(row.ids) for row in batch]
-        loss, each = self._training.model(ids, rows, ids.roll(-1), weights)
-        is_middle = [place >= row.middle for row in batch for place in range(1, len(row.ids) + 1)]
-        inside = torch.tensor(is_middle, device=device)[weights > 0]
-        parts = [each[inside].sum(), inside.sum(), each[~inside].sum(), (~inside).sum()]
-        return loss, torch.stack([part.double().cpu() for part in parts])
+        loss, each = self._training.model(ids, batch.lengths, ids.roll(-1), weights)
+        inside, outside = inside & (weights > 0), ~inside & (weights > 0)
+        parts = [(each * inside).sum(), inside.sum(), (each * outside).sum(), outside.sum()]
+        return loss, torch.stack([part.double() for part in parts])

@@ -31,6 +31,12 @@ _EMBEDDINGS = "model.embed_tokens.token_adapter.trainable_tokens_delta"
 """PEFT's name; the values are the rows themselves, not a difference."""
 
 
+def write_model(training: Training, folder: Path) -> None:
+    """Write what was trained: an adapter, or all weights."""
+    write = write_adapter if training.config.rank else write_full
+    write(training, folder)
+
+
 def write_adapter(training: Training, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write the LoRA update of a training as a PEFT adapter folder."""
     folder.mkdir(parents=True, exist_ok=True)

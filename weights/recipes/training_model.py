@@ -6,6 +6,9 @@ only attention looks at one row at a time.
 
 With a LoRA rank (Hu et al. 2021) the matrices are fixed and W + (alpha / rank) B A takes their
 place; the embeddings of new tokens are trained whole. Without, everything is trained.
+
+On a GPU, attention runs over all rows in one kernel, and the parts of a layer around it and the
+softmax of the loss are compiled: give it batches of one length, see ``train_batch``.
 Axes: N tokens of all rows, L tokens of one row, Hq query heads, Hkv key/value heads, D head width,
     V vocabulary, r rank.
 """
@@ -14,19 +17,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
-from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import linear, rms_norm, silu
 from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from midfill.weights.architecture import LlamaArchitecture
 
-LOSS_CHUNK = 512
+LOSS_CHUNK = {"cpu": 512, "cuda": 16_384}
 """Positions whose logits are in memory at once."""
 _SHORT_ROW = 768
 _BLOCK = 256
@@ -77,12 +81,49 @@ class TrainedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in) to (N, all rows)."""
-        out = linear(x, self.weight.to(x.dtype))
         if self.lora is None:
-            return out
+            return linear(x, self.weight.to(x.dtype))
+        if x.is_cuda:
+            return linear(x, self.merged(x.dtype))
+        out = linear(x, self.weight.to(x.dtype))
         down = linear(x, self.lora_a.flatten(0, 1).to(x.dtype))
         up = torch.block_diag(*self.lora_b).to(x.dtype)
         return torch.addmm(out, down, up.T, alpha=self.lora.scale)
+
+    def merged(self, dtype: torch.dtype) -> torch.Tensor:
+        """W + (alpha / rank) B A: cheaper than the update beside it once tokens are many."""
+        assert self.lora is not None, "there is no update"
+        factors = zip(self.lora_b, self.lora_a.to(dtype), strict=True)
+        update = torch.cat([b.to(dtype) @ a for b, a in factors])
+        return torch.add(self.weight.to(dtype), update, alpha=self.lora.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where rows laid end to end are."""
+
+    lengths: Sequence[int]
+    """In tokens."""
+    ends: torch.Tensor
+    """0 and the sums of the lengths, int32, on the device of the tokens."""
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], device: torch.device) -> Rows:
+        """Rows of these lengths."""
+        ends = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
+        return cls(lengths, ends.to(device))
+
+    def positions(self) -> torch.Tensor:
+        """Of each token in its row, (N,)."""
+        every = torch.arange(sum(self.lengths), device=self.ends.device)
+        lengths = self.ends.diff()
+        starts = self.ends[:-1].repeat_interleave(lengths, output_size=len(every))
+        return every - starts
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(function, dynamic=False)
 
 
 class TrainedLayer(nn.Module):
@@ -110,9 +151,18 @@ class TrainedLayer(nn.Module):
                 self.register_buffer(name, weight, persistent=False)
 
     def forward(
-        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, rows: Sequence[int]
+        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, rows: Rows
     ) -> torch.Tensor:
         """(N, hidden) to (N, hidden)."""
+        before, behind = TrainedLayer.before, TrainedLayer.behind
+        if x.is_cuda:
+            before, behind = _compiled(before), _compiled(behind)
+        return behind(self, x, attend(*before(self, x, cos, sin), rows))
+
+    def before(
+        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What attention needs: (N, Hq, D), and twice (N, Hkv, D)."""
         a = self.architecture
         heads = self.qkv_proj(self._norm(x, self.input_layernorm))
         heads = heads.view(len(x), -1, a.head_dim)
@@ -121,8 +171,11 @@ class TrainedLayer(nn.Module):
         )
         rotary = _rotate(rotary, cos, sin)
         queries, keys = rotary.split((a.num_attention_heads, a.num_key_value_heads), 1)
-        parts = zip(queries.split(rows), keys.split(rows), values.split(rows), strict=True)
-        x = x + self.o_proj(torch.cat([attend(*part) for part in parts]))
+        return queries, keys, values
+
+    def behind(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        """The layer's result, from its input and what attention gave: both (N, hidden)."""
+        x = x + self.o_proj(attended)
         gate, up = self.gate_up_proj(self._norm(x, self.post_attention_layernorm)).chunk(2, -1)
         down: torch.Tensor = self.down_proj(silu(gate) * up)
         return x + down
@@ -180,9 +233,10 @@ class TrainedModel(nn.Module):
         """The decoder layers."""
         return cast("list[TrainedLayer]", list(self.layers))
 
-    def hidden(self, ids: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+    def hidden(self, ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """Final hidden states, (N, hidden), of rows of token ids laid end to end, (N,)."""
-        cos, sin = self._angles(rows, ids.device)
+        rows = Rows.of(lengths, ids.device)
+        cos, sin = self._angles(rows.positions())
         x = self._embed(ids)
         for layer in self.layers:
             if self.recompute and torch.is_grad_enabled():
@@ -192,25 +246,32 @@ class TrainedModel(nn.Module):
         return rms_norm(x, self.norm.shape, self.norm.to(x.dtype), self.architecture.rms_norm_eps)
 
     def forward(
-        self, ids: torch.Tensor, rows: Sequence[int], targets: torch.Tensor, weights: torch.Tensor
+        self,
+        ids: torch.Tensor,
+        lengths: Sequence[int],
+        targets: torch.Tensor,
+        weights: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The weighted sum of the losses, and each loss without its weight.
 
         Args:
             ids: (N,), rows laid end to end.
-            rows: Their lengths.
+            lengths: Of the rows.
             targets: The token that follows each; anything where the weight is 0. (N,)
-            weights: Of each loss, (N,); 0 costs nothing.
+            weights: Of each loss, (N,); 0 costs nothing on a processor.
 
         Returns:
-            A scalar with a gradient, and (positions with a weight,) without.
+            A scalar with a gradient, and (N,) without: 0 where the weight is.
         """
+        hidden = self.hidden(ids, lengths)
+        embeddings = self.fixed_embeddings, self.trained_embeddings
+        loss = cast("Any", _LinearCrossEntropy).apply
+        if hidden.is_cuda:  # there all positions, as choosing some would wait for the device
+            total, losses = loss(hidden, *embeddings, targets, weights)
+            return total, losses * (weights > 0)
         chosen = weights.nonzero()[:, 0]
-        hidden = self.hidden(ids, rows)[chosen]
-        total, losses = cast("Any", _LinearCrossEntropy).apply(
-            hidden, self.fixed_embeddings, self.trained_embeddings, targets[chosen], weights[chosen]
-        )
-        return total, losses
+        total, losses = loss(hidden[chosen], *embeddings, targets[chosen], weights[chosen])
+        return total, losses.new_zeros(len(ids)).index_put((chosen,), losses)
 
     def _embed(self, ids: torch.Tensor) -> torch.Tensor:
         known = len(self.fixed_embeddings)
@@ -220,15 +281,13 @@ class TrainedModel(nn.Module):
         x = self.fixed_embeddings[ids.clamp(max=known - 1)].to(self.dtype)
         return x.index_put((new,), self.trained_embeddings.to(self.dtype)[ids[new] - known])
 
-    def _angles(
-        self, rows: Sequence[int], device: torch.device
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _angles(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of all positions, each (N, 1, D / 2)."""
         a = self.architecture
         assert a.rope_scaling is None, "scaled rotary angles are not implemented"
-        positions = torch.cat([torch.arange(length) for length in rows]).float()
-        inverse = a.rope_theta ** (-torch.arange(0, a.head_dim, 2).float() / a.head_dim)
-        angles = torch.outer(positions, inverse)[:, None].to(device)
+        steps = torch.arange(0, a.head_dim, 2, device=positions.device).float()
+        inverse = a.rope_theta ** (-steps / a.head_dim)
+        angles = torch.outer(positions.float(), inverse)[:, None]
         return angles.cos().to(self.dtype), angles.sin().to(self.dtype)
 
 
@@ -237,13 +296,27 @@ def _behind(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Causal grouped-query attention in one row: (L, Hq, D), (L, Hkv, D) twice to (L, Hq * D)."""
+def attend(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, rows: Rows
+) -> torch.Tensor:
+    """Causal grouped-query attention in each row: (N, Hq, D), (N, Hkv, D) twice to (N, Hq * D)."""
+    if queries.is_cuda:
+        from torch.nn.attention.varlen import varlen_attn
+
+        group = queries.shape[1] // keys.shape[1]
+        keys, values = (part.repeat_interleave(group, 1) for part in (keys, values))
+        longest = max(rows.lengths)
+        ends = rows.ends, rows.ends, longest, longest
+        attended = varlen_attn(queries, keys, values, *ends, window_size=(-1, 0))
+        return cast("torch.Tensor", attended).flatten(1)
+    lengths = list(rows.lengths)
+    parts = zip(queries.split(lengths), keys.split(lengths), values.split(lengths), strict=True)
+    return torch.cat([_attend_row(*part) for part in parts])
+
+
+def _attend_row(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """The same in one row, block by block."""
     length, kv_heads = len(queries), keys.shape[1]
-    if queries.device.type != "cpu":
-        q, k, v = (part.transpose(0, 1)[None] for part in (queries, keys, values))
-        out = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        return out[0].transpose(0, 1).reshape(length, -1)
     grouped = queries.view(length, kv_heads, -1, queries.shape[-1]).permute(1, 2, 0, 3)
     keys, values = keys.permute(1, 2, 0), values.transpose(0, 1)
     block = length if length <= _SHORT_ROW else _BLOCK
@@ -273,6 +346,16 @@ def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tens
     return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
 
 
+def _errors(
+    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Losses, (P,), and the weighted gradient of the logits but at the targets: (P, V) twice."""
+    wide = logits.float()
+    normalizer = wide.logsumexp(-1, keepdim=True)
+    losses = (normalizer - wide.gather(1, targets[:, None]))[:, 0]
+    return losses, ((wide - normalizer).exp() * weights[:, None]).to(logits.dtype)
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     """Head and cross entropy in one, chunk by chunk: logits exist for LOSS_CHUNK positions only.
 
@@ -282,18 +365,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, fixed, trained, targets, weights):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN205
         head = torch.cat([fixed.to(hidden.dtype), trained.to(hidden.dtype)])
-        known = len(fixed)
+        known, chunk = len(fixed), LOSS_CHUNK[hidden.device.type]
+        softmax = _compiled(_errors) if hidden.is_cuda else _errors
         grad_hidden = torch.empty_like(hidden)
         grad_trained = torch.zeros(trained.shape, dtype=torch.float32, device=trained.device)
         losses = []
-        for start in range(0, len(hidden), LOSS_CHUNK):
-            part = slice(start, start + LOSS_CHUNK)
-            logits = linear(hidden[part], head).float()
-            normalizer = logits.logsumexp(-1, keepdim=True)
-            losses.append((normalizer - logits.gather(1, targets[part, None]))[:, 0])
-            errors = logits.sub_(normalizer).exp_()
-            errors.scatter_add_(1, targets[part, None], torch.full_like(errors[:, :1], -1.0))
-            errors = errors.mul_(weights[part, None]).to(hidden.dtype)
+        for start in range(0, len(hidden), chunk):
+            part = slice(start, start + chunk)
+            loss, errors = softmax(linear(hidden[part], head), targets[part], weights[part])
+            losses.append(loss)
+            of_targets = ((-loss).exp() - 1) * weights[part]
+            errors.scatter_(1, targets[part, None], of_targets[:, None].to(errors.dtype))
             grad_hidden[part] = errors @ head
             grad_trained += (errors[:, known:].T @ hidden[part]).float()
         every = torch.cat(losses) if losses else weights

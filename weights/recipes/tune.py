@@ -27,7 +27,7 @@ from midfill.weights.errors import InvalidRequestError, UnsupportedModelError
 from midfill.weights.formats.adapter_config import read_config
 from midfill.weights.recipes.examples import ExampleConfig, Examples, with_fim_tokens
 from midfill.weights.recipes.holes import Source
-from midfill.weights.recipes.shards import Row
+from midfill.weights.recipes.shards import Repeated, Row
 from midfill.weights.recipes.train_config import Stage, TrainConfig
 from midfill.weights.recipes.train_state import Training, join_group
 from midfill.weights.recipes.train_steps import Stepper
@@ -195,7 +195,7 @@ class Tuner:
         """Take steps and keep the best state; why it ended."""
         stepper = Stepper(self._training)
         (stage,) = self._training.config.stages
-        rows = self._rows(self._config.rows, self._config.seed, held_out=False)
+        rows = Repeated(self._rows(self._config.rows, self._config.seed, held_out=False))
         position = self._training.position
         worse = 0
         while deadline.spent < 1 and position.step < self._config.most_steps:
