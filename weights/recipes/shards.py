@@ -156,7 +156,7 @@ def _shard_name(number: int) -> str:
 
 
 _packing: list[Callable[[int], _Shard]] = []
-"""For processes that are forked: the documents are then in all of them at no cost."""
+"""In a process that was forked to pack: with what. The documents came along at no cost."""
 
 
 def _pack_here(number: int) -> _Shard:
@@ -173,10 +173,9 @@ def _mapping(
         return
 
     def in_order(function: Callable[[int], _Shard], numbers: Iterable[int]) -> Iterator[_Shard]:
-        _packing.append(function)
-        with multiprocessing.get_context("fork").Pool(processes) as pool:
+        fork = multiprocessing.get_context("fork")
+        with fork.Pool(processes, _packing.append, (function,)) as pool:
             yield from pool.imap(_pack_here, numbers)
-        _packing.pop()
 
     yield in_order
 

@@ -197,7 +197,8 @@ def train(
         if config.sharded:  # the checkpoint has it whole
             training = Training(replace(config, sharded=False), Group(0, 1, group.device))
             training.load(out / CHECKPOINT)
-        write_model(training, out / MODEL)
+        if config.sharded or only_write:  # else the last checkpoint has done it
+            write_model(training, out / MODEL)
         (out / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n", "utf-8")
     if group.size > 1:
         dist.destroy_process_group()

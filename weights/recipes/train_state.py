@@ -79,6 +79,8 @@ class Group:
 
     def total(self, value: float) -> float:
         """The sum of a number over all processes."""
+        if self.size == 1:
+            return value
         return self.sum(torch.tensor(value, dtype=torch.float64, device=self.device)).item()
 
     def wait(self) -> None:
