@@ -117,6 +117,24 @@ def test_context_comes_from_the_file_that_defines_what_the_middle_uses() -> None
         assert "clamp" not in text
 
 
+def test_a_third_file_shows_how_a_name_is_used() -> None:
+    """As the server shows it; where the name is imported or defined does not count."""
+    shapes = Document("areas", "shapes.py", "def area_of(shape):\n    return shape.area\n" * 20)
+    here = Document("areas", "report.py", "\n".join(f"x{n} = area_of(y{n})" for n in range(30)))
+    uses = "from shapes import area_of\n" + "pass\n" * 40 + "total = area_of(circle)\n"
+    there = Document("areas", "totals.py", uses)
+    config = replace(ALWAYS, context_share=1.0, most_pieces=3)
+    vocabulary = with_fim_tokens(tiny_base_vocabulary())
+
+    def shown(use_rate: float) -> str:
+        config_here = replace(config, use_rate=use_rate)
+        maker = Examples(vocabulary, [shapes, here, there], config_here)
+        return "".join(spelled(maker, example.ids) for example in drawn(maker, here, 40))
+
+    assert "<file_sep>totals.py\npass\ntotal = area_of(circle)\n" in shown(1.0)
+    assert "totals.py" not in shown(0.0)
+
+
 def test_the_same_seed_gives_the_same_examples() -> None:
     """So that a run can be repeated."""
     first = [example.ids for example in drawn(examples(), tiny_documents()[0])]

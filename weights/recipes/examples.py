@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import CompletionRequest, ContextPiece, Order
@@ -22,6 +22,7 @@ from midfill.engine.infilling import DIALECTS, Prompter
 from midfill.engine.tokenizer import open_tokenizer
 from midfill.lsp_server.extracts import extract
 from midfill.lsp_server.languages import defined_name, language, language_id_of
+from midfill.lsp_server.uses import uses
 from midfill.weights.recipes.holes import Source
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ END_OF_TEXT = "<|endoftext|>"
 _NAME = re.compile(r"[A-Za-z_]\w{3,}")
 _HOLES = 6
 """Tried until one uses a name of another file, for an example with context."""
+_FILES = 12
+"""Searched for a use of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class ExampleConfig:
     left_to_right: tuple[int, int] = (300, 1200)
     most_pieces: int = 2
     piece_lines: tuple[int, int] = (4, 16)
+    use_rate: float = 0.0
+    """Of names from other files that a hole uses: how often a third file's use is shown too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +192,24 @@ class Examples:
     ) -> tuple[ContextPiece, ...]:
         """Extracts as the server makes them, the most relevant last."""
         around = source.text[max(0, hole.start - 400) : hole.end + 200]
-        files: dict[str, tuple[Document, set[str]]] = {}
-        for name, other in (used | self._names.defined_elsewhere(around, document)).items():
-            files.setdefault(other.path, (other, set()))[1].add(name)
+        files: dict[str, _Shown] = {}
+        for name, other in used.items():
+            files.setdefault(other.path, _Shown(other)).defined.add(name)
+        for name in used if self._config.use_rate else ():
+            user = self._names.user(name, document, rng)
+            if user is not None and rng.random() < self._config.use_rate:
+                files.setdefault(user.path, _Shown(user)).used.append(name)
+        for name, other in self._names.defined_elsewhere(around, document).items():
+            files.setdefault(other.path, _Shown(other)).defined.add(name)
         chosen = list(files.values())[: rng.randint(1, self._config.most_pieces)][::-1]
         pieces = []
-        for other, names in chosen:
-            row = language(other.language)
+        for shown in chosen:
+            row = language(shown.document.language)
             lines = rng.randint(*self._config.piece_lines)
-            text = extract(other.text, row, lines, (), sorted(names)).text
+            wanted = sorted(shown.defined)
+            text = extract(shown.document.text, row, lines, (), wanted, shown.used).text
             if text.strip():
-                pieces.append(ContextPiece(other.path, text))
+                pieces.append(ContextPiece(shown.document.path, text))
         return tuple(pieces)
 
     def _infill(
@@ -243,12 +255,23 @@ class Examples:
         return text[start : hole.start], text[hole.end : end + 1]
 
 
+@dataclass(slots=True)
+class _Shown:
+    """A file of the context, and the names that it is shown for."""
+
+    document: Document
+    defined: set[str] = field(default_factory=set)
+    used: list[str] = field(default_factory=list)
+
+
 class _Names:
-    """Which file of a repository defines a name."""
+    """Which file of a repository defines a name, and which others use it."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
         self._definers: dict[str, dict[str, Document]] = defaultdict(dict)
+        self._files: dict[tuple[str, str], list[Document]] = defaultdict(list)
         for document in documents:
+            self._files[document.repo, document.language].append(document)
             names = self._definers[document.repo]
             row = language(document.language)
             for line in document.text.split("\n"):
@@ -265,6 +288,15 @@ class _Names:
             for name, other in found.items()
             if other.path != document.path and other.language == document.language
         }
+
+    def user(self, name: str, document: Document, rng: Random) -> Document | None:
+        """Another file that uses a name, among some of the same repository and language."""
+        files = self._files[document.repo, document.language]
+        for other in rng.sample(files, min(_FILES, len(files))):
+            is_other = other.path != document.path and name in other.text
+            if is_other and any(True for _ in uses(other.text.split("\n"), (name,))):
+                return other
+        return None
 
 
 def _drawn(between: tuple[int, int], rng: Random) -> int:

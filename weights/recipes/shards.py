@@ -82,7 +82,13 @@ def pack(
     if (out / INDEX).exists():
         raise InvalidRequestError(f"{out} holds shards already: name another folder")
     out.mkdir(parents=True, exist_ok=True)
-    shape = ExampleConfig(prefix=config.prefix, suffix=config.suffix)
+    shape = ExampleConfig(
+        prefix=config.prefix,
+        suffix=config.suffix,
+        context_share=config.context_share,
+        most_pieces=config.most_pieces,
+        use_rate=config.use_rate,
+    )
     packer = _Packer(documents, Examples(with_fim_tokens(base), documents, shape), config, out)
     shards = []
     with Progress(console=Console(stderr=True)) as progress, _mapping(processes) as in_order:

@@ -75,8 +75,9 @@ class Trainer:
                 while not position.has_done(stage):
                     self._stepper.step(stage, rows)
                     self._after_step(progress)
-        self._validate()
-        self._checkpoint()
+            self._validate()
+            self._write_log("w", *position.log)
+            self._checkpoint()
 
     def _validation_rows(self) -> list[Row]:
         if not self._config.validation:

@@ -34,6 +34,12 @@ class ShardConfig:
     """Characters, least and most; drawn with an even logarithm."""
     suffix: tuple[int, int] = (24, 800)
     """Characters, likewise."""
+    context_share: float = 0.15
+    """Of the holes that show other files of their repository."""
+    most_pieces: int = 2
+    """Of those, parts of other files."""
+    use_rate: float = 0.0
+    """Of the names from other files in a hole: how often a third file that uses one is shown."""
 
 
 @dataclass(frozen=True, slots=True)
