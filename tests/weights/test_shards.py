@@ -162,6 +162,17 @@ def test_shards_are_not_mixed_with_others(tmp_path: Path) -> None:
         pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path)
 
 
+def test_what_a_broken_run_left_is_no_part_of_the_next(tmp_path: Path) -> None:
+    """It may have been of other settings."""
+    left = [tmp_path / "shard-00007.npz", tmp_path / "shard-00000.npz.unfinished"]
+    for path in left:
+        path.write_bytes(b"")
+
+    pack(tiny_documents(), tiny_base_vocabulary(), SMALL, tmp_path)
+
+    assert not any(path.exists() for path in left)
+
+
 def test_the_command_packs_what_a_recipe_names_and_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

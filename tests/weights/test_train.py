@@ -8,8 +8,6 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from random import Random
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -25,21 +23,10 @@ from midfill.weights.errors import (
     UnsupportedModelError,
 )
 from midfill.weights.formats.safetensors import open_file
-from midfill.weights.recipes.shards import Repeated, Row, RowSource, pack
+from midfill.weights.recipes.shards import RowSource, pack
 from midfill.weights.recipes.train import plot, train
 from midfill.weights.recipes.train_config import ShardConfig, Stage, TrainConfig, read_config
-from midfill.weights.recipes.train_state import Group
-from midfill.weights.recipes.train_steps import (
-    Stepper,
-    batches,
-    lay_out,
-    learning_rate,
-    next_rows,
-    share,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from midfill.weights.recipes.train_steps import Stepper
 
 STAGE = Stage("one", "rows", 2400, 5e-3, 1e-3, warmup_tokens=600)
 RECIPES = Path(__file__).parents[2] / "weights/recipes"
@@ -82,11 +69,6 @@ def log_of(out: Path) -> list[dict[str, object]]:
 def adapter_of(out: Path) -> dict[str, torch.Tensor]:
     """What a run wrote."""
     return load_file(out / "model" / "adapter_model.safetensors")
-
-
-def row(length: int, middle: int | None = None) -> Row:
-    """Of so many tokens; without a middle by default."""
-    return Row(np.zeros(length, np.uint16), length if middle is None else middle)
 
 
 def test_a_run_lowers_the_loss(data: Path, tmp_path: Path) -> None:
@@ -242,78 +224,12 @@ def test_writing_needs_a_checkpoint(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "log.jsonl").read_text() == before
 
 
-def test_the_learning_rate_rises_then_goes_straight_to_its_last_value() -> None:
-    """By tokens, not by steps."""
-    rates = [learning_rate(STAGE, tokens) for tokens in (0, 300, 600, 1200, 2400, 9999)]
-
-    assert rates == pytest.approx([0, 2.5e-3, 4e-3, 3e-3, 1e-3, 1e-3])
-
-
-def test_where_time_is_short_it_falls_with_the_time() -> None:
-    """By what is nearer its end."""
-    stage = replace(STAGE, minutes=2.0)
-
-    rates = [learning_rate(stage, 1200, seconds) for seconds in (0, 60, 90, 120, 500)]
-
-    assert rates == pytest.approx([3e-3, 3e-3, 2e-3, 1e-3, 1e-3])
-
-
 def test_a_stage_ends_with_its_time(data: Path, tmp_path: Path) -> None:
     """After the step in which it was over; the next stage has its own."""
     stages = replace(STAGE, minutes=1e-9), replace(STAGE, name="two", tokens=1)
     train(config(data, stages=stages), data, tmp_path)
 
     assert [entry["stage"] for entry in log_of(tmp_path)] == ["one", "two"]
-
-
-def test_rows_of_a_step_are_those_that_come_next() -> None:
-    """Until there are enough tokens, behind the last one from the first on."""
-    rows = Repeated([row(10), row(20), row(30)])
-
-    assert [len(r.ids) for r in next_rows(rows, 2, 50)] == [30, 10, 20]
-
-
-def test_batches_hold_as_much_as_fits() -> None:
-    """A row that is too long is alone."""
-    sizes = [[len(r.ids) for r in batch] for batch in batches([row(n) for n in (4, 5, 20, 3)], 10)]
-
-    assert sizes == [[4, 5], [20], [3]]
-
-
-def test_a_step_is_dealt_out_evenly_and_completely() -> None:
-    """Each row to one process."""
-    rows = [row(n) for n in range(5, 60, 3)]
-    rng = Random(1)
-    rng.shuffle(rows)
-    cpu = torch.device("cpu")
-
-    parts: Sequence[list[Row]] = [share(rows, Group(rank, 3, cpu)) for rank in range(3)]
-
-    assert sorted(len(r.ids) for part in parts for r in part) == sorted(len(r.ids) for r in rows)
-    loads = [sum(len(r.ids) for r in part) for part in parts]
-    assert max(loads) - min(loads) < 60
-
-
-def test_losses_count_on_middles_and_in_rows_without_one(data: Path) -> None:
-    """The first token of a middle is predicted by the last one before it."""
-    settings = config(data, around_weight=0.25, text_weight=0.5)
-
-    batch = lay_out([row(6, 4), row(4)], settings, 3.0)
-
-    assert batch.lengths == [6, 4]
-    assert batch.weights.tolist() == [0.25, 0.25, 0.25, 1.0, 3.0, 0.0, 0.5, 0.5, 0.5, 0.0]
-    assert batch.inside.nonzero()[0].tolist() == [3, 4]
-
-
-def test_padding_is_a_row_that_counts_nothing(data: Path) -> None:
-    """And changes none of the others."""
-    plain, padded = (lay_out([row(6, 4), row(4)], config(data), pad_to=n) for n in (9, 15))
-
-    assert plain.lengths == [6, 4]
-    assert padded.lengths == [6, 4, 5]
-    assert padded.ids.tolist() == [*plain.ids, 0, 0, 0, 0, 0]
-    assert padded.weights.tolist() == [*plain.weights, 0, 0, 0, 0, 0]
-    assert not padded.inside[10:].any()
 
 
 def test_the_losses_of_the_log_are_means_whatever_the_weights_are(
@@ -339,6 +255,7 @@ def test_the_losses_of_the_log_are_means_whatever_the_weights_are(
         ("midfill_135m_long", "midfill-135m", ["long"]),
         ("midfill_135m_more", "midfill-135m", ["more"]),
         ("midfill_135m_gpu", "midfill-135m", ["rows", "long"]),
+        ("midfill_135m_gpu_more", "midfill-135m", ["more"]),
     ],
 )
 def test_our_recipes_can_be_read(file: str, name: str, stages: list[str]) -> None:

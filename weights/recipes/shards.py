@@ -82,9 +82,12 @@ def pack(
     if (out / INDEX).exists():
         raise InvalidRequestError(f"{out} holds shards already: name another folder")
     out.mkdir(parents=True, exist_ok=True)
+    for left in out.glob("shard-*"):  # by a run that did not end, perhaps of other settings
+        left.unlink()
     shape = ExampleConfig(
         prefix=config.prefix,
         suffix=config.suffix,
+        spm_share=config.spm_share,
         context_share=config.context_share,
         most_pieces=config.most_pieces,
         use_rate=config.use_rate,

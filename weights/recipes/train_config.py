@@ -34,6 +34,8 @@ class ShardConfig:
     """Characters, least and most; drawn with an even logarithm."""
     suffix: tuple[int, int] = (24, 800)
     """Characters, likewise."""
+    spm_share: float = 0.5
+    """Of the holes, laid out suffix first; the others are PSM."""
     context_share: float = 0.15
     """Of the holes that show other files of their repository."""
     most_pieces: int = 2
@@ -100,8 +102,9 @@ class TrainConfig:
     """Compute each layer again in the backward pass instead of keeping its activations: a third
     more work, and memory for rows of 16,384 tokens."""
     around_weight: float = 0.0
-    """Of the loss on tokens around a middle; on middles it is 1. Where tokens are few, what is
-    spent on them is better spent on middles; the papers have 1."""
+    """Of the loss on tokens around a middle, but for a prefix that runs into it (``lay_out``); on
+    middles it is 1. Where tokens are few, what is spent on them is better spent on middles; the
+    papers have 1."""
     text_weight: float = 0.5
     """Of the loss on tokens of rows without a middle, which are read from left to right."""
     betas: tuple[float, float] = (0.9, 0.98)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from midfill.weights.recipes.examples import FIM_TOKENS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -80,9 +82,18 @@ class Batch:
 
 
 def lay_out(
-    rows: Sequence[Row], config: TrainConfig, end_weight: float = 1.0, pad_to: int = 0
+    rows: Sequence[Row],
+    config: TrainConfig,
+    fim_middle: int,
+    end_weight: float = 1.0,
+    pad_to: int = 0,
 ) -> Batch:
-    """The rows as one batch, with a last row of nothing up to so many tokens."""
+    """The rows as one batch, with a last row of nothing up to so many tokens.
+
+    In SPM nothing tells a prefix from the middle that follows it. Were both learnt, the model would
+    give the end of a middle the odds that it has anywhere in the two, instead of in the middle,
+    where it is asked: "around" is what stands before ``<fim_middle>`` alone.
+    """
     lengths = [len(row.ids) for row in rows]
     padding = max(0, pad_to - sum(lengths))
     ids = np.concatenate([*(row.ids for row in rows), np.zeros(padding, np.uint16)])
@@ -91,9 +102,12 @@ def lay_out(
     for row, length in zip(rows, lengths, strict=True):
         first, last = start + row.middle - 1, start + length - 1
         is_whole = row.middle == length
-        weights[start:last] = config.text_weight if is_whole else config.around_weight
-        weights[first:last], inside[first:last] = 1.0, True
-        if not is_whole:
+        if is_whole:
+            weights[start:last] = config.text_weight
+        else:
+            joined = start + np.flatnonzero(row.ids[: row.middle] == fim_middle)[-1]
+            weights[start:joined] = config.around_weight
+            weights[first:last], inside[first:last] = 1.0, True
             weights[last - 1] = end_weight
         start += length
     return Batch([*lengths, padding] if padding else lengths, ids.astype(np.int64), weights, inside)
@@ -105,6 +119,8 @@ class Stepper:
     def __init__(self, training: Training) -> None:
         self._training = training
         self._config, self._group = training.config, training.group
+        from_last = FIM_TOKENS[::-1].index("<fim_middle>") + 1
+        self._fim_middle = training.model.architecture.vocab_size - from_last
 
     def step(self, stage: Stage, rows: RowSource) -> None:
         """One optimizer step on the rows that come next, noted in the position's log."""
@@ -176,7 +192,7 @@ class Stepper:
     def _laid_out(self, batch: Sequence[Row], end_weight: float) -> Batch:
         """Compiled parts are for one length."""
         pad_to = self._config.batch_tokens if self._group.device.type == "cuda" else 0
-        return lay_out(batch, self._config, end_weight, pad_to)
+        return lay_out(batch, self._config, self._fim_middle, end_weight, pad_to)
 
     def _add_up(self) -> None:
         """The gradients of all processes, in one message."""
