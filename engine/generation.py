@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from midfill.engine.api import CompletionChunk, CompletionStats, FinishReason, P
 from midfill.engine.detokenizer import StreamingDetokenizer
 from midfill.engine.drafting import Drafter
 from midfill.engine.healing import HealingState
+from midfill.engine.joining import Joint, gap
 from midfill.engine.sampler import Sampler, probability
 from midfill.engine.stopping import Stopper
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from midfill.engine.scheduler import Job
     from midfill.engine.tokenizer import Tokenizer
 
+_LEAST = 1e-9
+"""Taken for the probability of an end that is less."""
 _MARGIN = 16
 """Tokens of a slot kept free, for what healing generates again."""
 
@@ -86,11 +90,14 @@ class Generation:
         self._tokens: list[GeneratedToken] = []
         self._new_tokens = 0
         self._has_said = False
-        self._is_unsure = machine.prompter.dialect.end_at_line < 1.0
+        dialect = machine.prompter.dialect
+        self._is_unsure = dialect.end_at_line < 1.0 or dialect.joining is not None
         self._sent = 0
         sources = (machine.last_middle, self._prompt.ids)
         self._drafter = Drafter(sources, machine.stops)
         self._drafted = self._accepted = 0
+        is_whole_line = self._stopper.is_whole_line
+        self._joint = Joint(machine.tokenizer, request.suffix, is_whole_line=is_whole_line)
 
     @property
     def is_short(self) -> bool:
@@ -136,12 +143,13 @@ class Generation:
         """Token by token behind a prompt's last state, (1, hidden), with guesses in between."""
         model, draft = self._machine.model, list[int]()
         while True:
-            logits = model.logits(hidden)
+            logits, length = model.logits(hidden), slot.length - len(draft)
             for row, guess in enumerate([*draft, None]):
-                reason = self._step(logits[row])
-                if reason is not None or self._tokens[-1].id != guess:
+                reason = self._step(logits[row], slot, length + row)
+                was_cut = slot.length == length + row
+                if reason is not None or self._tokens[-1].id != guess or was_cut:
                     break
-            slot.cut(slot.length - len(draft) + row)
+            slot.cut(length + row)
             self._accepted += row
             if reason is not None:
                 return reason
@@ -150,10 +158,13 @@ class Generation:
             self._drafted += len(draft)
             hidden = model.forward([self._tokens[-1].id, *draft], slot)
 
-    def _step(self, logits: torch.Tensor) -> FinishReason | None:
-        """Choose a token by its logits, (V,), and send what settles; why to end, if so."""
+    def _step(self, logits: torch.Tensor, slot: Slot, length: int) -> FinishReason | None:
+        """Choose a token by its logits, (V,), and send what settles; why to end, if so.
+
+        They follow so many tokens of the slot, which may lose the others.
+        """
         token = self._sampler.choose(logits, [token.id for token in self._tokens], self._allowed())
-        if self._ends_with_line(logits, token.id):
+        if self._ends_with_line(logits, token.id, slot, length):
             return FinishReason.END_OF_MIDDLE
         self._tokens.append(token)
         self._drafter.add(token.id)
@@ -181,16 +192,22 @@ class Generation:
             return self._machine.content_ids(line_ends=not self._stopper.ends_blank)
         return None
 
-    def _ends_with_line(self, logits: torch.Tensor, token_id: int) -> bool:
+    def _ends_with_line(self, logits: torch.Tensor, token_id: int, slot: Slot, length: int) -> bool:
         """Whether a line ends here, and the middle with it; see ``Dialect.end_at_line``."""
-        machine = self._machine
+        machine, dialect = self._machine, self._machine.prompter.dialect
         if not (self._is_unsure and self._has_said) or token_id in machine.stops:
             return False
         is_next = machine.tokenizer.token_bytes(token_id).startswith(b"\n")
         was_last = machine.tokenizer.token_bytes(self._tokens[-1].id).endswith(b"\n")
         if not (is_next or was_last) or self._stopper.is_unfinished:
             return False
-        return probability(logits, machine.stops) >= machine.prompter.dialect.end_at_line
+        end = probability(logits, machine.stops)
+        suffix = self._joint.ids(behind_line_end=was_last)
+        if dialect.joining is None or not suffix:
+            return end >= dialect.end_at_line
+        slot.cut(length)
+        distance = gap(machine.model, logits, slot, suffix)
+        return dialect.joining.log_odds(math.log(max(end, _LEAST)), distance) > 0
 
     def _lacks_line_end(self) -> bool:
         """Whether the middle is a line of its own before another, and has no end yet."""

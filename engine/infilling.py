@@ -26,6 +26,7 @@ from midfill.engine import healing
 from midfill.engine.api import Order, Priority, Scope
 from midfill.engine.encoding import IncrementalEncoder
 from midfill.engine.errors import InfillingNotSupportedError
+from midfill.engine.joining import JoinWeights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,6 +70,8 @@ class Dialect:
     """Where a line ends, the middle ends too if that is at least this probable and the line opens
     nothing that is still to come; 1 leaves it to the sampler. A model that has seen few middles
     knows where they end long before it is sure of it."""
+    joining: JoinWeights | None = None
+    """Tells it instead where a suffix begins with lines of its own; None: none were fitted."""
 
 
 DIALECTS = {

@@ -1,0 +1,50 @@
+"""How well a suffix would follow: which of its tokens are asked about, and what is made of it."""
+
+from __future__ import annotations
+
+import pytest
+from tiny_engine import ScriptedModel, new_slot
+from tiny_tokenizers import tiny_byte_level_vocabulary
+
+from midfill.engine.joining import JOINED_TOKENS, Joint, JoinWeights, gap
+from midfill.engine.tokenizer import open_tokenizer
+
+TOKENIZER = open_tokenizer(tiny_byte_level_vocabulary())
+
+
+@pytest.mark.parametrize(
+    ("suffix", "is_whole_line", "text"),
+    [
+        ("\n  b\nc", False, "\n  b"),
+        ("\n\n  b\nc", False, "\n\n  b"),
+        ("  b\nc", True, "\n  b"),
+        (")\nc", False, ""),
+        (" \n\n", False, ""),
+        ("", False, ""),
+    ],
+)
+def test_the_suffix_is_asked_about_up_to_its_first_line(
+    suffix: str, is_whole_line: bool, text: str
+) -> None:
+    """Nothing is, where it goes on in the cursor's line or is blank."""
+    joint = Joint(TOKENIZER, suffix, is_whole_line=is_whole_line)
+
+    assert joint.ids(behind_line_end=False) == TOKENIZER.encode(text)[:JOINED_TOKENS]
+    assert joint.ids(behind_line_end=True) == TOKENIZER.encode(text[1:])[:JOINED_TOKENS]
+
+
+@pytest.mark.parametrize(("asked", "expected"), [([7, 8], 0.0), ([7, 9], -10.0)])
+def test_the_gap_is_that_of_the_token_that_fits_least(asked: list[int], expected: float) -> None:
+    """And the sequence stays as it was."""
+    model, slot = ScriptedModel([7, 8]), new_slot()
+    hidden = model.forward([5], slot)
+    slot.prompt_length = 1
+    logits = model.logits(hidden * 0)[0]
+
+    assert gap(model, logits, slot, asked) == pytest.approx(expected)  # type: ignore[arg-type]
+    assert slot.ids.tolist() == [5]
+
+
+def test_the_odds_are_a_weighted_sum() -> None:
+    """Of both signs."""
+    assert JoinWeights(1.0, 0.5, 0.25).log_odds(-2.0, -4.0) == pytest.approx(-1.0)
