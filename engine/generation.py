@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from midfill.engine.api import CompletionChunk, CompletionStats, FinishReason, P
 from midfill.engine.detokenizer import StreamingDetokenizer
 from midfill.engine.drafting import Drafter
 from midfill.engine.healing import HealingState
-from midfill.engine.joining import Joint, gap
+from midfill.engine.joining import Joint, read_signs
 from midfill.engine.sampler import Sampler, probability
 from midfill.engine.stopping import Stopper
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from midfill.engine.scheduler import Job
     from midfill.engine.tokenizer import Tokenizer
 
-_LEAST = 1e-9
-"""Taken for the probability of an end that is less."""
 _MARGIN = 16
 """Tokens of a slot kept free, for what healing generates again."""
 
@@ -97,7 +94,9 @@ class Generation:
         self._drafter = Drafter(sources, machine.stops)
         self._drafted = self._accepted = 0
         is_whole_line = self._stopper.is_whole_line
-        self._joint = Joint(machine.tokenizer, request.suffix, is_whole_line=is_whole_line)
+        self._joint = dialect.joining and Joint(
+            machine.tokenizer, request.suffix, is_whole_line=is_whole_line
+        )
 
     @property
     def is_short(self) -> bool:
@@ -201,13 +200,12 @@ class Generation:
         was_last = machine.tokenizer.token_bytes(self._tokens[-1].id).endswith(b"\n")
         if not (is_next or was_last) or self._stopper.is_unfinished:
             return False
-        end = probability(logits, machine.stops)
-        suffix = self._joint.ids(behind_line_end=was_last)
-        if dialect.joining is None or not suffix:
-            return end >= dialect.end_at_line
+        suffix = self._joint.ids(behind_line_end=was_last) if self._joint else []
+        if not (dialect.joining and suffix):
+            return probability(logits, machine.stops) >= dialect.end_at_line
         slot.cut(length)
-        distance = gap(machine.model, logits, slot, suffix)
-        return dialect.joining.log_odds(math.log(max(end, _LEAST)), distance) > 0
+        signs = read_signs(machine.model, logits, slot, suffix, machine.stops)
+        return dialect.joining.log_odds(signs) > 0
 
     def _lacks_line_end(self) -> bool:
         """Whether the middle is a line of its own before another, and has no end yet."""

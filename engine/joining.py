@@ -15,13 +15,16 @@ tokens for each line that is written.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from midfill.engine.sampler import probability
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from midfill.engine.kv_cache import Slot
     from midfill.engine.model import Decoder
@@ -31,18 +34,30 @@ JOINED_TOKENS = 8
 """Of the suffix, at most; more did not tell more."""
 
 
+_LEAST = 1e-9
+"""Taken for the probability of an end that is less."""
+
+
+class Signs(NamedTuple):
+    """Of the end of a middle at one place."""
+
+    end: float
+    """Natural logarithm of the probability that the model gives it."""
+    gap: float
+    """How far the model is from writing the suffix itself: 0 or less."""
+
+
 @dataclass(frozen=True, slots=True)
 class JoinWeights:
-    """Of the logistic regression; the log-odds that a middle ends are their weighted sum."""
+    """Of the logistic regression on Signs."""
 
     bias: float
     end: float
-    """Times the natural logarithm of the probability that the model gives the end."""
     gap: float
 
-    def log_odds(self, end: float, gap: float) -> float:
+    def log_odds(self, signs: Signs) -> float:
         """Above 0 the middle ends."""
-        return self.bias + self.end * end + self.gap * gap
+        return self.bias + self.end * signs.end + self.gap * signs.gap
 
 
 class Joint:
@@ -69,19 +84,22 @@ class Joint:
         return self._behind_line_end if behind_line_end else self._before_line_end
 
 
-def gap(model: Decoder, logits: torch.Tensor, slot: Slot, ids: Sequence[int]) -> float:
-    """How far the model is from writing these tokens itself: 0 or less.
+def read_signs(
+    model: Decoder, logits: torch.Tensor, slot: Slot, suffix: Sequence[int], stops: Collection[int]
+) -> Signs:
+    """What the model says of an end here.
 
     Args:
         model: The decoder.
         logits: Of what follows the slot's tokens, (V,).
         slot: The sequence; it is left with the tokens that it has.
-        ids: At least one.
+        suffix: The tokens that would follow, at least one.
+        stops: Those that end a middle.
     """
-    length = slot.length
-    rows = logits[None]
-    if len(ids) > 1:
-        rows = torch.cat([rows, model.logits(model.forward(ids[:-1], slot))])
+    length, rows = slot.length, logits[None]
+    if len(suffix) > 1:
+        rows = torch.cat([rows, model.logits(model.forward(suffix[:-1], slot))])
         slot.cut(length)
-    wanted = rows.gather(1, torch.tensor(ids, device=rows.device)[:, None])[:, 0]
-    return float((wanted - rows.amax(1)).min())
+    wanted = rows.gather(1, torch.tensor(suffix, device=rows.device)[:, None])[:, 0]
+    end = math.log(max(probability(logits, stops), _LEAST))
+    return Signs(end, float((wanted - rows.amax(1)).min()))

@@ -6,7 +6,7 @@ import pytest
 from tiny_engine import ScriptedModel, new_slot
 from tiny_tokenizers import tiny_byte_level_vocabulary
 
-from midfill.engine.joining import JOINED_TOKENS, Joint, JoinWeights, gap
+from midfill.engine.joining import JOINED_TOKENS, Joint, JoinWeights, Signs, read_signs
 from midfill.engine.tokenizer import open_tokenizer
 
 TOKENIZER = open_tokenizer(tiny_byte_level_vocabulary())
@@ -41,10 +41,13 @@ def test_the_gap_is_that_of_the_token_that_fits_least(asked: list[int], expected
     slot.prompt_length = 1
     logits = model.logits(hidden * 0)[0]
 
-    assert gap(model, logits, slot, asked) == pytest.approx(expected)  # type: ignore[arg-type]
+    signs = read_signs(model, logits, slot, asked, {9})  # type: ignore[arg-type]
+
+    assert signs.gap == pytest.approx(expected)
+    assert signs.end == pytest.approx(float(logits.log_softmax(0)[9]))
     assert slot.ids.tolist() == [5]
 
 
 def test_the_odds_are_a_weighted_sum() -> None:
     """Of both signs."""
-    assert JoinWeights(1.0, 0.5, 0.25).log_odds(-2.0, -4.0) == pytest.approx(-1.0)
+    assert JoinWeights(1.0, 0.5, 0.25).log_odds(Signs(-2.0, -4.0)) == pytest.approx(-1.0)

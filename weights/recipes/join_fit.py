@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -24,9 +23,8 @@ from rich.console import Console
 from rich.progress import track
 
 from midfill.engine import CompletionRequest, EngineConfig
-from midfill.engine.joining import Joint, JoinWeights, gap
+from midfill.engine.joining import Joint, JoinWeights, Signs, read_signs
 from midfill.engine.runtime import open_runtime
-from midfill.engine.sampler import probability
 from midfill.engine.surroundings import Surroundings
 from midfill.weights.recipes.examples import read_documents
 from midfill.weights.recipes.line_ends import choose_gaps
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
 MAX_LINES = 4
 """Line ends of a hole that are looked at: the first ones, and the true one."""
 PROMPT_TOKENS = 1024
-LEAST = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +47,7 @@ class Case:
     """A line end in a true middle."""
 
     hole: int
-    end: float
-    """Log-probability of the end of the middle."""
-    gap: float
+    signs: Signs
     is_last: bool
 
 
@@ -88,8 +83,8 @@ def cases_of(runtime: Runtime, number: int, hole: Gap) -> Iterator[Case]:
         hidden = machine.prefiller.run(ids[slot.length :], slot)
         assert hidden is not None, "nobody stops it"
         logits = model.logits(hidden)[0]
-        end = math.log(max(probability(logits, machine.stops), LEAST))
-        yield Case(number, end, gap(model, logits, slot, suffix), is_last)
+        signs = read_signs(model, logits, slot, suffix, machine.stops)
+        yield Case(number, signs, is_last)
 
 
 def _line_ends(middle: str) -> list[tuple[int, bool]]:
@@ -126,7 +121,7 @@ def worth(name: str, odds: NDArray[np.float64], labels: NDArray[np.bool_]) -> Wo
 def evaluate(cases: Sequence[Case]) -> tuple[JoinWeights, list[Worth]]:
     """Weights of all cases; and what each sign is worth on odd holes, fitted on even ones."""
     labels = np.array([case.is_last for case in cases])
-    signs = np.array([(case.end, case.gap) for case in cases])
+    signs = np.array([case.signs for case in cases])
     held = np.array([case.hole % 2 == 1 for case in cases])
     table = []
     for name, columns in (("end", [0]), ("gap", [1]), ("end and gap", [0, 1])):
