@@ -53,8 +53,8 @@ class Scope(Enum):
     MODEL = "model"
     """Until the model ends it."""
     AUTO = "auto"
-    """MODEL for a model trained to infill; for one that only continues, LINE where text follows on
-    the cursor's line, else BLOCK."""
+    """MODEL for a model trained to infill, if there is a suffix; else LINE where text follows on
+    the cursor's line, and BLOCK where none does."""
 
 
 class FinishReason(Enum):

@@ -9,8 +9,9 @@ import torch
 from tiny_engine import Completed, ScriptedModel, complete, machine
 from tiny_tokenizers import tiny_byte_level_vocabulary
 
-from midfill.engine.api import CompletionRequest, FinishReason
+from midfill.engine.api import CompletionRequest, FinishReason, Scope
 from midfill.engine.infilling import DIALECTS
+from midfill.engine.joining import JoinWeights
 from midfill.engine.sampler import probability
 from midfill.engine.tokenizer import open_tokenizer
 
@@ -35,12 +36,20 @@ class UnsureModel(ScriptedModel):
         return logits
 
 
-def written(text: str, share: float = 2 * LEAST, **fields: str) -> Completed:
+def written(
+    text: str,
+    share: float = 2 * LEAST,
+    joining: JoinWeights | None = None,
+    draft_tokens: int = 0,
+    **fields: str,
+) -> Completed:
     """What comes of a model that would write this text, and of its doubts."""
     model = UnsureModel(TOKENIZER.encode(text), FIM_END)
     model.share = share
-    request = replace(CompletionRequest("x = ", heal=False), **fields)
-    return complete(machine(model), request)
+    request = replace(CompletionRequest("x = ", heal=False, scope=Scope.MODEL), **fields)
+    parts = machine(model, draft_tokens=draft_tokens)
+    parts.prompter.dialect = replace(parts.prompter.dialect, joining=joining)
+    return complete(parts, request)
 
 
 def test_a_middle_ends_with_a_line_where_that_is_probable_enough() -> None:
@@ -70,6 +79,35 @@ def test_a_line_that_opens_a_block_is_no_end_before_it(suffix: str, text: str) -
     done = written("if a:\n    b()\nd = 4", prefix="", suffix=suffix)
 
     assert done.text == text
+
+
+@pytest.mark.parametrize(
+    ("suffix", "bias", "text"),
+    [
+        ("\nc = 3\n", 10.5, "a + b"),  # the suffix lies 10 below what the model wants
+        ("\nc = 3\n", 9.5, "a + b\nc = 4\nd = 5"),
+        ("\na + b\nc = 3\n", 9.5, "a + b\nc = 4\nd = 5"),  # all of its tokens must fit
+        ("", 9.5, "a + b"),  # nothing follows, and the end is probable enough
+    ],
+)
+@pytest.mark.parametrize("draft_tokens", [0, 4])
+def test_a_middle_ends_with_a_line_where_the_suffix_would_follow(
+    suffix: str, bias: float, text: str, draft_tokens: int
+) -> None:
+    """Tokens that were guessed behind the line make no difference."""
+    weights = JoinWeights(bias, end=0.0, gap=1.0)
+    prefix = "a + b\nc = 4\nd = 5\nx = "
+
+    done = written(
+        "a + b\nc = 4\nd = 5",
+        joining=weights,
+        draft_tokens=draft_tokens,
+        prefix=prefix,
+        suffix=suffix,
+    )
+
+    assert done.text == text
+    assert (done.stats.drafted_tokens > 0) == (draft_tokens > 0)
 
 
 class DoneModel(ScriptedModel):

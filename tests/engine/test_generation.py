@@ -43,7 +43,7 @@ def spelled(ids: list[int]) -> bytes:
 
 def scripted(text: str, prefix: str = "x = ", **fields: object) -> Completed:
     """An unhealed request to a model that writes this text and ends it."""
-    request = CompletionRequest(prefix, heal=False)
+    request = CompletionRequest(prefix, heal=False, scope=Scope.MODEL)
     return complete(machine(ScriptedModel(ids_of(text))), replace(request, **fields))  # type: ignore[arg-type]
 
 
@@ -268,7 +268,7 @@ def test_after_an_interruption_the_cache_is_as_good_as_new(passes: int) -> None:
 
 def test_a_text_that_is_complete_is_given_although_somebody_cancels() -> None:
     """In the moment in which the model ends it: the reason and the text agree."""
-    request = CompletionRequest("x = ", heal=False)
+    request = CompletionRequest("x = ", heal=False, scope=Scope.MODEL)
     job = Job(request.priority, 0, request)
 
     class Ending(ScriptedModel):

@@ -373,12 +373,13 @@ def test_an_unknown_dialect_is_refused() -> None:
     ("dialect", "suffix", "scope"),
     [
         ("midfill", ")", Scope.MODEL),
+        ("midfill", "\n  \n", Scope.BLOCK),
         ("left-to-right", ")\n", Scope.LINE),
         ("left-to-right", "  \n)", Scope.BLOCK),
         ("left-to-right", "", Scope.BLOCK),
     ],
 )
-def test_a_model_that_only_continues_is_stopped_by_rules(
+def test_a_model_that_sees_no_suffix_is_stopped_by_rules(
     dialect: str, suffix: str, scope: Scope
 ) -> None:
     """At the line where text follows on it, else at the block; a trained one stops itself."""

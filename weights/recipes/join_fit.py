@@ -26,6 +26,7 @@ from midfill.engine import CompletionRequest, EngineConfig
 from midfill.engine.joining import Joint, JoinWeights, Signs, read_signs
 from midfill.engine.runtime import open_runtime
 from midfill.engine.surroundings import Surroundings
+from midfill.weights.errors import InvalidRequestError
 from midfill.weights.recipes.examples import read_documents
 from midfill.weights.recipes.line_ends import choose_gaps
 
@@ -119,10 +120,16 @@ def worth(name: str, odds: NDArray[np.float64], labels: NDArray[np.bool_]) -> Wo
 
 
 def evaluate(cases: Sequence[Case]) -> tuple[JoinWeights, list[Worth]]:
-    """Weights of all cases; and what each sign is worth on odd holes, fitted on even ones."""
+    """Weights of all cases; and what each sign is worth on odd holes, fitted on even ones.
+
+    Raises:
+        InvalidRequestError: odd holes or even ones lack line ends of one kind.
+    """
     labels = np.array([case.is_last for case in cases])
     signs = np.array([case.signs for case in cases])
     held = np.array([case.hole % 2 == 1 for case in cases])
+    if len({(case.hole % 2, case.is_last) for case in cases}) < 4:
+        raise InvalidRequestError("the holes have too few line ends: ask for more with --holes")
     table = []
     for name, columns in (("end", [0]), ("gap", [1]), ("end and gap", [0, 1])):
         bias, *factors = fit(signs[~held][:, columns], labels[~held])
@@ -142,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("documents", type=Path, help="documents.jsonl of recipes.corpus")
     parser.add_argument("--model", default="midfill-135m", help="(default: %(default)s)")
-    parser.add_argument("--adapter", default="", help="a LoRA adapter's folder, applied")
+    parser.add_argument("--adapter", help="a LoRA adapter's folder, applied")
     parser.add_argument("--holes", type=int, default=400, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=11, help="of the holes (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
