@@ -11,6 +11,7 @@ from tiny_corpus import tiny_documents, write_tiny_base
 
 from midfill.engine import CompletionChunk
 from midfill.engine.infilling import DIALECTS
+from midfill.engine.joining import JoinWeights
 from midfill.weights.errors import InvalidRequestError
 from midfill.weights.recipes import line_ends
 from midfill.weights.recipes.line_ends import Gap, as_markdown, choose_gaps, measure
@@ -50,6 +51,22 @@ def test_middles_count_if_they_are_exact_or_have_the_right_number_of_lines() -> 
     assert runtime.thresholds == [0.25] * 3
     assert runtime.prefixes == ["a", "b", "c"]
     assert "| 0.25 | 1 | 2 | 3 |" in as_markdown([ends])
+
+
+def test_joining_is_measured_where_it_is_asked_for() -> None:
+    """And named in the table."""
+    runtime, weights = Scripted("x", "x"), JoinWeights(1.0, 0.0, 1.0)
+    gap = Gap("a", "x", "d")
+
+    plain = measure(runtime, [gap], 0.1)  # type: ignore[arg-type]
+    assert runtime.dialect.joining is None
+    joined = measure(runtime, [gap], 0.1, weights)  # type: ignore[arg-type]
+    assert runtime.dialect.joining == weights
+
+    assert [line.split("|")[1] for line in as_markdown([plain, joined]).splitlines()[2:]] == [
+        " 0.1 ",
+        " 0.1, joining ",
+    ]
 
 
 def test_the_seed_decides_which_holes_are_drawn() -> None:

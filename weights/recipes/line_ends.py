@@ -1,9 +1,9 @@
-"""Where a middle should end: what ``Dialect.end_at_line`` is worth, and which value to give it.
+"""Where a middle should end: what ``Dialect.end_at_line`` and ``Dialect.joining`` are worth.
 
 Holes are drawn in held-out Python files of a corpus, as the training draws them, but without spans
-that end anywhere. The model fills each one, greedily, once for every threshold,
-with no rule to stop it but the one that is measured. Counted are middles that come out exactly
-(blanks at the ends aside) and middles with the right number of lines.
+that end anywhere. The model fills each one, greedily, once for every threshold without joining and
+once with it, with no rule to stop it but the one that is measured. Counted are middles that come
+out exactly (blanks at the ends aside) and middles with the right number of lines.
 
 Run ``python -P -m midfill.weights.recipes.line_ends --help``.
 """
@@ -31,6 +31,7 @@ from midfill.weights.recipes.holes import Source
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from midfill.engine.joining import JoinWeights
     from midfill.engine.runtime import Runtime
     from midfill.weights.recipes.examples import Document
 
@@ -57,6 +58,8 @@ class Ends:
     exact: int
     lines_right: int
     """Middles with as many lines as the true ones."""
+    joins: bool = False
+    """Whether it was also asked how well the suffix would follow."""
 
 
 def choose_gaps(documents: Sequence[Document], count: int, seed: int) -> list[Gap]:
@@ -81,10 +84,12 @@ def choose_gaps(documents: Sequence[Document], count: int, seed: int) -> list[Ga
     return gaps
 
 
-def measure(runtime: Runtime, gaps: Iterable[Gap], threshold: float) -> Ends:
+def measure(
+    runtime: Runtime, gaps: Iterable[Gap], threshold: float, joining: JoinWeights | None = None
+) -> Ends:
     """Fill all gaps with one threshold."""
     prompter = runtime.machine.prompter
-    prompter.dialect = replace(prompter.dialect, end_at_line=threshold)
+    prompter.dialect = replace(prompter.dialect, end_at_line=threshold, joining=joining)
     count = exact = lines_right = 0
     for gap in gaps:
         count += 1
@@ -94,13 +99,17 @@ def measure(runtime: Runtime, gaps: Iterable[Gap], threshold: float) -> Ends:
         text = "".join(chunk.text for chunk in runtime.infill(request))
         exact += text.strip() == gap.middle.strip()
         lines_right += _lines(text) == _lines(gap.middle)
-    return Ends(threshold, count, exact, lines_right)
+    return Ends(threshold, count, exact, lines_right, joins=joining is not None)
 
 
-def as_markdown(ends: Iterable[Ends]) -> str:
+def as_markdown(ends: Sequence[Ends]) -> str:
     """The table for ``docs/results.md``."""
     rows = ["| threshold | exact | right number of lines | holes |", "|---:|---:|---:|---:|"]
-    rows += [f"| {e.threshold:g} | {e.exact} | {e.lines_right} | {e.gaps} |" for e in ends]
+    names = [f"{e.threshold:g}, joining" if e.joins else f"{e.threshold:g}" for e in ends]
+    rows += [
+        f"| {name} | {e.exact} | {e.lines_right} | {e.gaps} |"
+        for name, e in zip(names, ends, strict=True)
+    ]
     return "\n".join(rows)
 
 
@@ -121,9 +130,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     gaps = choose_gaps(list(read_documents(args.documents)), args.holes, args.seed)
     runtime = open_runtime(EngineConfig(args.model, threads=args.threads))
     with closing(runtime):
+        own = runtime.machine.prompter.dialect
+        cells: list[tuple[float, JoinWeights | None]] = [(t, None) for t in args.thresholds]
+        cells += [(own.end_at_line, own.joining)] if own.joining else []
         ends = [
-            measure(runtime, track(gaps, f"{threshold:g}", console=console), threshold)
-            for threshold in args.thresholds
+            measure(runtime, track(gaps, f"{threshold:g}", console=console), threshold, joining)
+            for threshold, joining in cells
         ]
     console.print(as_markdown(ends), markup=False, highlight=False)
     if args.json:
