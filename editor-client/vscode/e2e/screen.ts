@@ -89,6 +89,12 @@ export class Screen {
     await tab.waitFor({ state: 'visible', timeout: SIGN_MS });
   }
 
+  /** Whether the explorer comes to list a file or a folder. */
+  lists(name: string): Promise<boolean> {
+    const row = this.page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${name}"]`).first();
+    return happens(() => row.waitFor({ timeout: 2 * STEP.timeout }));
+  }
+
   /** Runs a command by its title in the palette. */
   async command(title: string): Promise<void> {
     const input = this.page.locator('.quick-input-widget input').first();

@@ -273,6 +273,14 @@ describe('a window with several folders', () => {
     const file = path.join(workspace, 'both.code-workspace');
     writeFileSync(file, JSON.stringify({ folders: [{ path: 'one' }, { path: 'two' }] }));
     screen = new Screen(await bench.open(file), workspace);
+    // The workbench can be too early to read that file, and stays without folders then.
+    await until('its folders', async () => {
+      const isComplete = await screen.lists('one');
+      if (!isComplete) {
+        await screen.page.reload();
+      }
+      return isComplete;
+    });
     await screen.status('is ready', LOAD_MS);
   });
 
