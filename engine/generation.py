@@ -14,6 +14,7 @@ from midfill.engine.drafting import Drafter
 from midfill.engine.healing import HealingState
 from midfill.engine.joining import Joint, read_signs
 from midfill.engine.sampler import Sampler, probability
+from midfill.engine.spelling import begin
 from midfill.engine.stopping import Stopper
 
 if TYPE_CHECKING:
@@ -141,6 +142,8 @@ class Generation:
     def _decode(self, hidden: torch.Tensor, slot: Slot) -> FinishReason:
         """Token by token behind a prompt's last state, (1, hidden), with guesses in between."""
         model, draft = self._machine.model, list[int]()
+        if self._healing.remaining:
+            hidden = self._begin(hidden, slot)
         while True:
             logits, length = model.logits(hidden), slot.length - len(draft)
             for row, guess in enumerate([*draft, None]):
@@ -157,6 +160,15 @@ class Generation:
             self._drafted += len(draft)
             hidden = model.forward([self._tokens[-1].id, *draft], slot)
 
+    def _begin(self, hidden: torch.Tensor, slot: Slot) -> torch.Tensor:
+        """Spell the held bytes but for a last token; the last state behind that, (1, hidden)."""
+        machine, healing = self._machine, self._healing
+        start = begin(machine.model, machine.index, hidden, slot, healing.remaining)
+        for token in start.tokens:
+            self._take(token)
+        healing.must_finish = start.is_best
+        return start.hidden
+
     def _step(self, logits: torch.Tensor, slot: Slot, length: int) -> FinishReason | None:
         """Choose a token by its logits, (V,), and send what settles; why to end, if so.
 
@@ -165,6 +177,10 @@ class Generation:
         token = self._sampler.choose(logits, [token.id for token in self._tokens], self._allowed())
         if self._ends_with_line(logits, token.id, slot, length):
             return FinishReason.END_OF_MIDDLE
+        return self._take(token)
+
+    def _take(self, token: GeneratedToken) -> FinishReason | None:
+        """Send what settles with a token; why to end, if so."""
         self._tokens.append(token)
         self._drafter.add(token.id)
         if token.id in self._machine.stops:

@@ -57,6 +57,8 @@ class HealingState:
     def __init__(self, index: ByteIndex, held: bytes) -> None:
         self._index = index
         self._remaining = held
+        self.must_finish = False
+        """Whether the next token has to spell all that remains (see ``spelling``)."""
 
     @property
     def remaining(self) -> bytes:
@@ -65,7 +67,10 @@ class HealingState:
 
     def allowed(self) -> NDArray[np.int64] | None:
         """Ids that may come next, ascending and never none; None once ``held`` is used up."""
-        return self._index.allowed(self._remaining) if self._remaining else None
+        if not self._remaining:
+            return None
+        fitting = self._index.covering if self.must_finish else self._index.allowed
+        return fitting(self._remaining)
 
     def advance(self, token_id: int) -> None:
         """Take note of a generated token; it must be one of ``allowed()``."""

@@ -49,7 +49,7 @@ class Sampler:
         row = logits[: self._vocab_size].cpu().numpy()
         place = self._place(row if allowed is None else row[allowed], history, allowed)
         token_id = place if allowed is None else int(allowed[place])
-        return GeneratedToken(token_id, float(row[token_id]) - _log_total(row, self._scratch))
+        return GeneratedToken(token_id, float(row[token_id]) - log_total(row, self._scratch))
 
     def _place(
         self,
@@ -72,10 +72,10 @@ def probability(logits: torch.Tensor, ids: Collection[int]) -> float:
     """Of any of these tokens to come next, by raw logits, (V,); ids beyond them count nothing."""
     row = logits.cpu().numpy()
     known = [token_id for token_id in ids if token_id < len(row)]
-    return float(np.exp(_log_total(row[known]) - _log_total(row))) if known else 0.0
+    return float(np.exp(log_total(row[known]) - log_total(row))) if known else 0.0
 
 
-def _log_total(row: NDArray[np.float32], scratch: NDArray[np.float32] | None = None) -> float:
+def log_total(row: NDArray[np.float32], scratch: NDArray[np.float32] | None = None) -> float:
     """The logarithm of the sum of all exponentials, (n,), of which one at least is not 0."""
     top = row.max()
     shifted = np.subtract(row, top, out=scratch)

@@ -63,12 +63,12 @@ describe('the default model', () => {
   it('writes ghost text, and what Tab accepts is what was seen', async () => {
     await screen.edit(FILE, HEAD);
     await screen.record();
-    await screen.type('    for i');
+    await screen.type('    for divisor');
     const seen = await screen.seesSome();
     await screen.shoot('model');
     await screen.press('Tab');
     // What follows it may be on the screen at once: the server has prepared that.
-    await screen.saves(FILE, `${HEAD}    for i${seen}`);
+    await screen.saves(FILE, `${HEAD}    for divisor${seen}`);
     await screen.shoot('model-accepted');
     assert.ok(seen.trim() !== '', seen);
     accepted = seen;

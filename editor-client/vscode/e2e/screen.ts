@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Locator, Page } from 'playwright-core';
+import type { Locator, Page, Frame as PageFrame } from 'playwright-core';
 
 import { OUT, WINDOW, until } from './workbench.ts';
 
@@ -281,8 +281,8 @@ export class Screen {
   async reads(words: string): Promise<string> {
     let text = '';
     await until(`a page with ${words}`, async () => {
-      const texts = this.page.frames().map((frame) => frame.locator('body').innerText({ timeout: 1000 }).catch(() => ''));
-      text = (await Promise.all(texts)).slice(1).find((each) => each.includes(words)) ?? '';
+      const texts = await Promise.all(this.page.frames().map((frame) => shownText(frame).catch(() => '')));
+      text = texts.find((each) => each.includes(words)) ?? '';
       return text !== '';
     });
     return text;
@@ -331,6 +331,13 @@ export class Screen {
     mkdirSync(OUT, { recursive: true });
     await this.page.screenshot({ path: path.join(OUT, `${name}.png`) });
   }
+}
+
+/** What a frame in the page shows; a new one is hidden until it has loaded. */
+async function shownText(frame: PageFrame): Promise<string> {
+  const element = await frame.frameElement();
+  const isPending = (await element.getAttribute('id')) === 'pending-frame';
+  return isPending ? '' : frame.locator('body').innerText({ timeout: 1000 });
 }
 
 /** Whether all of it came about, each step in its time. */
