@@ -6,7 +6,7 @@ Importing this module never imports torch, so the language server can talk about
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 def _require(ok: bool, name: str, value: object, allowed: str) -> None:  # noqa: FBT001
     if not ok:
         raise InvalidRequestError(f"{name} is {value!r}; it must be {allowed}")
+
+
+VARIED_TEMPERATURE = 0.8
+"""Of further texts for a place, at least; less gives the same text again and again."""
+VARIED_TOP_P = 0.95
+"""Of them, at most; what is less likely than that is nonsense at this temperature."""
 
 
 class Order(Enum):
@@ -104,6 +110,15 @@ class Sampling:
     seed: int | None = None
     """Of the generator; None draws one."""
 
+    def varied(self, number: int) -> Sampling:
+        """For another text at the same place; each number gives its own, the same each time."""
+        return replace(
+            self,
+            temperature=max(self.temperature, VARIED_TEMPERATURE),
+            top_p=min(self.top_p, VARIED_TOP_P),
+            seed=(self.seed or 0) + number,
+        )
+
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         _require(self.temperature >= 0, "temperature", self.temperature, "0 (greedy) or more")
@@ -148,10 +163,14 @@ class CompletionRequest:
     time_limit_ms: int | None = None
     """From the start of work on the request; the first line is never cut."""
     sampling: Sampling = Sampling()
+    tries: int = 1
+    """Completions written at most, of which the one that fits best between prefix and suffix is
+    given, see engine.choosing. With more than one there is nothing to stream: all comes at once."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         _require(0 <= self.max_tokens <= 65536, "max_tokens", self.max_tokens, "0 to 65536")
+        _require(1 <= self.tries <= 64, "tries", self.tries, "1 to 64")
         _require(
             16 <= self.max_prompt_tokens <= 1 << 20,
             "max_prompt_tokens",
@@ -185,6 +204,8 @@ class CompletionStats:
     """Of those, generated."""
     context_pieces: int = 0
     """Of the request's, that fitted."""
+    tries: int = 1
+    """Completions written for this one; their tokens and time are counted above and below."""
     is_short: bool = False
     """The prompt was cut so that it could be read in time, see ``CompletionRequest.read_ms``."""
     mean_logprob: float = 0.0

@@ -18,12 +18,14 @@ from midfill.engine.spelling import begin
 from midfill.engine.stopping import Stopper
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from numpy.typing import NDArray
 
     from midfill.engine.api import GeneratedToken
     from midfill.engine.byte_index import ByteIndex
-    from midfill.engine.infilling import Prompter
+    from midfill.engine.infilling import Prompt, Prompter
     from midfill.engine.kv_cache import KVCache, Slot
     from midfill.engine.model import Decoder
     from midfill.engine.prefill import Prefiller
@@ -66,11 +68,14 @@ class Machine:
 
 
 class Generation:
-    """One job on a machine; ``run`` answers it completely."""
+    """One job on a machine; ``run`` answers it completely, on its stream if nowhere else."""
 
-    def __init__(self, machine: Machine, job: Job) -> None:
+    def __init__(
+        self, machine: Machine, job: Job, put: Callable[[CompletionChunk], None] | None = None
+    ) -> None:
         request = job.request
         self._machine, self._request, self._stream = machine, request, job.stream
+        self._put = put or job.stream.put
         self._started = time.perf_counter()
         self._queue_ms = 1e3 * (self._started - job.queued_at)
         self._max_new = min(request.max_tokens, machine.context_length // 2)
@@ -98,6 +103,11 @@ class Generation:
         self._joint = dialect.joining and Joint(
             machine.tokenizer, request.suffix, is_whole_line=is_whole_line
         )
+
+    @property
+    def prompt(self) -> Prompt:
+        """What the model is given."""
+        return self._prompt
 
     @property
     def is_short(self) -> bool:
@@ -257,7 +267,7 @@ class Generation:
     def _send(self, text: str, stats: CompletionStats | None = None) -> None:
         tokens = tuple(self._tokens[self._sent :])
         self._sent = len(self._tokens)
-        self._stream.put(CompletionChunk(text, tokens, stats))
+        self._put(CompletionChunk(text, tokens, stats))
 
     def _mean_logprob(self) -> float:
         return sum(token.logprob for token in self._tokens) / max(1, len(self._tokens))

@@ -12,6 +12,7 @@ import torch
 from midfill.engine.acceleration import open_decoder, use_threads
 from midfill.engine.api import EngineInfo, Priority
 from midfill.engine.byte_index import ByteIndex
+from midfill.engine.choosing import Choice
 from midfill.engine.errors import (
     CorruptModelError,
     EngineClosedError,
@@ -81,7 +82,8 @@ class Runtime:
 
     def _answer(self, job: Job) -> None:
         """Run a job; if its prompt was cut to be in time, the whole one is read behind it."""
-        generation = Generation(self._machine, job)
+        kind = Choice if job.request.tries > 1 else Generation
+        generation = kind(self._machine, job)
         if generation.is_short:
             whole = replace(job.request, read_ms=None, max_tokens=0, priority=Priority.PREWARM)
             with suppress(EngineClosedError):

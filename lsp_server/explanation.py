@@ -186,7 +186,8 @@ def _cost_rows(stats: CompletionStats) -> Iterator[tuple[str, str]]:
     yield (
         "written",
         f"{stats.generated_tokens} tokens, ended by {stats.finish_reason.value},"
-        f" mean log probability {stats.mean_logprob:.2f}",
+        f" mean log probability {stats.mean_logprob:.2f}"
+        + (f", the best of {stats.tries} tries" if stats.tries > 1 else ""),
     )
     yield (
         "time",

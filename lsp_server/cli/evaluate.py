@@ -77,6 +77,14 @@ def _add_infill(
         help="token healing (default: %(default)s)",
     )
     group.add_argument(
+        "--tries",
+        nargs="+",
+        type=_count,
+        default=[_DEFAULT.tries],
+        metavar="N",
+        help="completions of which the best is taken (default: %(default)s)",
+    )
+    group.add_argument(
         "--scope",
         choices=[scope.value for scope in Scope],
         default=_DEFAULT.scope.value,
@@ -95,9 +103,10 @@ def run_infill(args: argparse.Namespace, open_engine: EngineOpener) -> int:
     from midfill.weights.recipes.eval_runner import Output
 
     cells = tuple(
-        eval_infill.Cell(Order(order), heal == "on")
+        eval_infill.Cell(Order(order), heal == "on", tries)
         for order in dict.fromkeys(args.order)
         for heal in dict.fromkeys(args.heal)
+        for tries in dict.fromkeys(args.tries)
     )
     settings = eval_infill.Settings(
         data=args.data,

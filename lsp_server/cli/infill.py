@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 DONE = 0
 NO_COMPLETION = 1
+TRIES = 8
+"""More find little more: see docs/results.md."""
 
 _DEFAULT = CompletionRequest(prefix="")
 _PLACES = """\
@@ -147,6 +150,13 @@ def _add_generation_arguments(parser: argparse.ArgumentParser) -> None:
         help="0 always takes the likeliest token (default: %(default)s)",
     )
     group.add_argument("--seed", type=int, metavar="N", help="makes a temperature repeatable")
+    group.add_argument(
+        "--tries",
+        type=int,
+        metavar="N",
+        help="completions to write at most; the one that fits best before the text behind the hole "
+        f"is taken (default: {TRIES}, with --stream 1)",
+    )
 
 
 def run(args: argparse.Namespace, open_engine: EngineOpener) -> int:
@@ -163,6 +173,8 @@ def run(args: argparse.Namespace, open_engine: EngineOpener) -> int:
         source.require_rewritable()
     settings = settings_of(args)
     asked = request_of(args, settings, source, hole)
+    tries = args.tries if args.tries is not None else 1 if args.stream else TRIES
+    asked = replace(asked, request=replace(asked.request, tries=tries))
     request = asked.request
     with loading() as on_progress:
         engine = open_engine(settings.engine_config(), on_progress)
@@ -183,6 +195,8 @@ def _check_combination(args: argparse.Namespace) -> None:
         raise InvalidRequestError("standard input cannot be written: leave out --write")
     if args.stream and args.format not in {None, "text"}:
         raise InvalidRequestError(f"--stream is for text, and --format is {args.format}")
+    if args.stream and args.tries not in {None, 1}:
+        raise InvalidRequestError("--stream shows the first try: leave out --tries, or --stream")
 
 
 def _find_hole(source: SourceFile, args: argparse.Namespace) -> Hole:

@@ -77,9 +77,13 @@ def stats_line(completion: Completion) -> str:
     return (
         f"midfill: {stats.generated_tokens} tokens in {stats.prefill_ms + stats.decode_ms:.0f} ms "
         f"(prefill {stats.prefill_ms:.0f} ms, {stats.prompt_tokens} prompt tokens, "
-        f"{stats.cached_tokens} of them cached), {stats.order.value}, "
+        f"{stats.cached_tokens} of them cached), {stats.order.value}, {_tries(stats.tries)}"
         f"ended by {stats.finish_reason.value}, {engine.model} on {engine.device} in {engine.dtype}"
     )
+
+
+def _tries(tries: int) -> str:
+    return f"best of {tries}, " if tries > 1 else ""
 
 
 def _lines(text: str) -> list[str]:

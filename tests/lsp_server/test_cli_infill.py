@@ -25,6 +25,7 @@ from midfill.engine.errors import (
     ModelNotPulledError,
 )
 from midfill.lsp_server import cli
+from midfill.lsp_server.cli.infill import TRIES
 
 CODE = "def f(x):\n    # HOLE\n    return y\n"
 
@@ -150,6 +151,17 @@ def test_streamed_text_is_the_text(
     assert capsys.readouterr().out == "y = x\n\n    y += 1"
 
 
+@pytest.mark.parametrize(
+    ("options", "tries"), [((), TRIES), (("--stream",), 1), (("--tries", "3"), 3)]
+)
+def test_the_best_of_several_tries_is_asked_for(
+    script: Script, file: Path, options: tuple[str, ...], tries: int
+) -> None:
+    """Unless text is to be seen as it comes."""
+    infill(script, file, "--marker", "# HOLE", *options)
+    assert script.request.tries == tries
+
+
 def test_statistics_go_to_standard_error(
     script: Script, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,6 +244,8 @@ def test_standard_input_is_a_file_too(
         (("--at", "1:1", "--temperature", "-1"), "temperature is -1.0"),
         (("--at", "1:1", "--encoding", "no-such"), "is no text encoding"),
         (("--at", "1:1", "--stream", "--format", "json"), "--stream is for text"),
+        (("--at", "1:1", "--tries", "0"), "tries is 0"),
+        (("--at", "1:1", "--tries", "4", "--stream"), "--stream shows the first try"),
     ],
 )
 def test_wrong_input_is_exit_code_2_before_any_model_loads(

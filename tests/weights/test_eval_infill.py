@@ -206,5 +206,5 @@ def test_the_report_has_these_keys(lab: Lab) -> None:
     assert list(json.loads(journal[0])) == [
         *("key", "task", "cell", "completion", "passed", "verdict", "exact", "exact_stripped"),
         *("finish", "order", "prompt_tokens", "generated_tokens", "healed_tokens"),
-        *("context_pieces", "prefill_ms", "decode_ms", "test_seconds"),
+        *("context_pieces", "tries", "prefill_ms", "decode_ms", "test_seconds"),
     ]

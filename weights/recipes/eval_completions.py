@@ -36,6 +36,7 @@ class Completed:
             "generated_tokens": stats.generated_tokens,
             "healed_tokens": stats.healed_tokens,
             "context_pieces": stats.context_pieces,
+            "tries": stats.tries,
             "prefill_ms": round(stats.prefill_ms, 1),
             "decode_ms": round(stats.decode_ms, 1),
         }

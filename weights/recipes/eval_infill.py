@@ -1,9 +1,10 @@
-"""How often the model fills a hole so that the tests pass: HumanEval infilling, pass@1, greedy.
+"""How often the model fills a hole so that the tests pass: HumanEval infilling, pass@1.
 
-Each problem is completed once in each *cell*, a prompt order with healing on or off, and the
-program is run in the sandbox. Rates have Wilson's 95 % interval; two cells are compared on the same
-problems by McNemar's exact test. Problems whose cursor cuts a word are counted apart as well.
-Results go to a journal as they come: a rerun of the same command goes on where the last one ended.
+Each problem is completed once in each *cell*: a prompt order, healing on or off, greedily or by
+the best of some tries. The program is run in the sandbox. Rates have Wilson's 95 % interval; two
+cells are compared on the same problems by McNemar's exact test. Problems whose cursor cuts a word
+are counted apart as well. Results go to a journal as they come: a rerun of the same command goes on
+where the last one ended.
 """
 
 from __future__ import annotations
@@ -58,11 +59,13 @@ class Cell:
 
     order: Order
     heal: bool
+    tries: int = 1
 
     @property
     def name(self) -> str:
         """For tables and journals."""
-        return f"{self.order.value}, {'healed' if self.heal else 'not healed'}"
+        best = f", best of {self.tries}" if self.tries > 1 else ""
+        return f"{self.order.value}, {'healed' if self.heal else 'not healed'}{best}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,7 @@ def _job(settings: Settings, engine: Engine, problem: Problem, cell: Cell) -> Jo
         allow_empty=False,
         scope=settings.scope,
         max_tokens=settings.max_tokens,
+        tries=cell.tries,
     )
     return Job(
         problem.task,
@@ -253,4 +257,4 @@ def _rates(document: Mapping[str, Any]) -> dict[str, dict[str, Rate]]:
 
 def _title(document: Mapping[str, Any]) -> str:
     data, model = document["settings"]["data"], document["engine"]["model"]
-    return f"{data.partition('.')[0]}: pass@1 of {model}, greedy, {document['problems']} problems"
+    return f"{data.partition('.')[0]}: pass@1 of {model}, {document['problems']} problems"

@@ -1,0 +1,184 @@
+"""The best of several completions, by a model that knows only a few texts, and by a random one."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from tiny_engine import SHAPE, Completed, ScriptedModel, collect, machine, new_slot, tiny_model
+from tiny_tokenizers import tiny_byte_level_vocabulary
+
+from midfill.engine import choosing
+from midfill.engine.api import CompletionRequest, FinishReason
+from midfill.engine.choosing import Choice
+from midfill.engine.runtime import Runtime
+from midfill.engine.scheduler import Job
+from midfill.engine.tokenizer import open_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from midfill.engine.generation import Machine
+    from midfill.engine.kv_cache import Slot
+    from midfill.engine.stop import Stop
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TOKENIZER = open_tokenizer(tiny_byte_level_vocabulary())
+END = 0
+SUFFIX = "\nreturn good\n"
+ASKED = CompletionRequest("x = ", SUFFIX, heal=False, tries=16)
+
+
+class Library(ScriptedModel):
+    """Goes on behind a prompt as one of some texts does, each as likely as its weight says.
+
+    Args:
+        texts: Weights; each text may end behind any of its tokens too, a little.
+    """
+
+    def __init__(self, texts: Mapping[str, float]) -> None:
+        super().__init__([])
+        self._texts = [(TOKENIZER.encode(text), weight) for text, weight in texts.items()]
+        self._seen: list[list[int]] = []
+
+    def forward(self, ids: Sequence[int], slot: Slot, _stop: Stop | None = None) -> torch.Tensor:
+        """States that are places in a list of the texts seen, (T, 1)."""
+        begin, first = slot.length, len(self._seen)
+        super().forward(ids, slot)
+        texts = slot.ids.tolist()
+        for n in range(begin, slot.length):
+            self._seen.append(texts[slot.prompt_length : n + 1])
+        return torch.arange(first, len(self._seen))[:, None].float()
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The logarithm of what the texts that begin so say."""
+        rows = torch.full((len(hidden), SHAPE.vocab_size), 1e-6)
+        for row, place in zip(rows, hidden[:, 0].int().tolist(), strict=True):
+            seen = self._seen[place]
+            for ids, weight in self._texts:
+                if ids[: len(seen)] == seen:
+                    row[ids[len(seen)] if len(ids) > len(seen) else END] += weight
+        return rows.log()
+
+
+FITTING = {"bad": 3.0, "good": 1.0, f"good{SUFFIX}": 1.0}
+"""Left to itself the model writes "bad", behind which the suffix makes no sense."""
+
+
+def choose(model: ScriptedModel, request: CompletionRequest = ASKED) -> Completed:
+    """Answer one request in this thread."""
+    job = Job(request.priority, 0, request)
+    Choice(machine(model), job).run()
+    return collect(job.stream)
+
+
+def test_the_completion_that_the_suffix_follows_wins() -> None:
+    """In one piece, with what all tries have cost."""
+    done = choose(Library(FITTING))
+
+    assert done.text == "good"
+    assert len(done.chunks) == 1
+    assert 1 < done.stats.tries < ASKED.tries  # both texts are found by then
+    assert done.stats.generated_tokens > len(done.ids)
+    assert done.stats.finish_reason is FinishReason.END_OF_MIDDLE
+    assert done.ids == TOKENIZER.encode("good")
+
+
+def test_one_try_is_the_request_s_own() -> None:
+    """Greedy: the likeliest text, whatever follows."""
+    assert choose(Library(FITTING), replace(ASKED, tries=1)).text == "bad"
+
+
+@pytest.mark.parametrize(
+    ("texts", "suffix"),
+    [({"bad": 97.0, "good": 1.0, f"good{SUFFIX}": 1.0}, SUFFIX), (FITTING, ""), (FITTING, " \n")],
+)
+def test_no_try_is_made_that_can_find_nothing(texts: dict[str, float], suffix: str) -> None:
+    """The model is sure, or nothing follows that could tell."""
+    done = choose(Library(texts), replace(ASKED, suffix=suffix))
+
+    assert (done.text.strip(), done.stats.tries) == ("bad", 1)
+
+
+def test_a_model_that_finds_nothing_missing_is_believed() -> None:
+    """Nothing is drawn instead; where text is asked for, it may not say so."""
+    texts = {"": 3.0, "good": 1.0, f"good{SUFFIX}": 1.0}
+
+    assert choose(Library(texts)).stats.tries == 1
+    assert choose(Library(texts)).text == ""
+    assert choose(Library(texts), replace(ASKED, allow_empty=False)).text == "good"
+
+
+def test_a_cancel_ends_it() -> None:
+    """No other try is made, and none is weighed."""
+    job = Job(ASKED.priority, 0, ASKED)
+    model = Library(FITTING)
+    model.before_forward = lambda number: job.stream.cancel() if number == 3 else None
+
+    Choice(machine(model), job).run()
+
+    done = collect(job.stream)
+    assert done.stats.finish_reason is FinishReason.CANCELLED
+    assert len(model.forwarded) <= 5
+
+
+def test_a_time_limit_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the best so far."""
+    seconds = itertools.count()
+    monkeypatch.setattr(choosing, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    request = replace(ASKED, time_limit_ms=2500)
+    texts = {f"bad{n}": 1.0 for n in range(50)}
+
+    assert choose(Library(texts), request).stats.tries == 3
+
+
+def whole_logprob(parts: Machine, prompt: Sequence[int], text: str) -> float:
+    """Of a text behind a prompt, in a slot of its own."""
+    ids = [*prompt, *TOKENIZER.encode(text)]
+    logits = parts.model.logits(parts.model.forward(ids[:-1], new_slot()))
+    rows = logits[len(prompt) - 1 :, : TOKENIZER.vocab_size].log_softmax(1)
+    return float(rows.gather(1, torch.tensor(ids[len(prompt) :])[:, None]).sum())
+
+
+@pytest.mark.parametrize("text", ["a", "value\n    b = 1", ""])
+@pytest.mark.parametrize("before", ["a", "b = c"])
+def test_a_weight_is_the_probability_of_the_text(text: str, before: str) -> None:
+    """Whatever the cache holds: the same as from the beginning."""
+    request = CompletionRequest("def f():\n    x = ", "\n    return x\n", tries=2)
+    parts = machine(tiny_model())
+    with torch.inference_mode():
+        choice = Choice(parts, Job(request.priority, 0, request))
+        prompt = parts.prompter.build(request, 400, parts.cache.match)
+        choice.weigh(prompt, before)
+
+        weight = choice.weigh(prompt, text)
+
+        wanted = prompt.held.decode() + text + request.suffix
+        assert weight == pytest.approx(whole_logprob(parts, prompt.ids, wanted), rel=1e-4)
+
+
+def test_a_line_of_its_own_is_weighed_with_its_end() -> None:
+    """Which the engine's text may lack."""
+    request = CompletionRequest("def f():\n", "    return x\n", heal=False, tries=2)
+    parts = machine(tiny_model())
+    with torch.inference_mode():
+        choice = Choice(parts, Job(request.priority, 0, request))
+        prompt = parts.prompter.build(request, 400, parts.cache.match)
+
+        assert choice.weigh(prompt, "    x = 1") == choice.weigh(prompt, "    x = 1\n")
+        assert choice.weigh(prompt, "    x = 1") != choice.weigh(prompt, "    x = 1\n\n")
+
+
+def test_an_engine_makes_the_tries_that_are_asked_for() -> None:
+    """And one where none is."""
+    runtime = Runtime(machine(Library(FITTING)), None, 1)  # type: ignore[arg-type]
+    try:
+        assert collect(runtime.infill(ASKED)).text == "good"
+        assert collect(runtime.infill(replace(ASKED, tries=1))).text == "bad"
+    finally:
+        runtime.close()
