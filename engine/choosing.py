@@ -5,8 +5,9 @@ several completions are drawn, and of
 
     log P(completion, first tokens of the suffix | prompt)
 
-the greatest wins. The first one is what the request gives by itself. Drawing ends early once the
-completions found are nearly all that the model would ever write. Figures: docs/results.md.
+the greatest wins. The first one is what the request gives by itself. The others are cheap: a draw
+is given up as soon as its own probability is less than the best one's with the suffix, and no more
+are made once those found are nearly all that the model would ever write. Figures: docs/results.md.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from midfill.engine.api import CompletionStats
     from midfill.engine.generation import Machine
-    from midfill.engine.infilling import Prompt
     from midfill.engine.scheduler import Job
 
 SUFFIX_TOKENS = 32
@@ -57,9 +57,9 @@ class Completion:
         return stats
 
     @property
-    def probability(self) -> float:
-        """Of its tokens, in this order."""
-        return math.exp(sum(token.logprob for chunk in self.chunks for token in chunk.tokens))
+    def logprob(self) -> float:
+        """Of all its tokens, the logarithm of their probability."""
+        return sum(token.logprob for chunk in self.chunks for token in chunk.tokens)
 
 
 class Choice:
@@ -86,26 +86,32 @@ class Choice:
         """Compute, and put the best completion on the job's stream, in one piece at the end."""
         self._first.run()
         tries = [Completion(tuple(self._chunks))]
+        best, weights = tries[0], dict[str, float]()
         while self._lacks(tries):
-            tries.append(self._draw(len(tries)))
-        stream, prompt = self._job.stream, self._first.prompt
-        best = tries[-1]
-        if not stream.interrupted and len(tries) > 1:
-            texts = {each.text: each for each in reversed(tries)}
-            best = max(reversed(texts.values()), key=lambda each: self.weigh(prompt, each.text))
-        prefill_ms = tries[0].stats.prefill_ms
+            if not weights:
+                weights[best.text] = self.weigh(best.text)
+            floor = weights[best.text]
+            tries.append(self._draw(len(tries), floor))
+            text = tries[-1].text
+            if tries[-1].logprob >= floor and text not in weights:
+                weights[text] = self.weigh(text)
+                best = tries[-1] if weights[text] > floor else best
+        self._put(best, tries)
+
+    def _put(self, best: Completion, tries: Sequence[Completion]) -> None:
+        first, stream = tries[0].stats, self._job.stream
         stats = replace(
             best.stats,
             finish_reason=stream.interrupted or best.stats.finish_reason,
             tries=len(tries),
-            cached_tokens=tries[0].stats.cached_tokens,
-            prefilled_tokens=tries[0].stats.prefilled_tokens,
+            cached_tokens=first.cached_tokens,
+            prefilled_tokens=first.prefilled_tokens,
             generated_tokens=sum(each.stats.generated_tokens for each in tries),
             drafted_tokens=sum(each.stats.drafted_tokens for each in tries),
             accepted_tokens=sum(each.stats.accepted_tokens for each in tries),
-            queue_ms=tries[0].stats.queue_ms,
-            prefill_ms=prefill_ms,
-            decode_ms=1e3 * (time.perf_counter() - self._started) - prefill_ms,
+            queue_ms=first.queue_ms,
+            prefill_ms=first.prefill_ms,
+            decode_ms=1e3 * (time.perf_counter() - self._started) - first.prefill_ms,
         )
         tokens = tuple(token for chunk in best.chunks for token in chunk.tokens)
         stream.put(CompletionChunk(best.text, tokens, stats))
@@ -120,19 +126,22 @@ class Choice:
             return False
         if 1e3 * (time.perf_counter() - self._started) > limit_ms:
             return False
-        found = {each.text: each.probability for each in tries}
+        found = {each.text: math.exp(each.logprob) for each in tries}
         return sum(found.values()) < ENOUGH
 
-    def _draw(self, number: int) -> Completion:
+    def _draw(self, number: int, weight: float) -> Completion:
+        """Another try, given up where it can no longer have a greater weight than this."""
         request, chunks = self._job.request, list[CompletionChunk]()
         sampling = request.sampling.varied(number)
         request = replace(request, sampling=sampling, allow_empty=False)
-        Generation(self._machine, replace(self._job, request=request), chunks.append).run()
+        job = replace(self._job, request=request)
+        Generation(self._machine, job, chunks.append, weight).run()
         return Completion(tuple(chunks))
 
-    def weigh(self, prompt: Prompt, text: str) -> float:
+    def weigh(self, text: str) -> float:
         """The logarithm of the probability of a completion and the suffix's begin behind it."""
-        machine, start = self._machine, len(prompt.ids)
+        machine, prompt = self._machine, self._first.prompt
+        start = len(prompt.ids)
         if self._is_whole_line and not text.endswith("\n"):
             text += "\n"
         text = prompt.held.decode(errors="ignore") + text + self._suffix

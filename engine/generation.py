@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -68,12 +69,24 @@ class Machine:
 
 
 class Generation:
-    """One job on a machine; ``run`` answers it completely, on its stream if nowhere else."""
+    """One job on a machine; ``run`` answers it completely.
+
+    Args:
+        machine: With the model.
+        job: What is asked for.
+        put: Takes the chunks, instead of the job's stream.
+        floor: What the tokens' log-probabilities add up to at least, or the completion is given up.
+    """
 
     def __init__(
-        self, machine: Machine, job: Job, put: Callable[[CompletionChunk], None] | None = None
+        self,
+        machine: Machine,
+        job: Job,
+        put: Callable[[CompletionChunk], None] | None = None,
+        floor: float = -math.inf,
     ) -> None:
         request = job.request
+        self._floor, self._logprob = floor, 0.0
         self._machine, self._request, self._stream = machine, request, job.stream
         self._put = put or job.stream.put
         self._started = time.perf_counter()
@@ -192,6 +205,7 @@ class Generation:
     def _take(self, token: GeneratedToken) -> FinishReason | None:
         """Send what settles with a token; why to end, if so."""
         self._tokens.append(token)
+        self._logprob += token.logprob
         self._drafter.add(token.id)
         if token.id in self._machine.stops:
             return FinishReason.END_OF_MIDDLE
@@ -246,6 +260,8 @@ class Generation:
             return self._stream.interrupted
         if self._stopper.reason:
             return self._stopper.reason
+        if self._logprob < self._floor:
+            return FinishReason.MAX_TOKENS
         length = len(self._prompt.ids) + len(self._tokens)
         if self._new_tokens >= self._max_new or length >= self._machine.context_length:
             return FinishReason.MAX_TOKENS
@@ -270,4 +286,4 @@ class Generation:
         self._put(CompletionChunk(text, tokens, stats))
 
     def _mean_logprob(self) -> float:
-        return sum(token.logprob for token in self._tokens) / max(1, len(self._tokens))
+        return self._logprob / max(1, len(self._tokens))

@@ -154,9 +154,9 @@ def test_a_weight_is_the_probability_of_the_text(text: str, before: str) -> None
     with torch.inference_mode():
         choice = Choice(parts, Job(request.priority, 0, request))
         prompt = parts.prompter.build(request, 400, parts.cache.match)
-        choice.weigh(prompt, before)
+        choice.weigh(before)
 
-        weight = choice.weigh(prompt, text)
+        weight = choice.weigh(text)
 
         wanted = prompt.held.decode() + text + request.suffix
         assert weight == pytest.approx(whole_logprob(parts, prompt.ids, wanted), rel=1e-4)
@@ -168,10 +168,9 @@ def test_a_line_of_its_own_is_weighed_with_its_end() -> None:
     parts = machine(tiny_model())
     with torch.inference_mode():
         choice = Choice(parts, Job(request.priority, 0, request))
-        prompt = parts.prompter.build(request, 400, parts.cache.match)
 
-        assert choice.weigh(prompt, "    x = 1") == choice.weigh(prompt, "    x = 1\n")
-        assert choice.weigh(prompt, "    x = 1") != choice.weigh(prompt, "    x = 1\n\n")
+        assert choice.weigh("    x = 1") == choice.weigh("    x = 1\n")
+        assert choice.weigh("    x = 1") != choice.weigh("    x = 1\n\n")
 
 
 def test_an_engine_makes_the_tries_that_are_asked_for() -> None:
