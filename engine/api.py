@@ -6,7 +6,7 @@ Importing this module never imports torch, so the language server can talk about
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 def _require(ok: bool, name: str, value: object, allowed: str) -> None:  # noqa: FBT001
     if not ok:
         raise InvalidRequestError(f"{name} is {value!r}; it must be {allowed}")
-
-
-VARIED_TEMPERATURE = 0.8
-"""Of further texts for a place, at least; less gives the same text again and again."""
-VARIED_TOP_P = 0.95
-"""Of them, at most; what is less likely than that is nonsense at this temperature."""
 
 
 class Order(Enum):
@@ -109,15 +103,6 @@ class Sampling:
     """Divides positive logits of tokens already generated (Keskar et al. 2019); 1 is off."""
     seed: int | None = None
     """Of the generator; None draws one."""
-
-    def varied(self, number: int) -> Sampling:
-        """For another text at the same place; each number gives its own, the same each time."""
-        return replace(
-            self,
-            temperature=max(self.temperature, VARIED_TEMPERATURE),
-            top_p=min(self.top_p, VARIED_TOP_P),
-            seed=(self.seed or 0) + number,
-        )
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""

@@ -1,65 +1,40 @@
 """The best of several completions: the one with which the text around the hole is likeliest.
 
 Who writes from left to right cannot know how well the suffix will follow before it is its turn. So
-several completions are drawn, and of
+several completions are written, and of
 
     log P(completion, first tokens of the suffix | prompt)
 
-the greatest wins. The first one is what the request gives by itself. The others are cheap: a draw
-is given up as soon as its own probability is less than the best one's with the suffix, and no more
-are made once those found are nearly all that the model would ever write. Figures: docs/results.md.
+the greatest wins. The first one is what the request gives by itself. Each other one *turns* from
+one before it: at the likeliest place, over all of them, where another token could have been taken;
+so none is written twice, and what they share is read, not written. A completion is given up once it
+is less likely than the best one is with the suffix, and so is the search, when all turns are: then
+no other completion can be better. Figures: docs/results.md.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from midfill.engine.api import CompletionChunk
-from midfill.engine.generation import Generation
+from midfill.engine.generation import Course, Generation
 from midfill.engine.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from midfill.engine.api import CompletionStats
-    from midfill.engine.generation import Machine
+    from midfill.engine.generation import Machine, Turn
     from midfill.engine.scheduler import Job
 
 SUFFIX_TOKENS = 32
 """Of the suffix, at most, that count."""
 _LONG_TOKEN = 12
 """Characters; so many of the suffix are encoded for each of them."""
-ENOUGH = 0.9
-"""Of the model's probability, in the completions that were found."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """One try, whole."""
-
-    chunks: tuple[CompletionChunk, ...]
-
-    @property
-    def text(self) -> str:
-        """Of all chunks."""
-        return "".join(chunk.text for chunk in self.chunks)
-
-    @property
-    def stats(self) -> CompletionStats:
-        """Of the last chunk."""
-        stats = self.chunks[-1].stats
-        assert stats is not None, "the last chunk of a completion has its stats"
-        return stats
-
-    @property
-    def logprob(self) -> float:
-        """Of all its tokens, the logarithm of their probability."""
-        return sum(token.logprob for chunk in self.chunks for token in chunk.tokens)
 
 
 class Choice:
@@ -68,8 +43,8 @@ class Choice:
     def __init__(self, machine: Machine, job: Job) -> None:
         self._machine, self._job = machine, job
         self._started = time.perf_counter()
-        self._chunks: list[CompletionChunk] = []
-        self._first = Generation(machine, job, self._chunks.append)
+        self._courses = [Course()]
+        self._first = Generation(machine, job, self._courses[0])
         request, tokenizer = job.request, machine.tokenizer
         begin = request.suffix[: SUFFIX_TOKENS * _LONG_TOKEN] if request.suffix.strip() else ""
         ids = tokenizer.encode(begin)[:SUFFIX_TOKENS]
@@ -85,58 +60,50 @@ class Choice:
     def run(self) -> None:
         """Compute, and put the best completion on the job's stream, in one piece at the end."""
         self._first.run()
-        tries = [Completion(tuple(self._chunks))]
-        best, weights = tries[0], dict[str, float]()
-        while self._lacks(tries):
-            if not weights:
-                weights[best.text] = self.weigh(best.text)
+        best, weights = self._courses[0], dict[str, float]()
+        turns: list[tuple[float, int, Turn]] = []
+        numbers = itertools.count()
+        while self._may_go_on():
+            last = self._courses[-1]
+            if last.logprob >= last.floor and last.text not in weights:
+                weights[last.text] = self.weigh(last.text)
+                best = max(best, last, key=lambda course: weights[course.text])
+            for turn in last.turns:
+                heapq.heappush(turns, (-turn.logprob, next(numbers), turn))
             floor = weights[best.text]
-            tries.append(self._draw(len(tries), floor))
-            text = tries[-1].text
-            if tries[-1].logprob >= floor and text not in weights:
-                weights[text] = self.weigh(text)
-                best = tries[-1] if weights[text] > floor else best
-        self._put(best, tries)
+            if not turns or -turns[0][0] < floor:
+                break
+            course = Course(heapq.heappop(turns)[2].begin, floor)
+            Generation(self._machine, self._job, course).run()
+            self._courses.append(course)
+        self._put(best)
 
-    def _put(self, best: Completion, tries: Sequence[Completion]) -> None:
-        first, stream = tries[0].stats, self._job.stream
+    def _may_go_on(self) -> bool:
+        request = self._job.request
+        if self._job.stream.interrupted or len(self._courses) >= request.tries:
+            return False
+        if not (self._suffix and self._courses[0].text.strip()):  # nothing to weigh, or to write
+            return False
+        limit_ms = request.time_limit_ms or math.inf
+        return 1e3 * (time.perf_counter() - self._started) < limit_ms
+
+    def _put(self, best: Course) -> None:
+        first, stream = self._courses[0].stats, self._job.stream
+        costs = [course.stats for course in self._courses]
         stats = replace(
             best.stats,
             finish_reason=stream.interrupted or best.stats.finish_reason,
-            tries=len(tries),
+            tries=len(costs),
             cached_tokens=first.cached_tokens,
             prefilled_tokens=first.prefilled_tokens,
-            generated_tokens=sum(each.stats.generated_tokens for each in tries),
-            drafted_tokens=sum(each.stats.drafted_tokens for each in tries),
-            accepted_tokens=sum(each.stats.accepted_tokens for each in tries),
+            generated_tokens=sum(cost.generated_tokens for cost in costs),
+            drafted_tokens=sum(cost.drafted_tokens for cost in costs),
+            accepted_tokens=sum(cost.accepted_tokens for cost in costs),
             queue_ms=first.queue_ms,
             prefill_ms=first.prefill_ms,
             decode_ms=1e3 * (time.perf_counter() - self._started) - first.prefill_ms,
         )
-        tokens = tuple(token for chunk in best.chunks for token in chunk.tokens)
-        stream.put(CompletionChunk(best.text, tokens, stats))
-
-    def _lacks(self, tries: Sequence[Completion]) -> bool:
-        """Whether another try could find something better, and may be made."""
-        request = self._job.request
-        limit_ms = request.time_limit_ms or math.inf
-        if self._job.stream.interrupted or len(tries) >= request.tries:
-            return False
-        if not (self._suffix and tries[0].text.strip()):  # nothing to weigh with, or to write
-            return False
-        if 1e3 * (time.perf_counter() - self._started) > limit_ms:
-            return False
-        found = {each.text: math.exp(each.logprob) for each in tries}
-        return sum(found.values()) < ENOUGH
-
-    def _draw(self, number: int, weight: float) -> Completion:
-        """Another try, given up where it can no longer have a greater weight than this."""
-        request, chunks = self._job.request, list[CompletionChunk]()
-        sampling = request.sampling.varied(number)
-        request = replace(request, sampling=sampling, allow_empty=False)
-        job = replace(self._job, request=request)
-        Generation(self._machine, job, chunks.append, weight).run()
-        return Completion(tuple(chunks))
+        stream.put(CompletionChunk(best.text, best.tokens, stats))
 
     def weigh(self, text: str) -> float:
         """The logarithm of the probability of a completion and the suffix's begin behind it."""

@@ -5,26 +5,29 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from midfill.engine.api import CompletionChunk, CompletionStats, FinishReason, Priority
+from midfill.engine.api import (
+    CompletionChunk,
+    CompletionStats,
+    FinishReason,
+    GeneratedToken,
+    Priority,
+)
 from midfill.engine.detokenizer import StreamingDetokenizer
 from midfill.engine.drafting import Drafter
 from midfill.engine.healing import HealingState
 from midfill.engine.joining import Joint, read_signs
-from midfill.engine.sampler import Sampler, probability
+from midfill.engine.sampler import Sampler, log_total, probability
 from midfill.engine.spelling import begin
 from midfill.engine.stopping import Stopper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
     from numpy.typing import NDArray
 
-    from midfill.engine.api import GeneratedToken
     from midfill.engine.byte_index import ByteIndex
     from midfill.engine.infilling import Prompt, Prompter
     from midfill.engine.kv_cache import KVCache, Slot
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from midfill.engine.scheduler import Job
     from midfill.engine.tokenizer import Tokenizer
 
+TURNS = 4
+"""Of a place, with the token that is taken."""
 _MARGIN = 16
 """Tokens of a slot kept free, for what healing generates again."""
 
@@ -68,27 +73,58 @@ class Machine:
         return np.flatnonzero(is_content)
 
 
+class Turn(NamedTuple):
+    """How another completion would begin: as one that was written, but for the last token."""
+
+    logprob: float
+    """Of all its tokens."""
+    begin: tuple[GeneratedToken, ...]
+
+
+@dataclass(slots=True)
+class Course:
+    """Of a completion that is one of several, and so not sent."""
+
+    begin: tuple[GeneratedToken, ...] = ()
+    """Its first tokens; the others are the sampler's."""
+    floor: float = -math.inf
+    """It is given up when the logarithm of its probability is less."""
+    chunks: list[CompletionChunk] = field(default_factory=list)
+    """What would have been sent."""
+    turns: list[Turn] = field(default_factory=list)
+    """Behind what it begins with: the likeliest of each place, if not under the floor."""
+
+    @property
+    def text(self) -> str:
+        """Of all chunks."""
+        return "".join(chunk.text for chunk in self.chunks)
+
+    @property
+    def tokens(self) -> tuple[GeneratedToken, ...]:
+        """Of all chunks."""
+        return tuple(token for chunk in self.chunks for token in chunk.tokens)
+
+    @property
+    def logprob(self) -> float:
+        """Of all tokens."""
+        return sum(token.logprob for token in self.tokens)
+
+    @property
+    def stats(self) -> CompletionStats:
+        """Of the last chunk."""
+        stats = self.chunks[-1].stats
+        assert stats is not None, "the last chunk of a completion has its stats"
+        return stats
+
+
 class Generation:
-    """One job on a machine; ``run`` answers it completely.
+    """One job on a machine; ``run`` answers it completely, or goes one of several courses."""
 
-    Args:
-        machine: With the model.
-        job: What is asked for.
-        put: Takes the chunks, instead of the job's stream.
-        floor: What the tokens' log-probabilities add up to at least, or the completion is given up.
-    """
-
-    def __init__(
-        self,
-        machine: Machine,
-        job: Job,
-        put: Callable[[CompletionChunk], None] | None = None,
-        floor: float = -math.inf,
-    ) -> None:
+    def __init__(self, machine: Machine, job: Job, course: Course | None = None) -> None:
         request = job.request
-        self._floor, self._logprob = floor, 0.0
+        self._course, self._logprob = course, 0.0
         self._machine, self._request, self._stream = machine, request, job.stream
-        self._put = put or job.stream.put
+        self._put = job.stream.put if course is None else course.chunks.append
         self._started = time.perf_counter()
         self._queue_ms = 1e3 * (self._started - job.queued_at)
         self._max_new = min(request.max_tokens, machine.context_length // 2)
@@ -165,7 +201,12 @@ class Generation:
     def _decode(self, hidden: torch.Tensor, slot: Slot) -> FinishReason:
         """Token by token behind a prompt's last state, (1, hidden), with guesses in between."""
         model, draft = self._machine.model, list[int]()
-        if self._healing.remaining:
+        if self._course and self._course.begin:
+            reason = [self._take(token) for token in self._course.begin][-1]
+            if reason is not None:
+                return reason
+            hidden = model.forward([token.id for token in self._course.begin], slot)[-1:]
+        elif self._healing.remaining:
             hidden = self._begin(hidden, slot)
         while True:
             logits, length = model.logits(hidden), slot.length - len(draft)
@@ -197,10 +238,29 @@ class Generation:
 
         They follow so many tokens of the slot, which may lose the others.
         """
-        token = self._sampler.choose(logits, [token.id for token in self._tokens], self._allowed())
-        if self._ends_with_line(logits, token.id, slot, length):
-            return FinishReason.END_OF_MIDDLE
-        return self._take(token)
+        allowed = self._allowed()
+        token = self._sampler.choose(logits, [token.id for token in self._tokens], allowed)
+        ends = self._ends_with_line(logits, token.id, slot, length)
+        if self._course:
+            self._note_turns(self._course, logits, allowed, -1 if ends else token.id)
+        return FinishReason.END_OF_MIDDLE if ends else self._take(token)
+
+    def _note_turns(
+        self,
+        course: Course,
+        logits: torch.Tensor,
+        allowed: NDArray[np.int64] | None,
+        taken: int,
+    ) -> None:
+        row = logits[: self._machine.tokenizer.vocab_size].cpu().numpy()
+        ids = np.arange(len(row)) if allowed is None else allowed
+        likeliest = np.argpartition(row[ids], -min(TURNS, len(ids)))[-TURNS:]
+        total = log_total(row)
+        for token_id in ids[likeliest].tolist():
+            token = GeneratedToken(token_id, float(row[token_id]) - total)
+            logprob = self._logprob + token.logprob
+            if token_id != taken and logprob > course.floor:
+                course.turns.append(Turn(logprob, (*self._tokens, token)))
 
     def _take(self, token: GeneratedToken) -> FinishReason | None:
         """Send what settles with a token; why to end, if so."""
@@ -260,7 +320,7 @@ class Generation:
             return self._stream.interrupted
         if self._stopper.reason:
             return self._stopper.reason
-        if self._logprob < self._floor:
+        if self._course and self._logprob < self._course.floor:
             return FinishReason.MAX_TOKENS
         length = len(self._prompt.ids) + len(self._tokens)
         if self._new_tokens >= self._max_new or length >= self._machine.context_length:

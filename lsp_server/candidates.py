@@ -16,14 +16,24 @@ if TYPE_CHECKING:
     from midfill.lsp_server.place import Place
     from midfill.lsp_server.reuse import Generation
 
+TEMPERATURE = 0.8
+"""At least; less gives the same text again and again."""
+TOP_P = 0.95
+"""At most; what is less likely than that is nonsense at this temperature."""
 TRIES = 2
 """Samples for each candidate that is wanted, at most."""
 
 
 def sampled(asked: Asked, number: int) -> Asked:
     """The same request for another text; each number gives its own, and the same one each time."""
-    request = asked.request
-    return replace(asked, request=replace(request, sampling=request.sampling.varied(number)))
+    sampling = asked.request.sampling
+    other = replace(
+        sampling,
+        temperature=max(sampling.temperature, TEMPERATURE),
+        top_p=min(sampling.top_p, TOP_P),
+        seed=(sampling.seed or 0) + number,
+    )
+    return replace(asked, request=replace(asked.request, sampling=other))
 
 
 def distinct(place: Place, generations: Iterable[Generation]) -> dict[str, Generation]:

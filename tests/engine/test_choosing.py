@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_engine import SHAPE, Completed, ScriptedModel, collect, machine, new_slot, tiny_model
 from tiny_tokenizers import tiny_byte_level_vocabulary
 
@@ -83,10 +85,10 @@ def test_the_completion_that_the_suffix_follows_wins() -> None:
 
     assert done.text == "good"
     assert len(done.chunks) == 1
-    assert 1 < done.stats.tries < ASKED.tries  # both texts are found by then
+    assert 1 < done.stats.tries < ASKED.tries  # no other text can be better
     assert done.stats.generated_tokens > len(done.ids)
     assert done.stats.finish_reason is FinishReason.END_OF_MIDDLE
-    assert done.ids == TOKENIZER.encode("good")
+    assert done.ids == [*TOKENIZER.encode("good"), END]
 
 
 def test_one_try_is_the_request_s_own() -> None:
@@ -94,13 +96,10 @@ def test_one_try_is_the_request_s_own() -> None:
     assert choose(Library(FITTING), replace(ASKED, tries=1)).text == "bad"
 
 
-@pytest.mark.parametrize(
-    ("texts", "suffix"),
-    [({"bad": 97.0, "good": 1.0, f"good{SUFFIX}": 1.0}, SUFFIX), (FITTING, ""), (FITTING, " \n")],
-)
-def test_no_try_is_made_that_can_find_nothing(texts: dict[str, float], suffix: str) -> None:
-    """The model is sure, or nothing follows that could tell."""
-    done = choose(Library(texts), replace(ASKED, suffix=suffix))
+@pytest.mark.parametrize("suffix", ["", " \n"])
+def test_nothing_is_tried_where_nothing_follows(suffix: str) -> None:
+    """No completion can be told from another."""
+    done = choose(Library(FITTING), replace(ASKED, suffix=suffix))
 
     assert (done.text.strip(), done.stats.tries) == ("bad", 1)
 
@@ -135,6 +134,25 @@ def test_a_time_limit_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {f"bad{n}": 1.0 for n in range(50)}
 
     assert choose(Library(texts), request).stats.tries == 3
+
+
+words = st.sampled_from(["a", "b", "ab", "a b", "b\nc", "c = a"])
+
+
+@given(texts=st.dictionaries(words, st.floats(0.1, 9), min_size=1), fits=words)
+def test_with_enough_tries_no_text_is_better(texts: dict[str, float], fits: str) -> None:
+    """Of those that the model knows, by the probability of each with the suffix behind it."""
+    model = Library({**texts, f"{fits}{SUFFIX}": 2.0})
+    request = replace(ASKED, tries=64)
+    job = Job(request.priority, 0, request)
+    parts = machine(model)
+    Choice(parts, job).run()
+    done = collect(job.stream)
+
+    choice = Choice(parts, Job(request.priority, 0, request))
+    others = [choice.weigh(text) for text in {*texts, fits}]
+    assert done.stats.tries < request.tries
+    assert choice.weigh(done.text) >= max(others) - 1e-3
 
 
 def whole_logprob(parts: Machine, prompt: Sequence[int], text: str) -> float:

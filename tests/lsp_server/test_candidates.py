@@ -10,15 +10,8 @@ from completer_bench import Bench, bench, settle
 from fakes import FakeStream
 from tiny_engine import complete, machine
 
-from midfill.engine.api import (
-    VARIED_TEMPERATURE,
-    VARIED_TOP_P,
-    CompletionRequest,
-    Order,
-    Priority,
-    Sampling,
-)
-from midfill.lsp_server.candidates import TRIES, sampled
+from midfill.engine.api import CompletionRequest, Order, Priority, Sampling
+from midfill.lsp_server.candidates import TEMPERATURE, TOP_P, TRIES, sampled
 from midfill.lsp_server.explanation import Asked
 from midfill.lsp_server.place import Ask
 
@@ -179,6 +172,6 @@ def test_sampling_follows_the_settings_where_they_say_more(
     """A user who wants it hotter gets it."""
     asked = Asked(CompletionRequest("x", sampling=Sampling(temperature, seed=seed)))
     first, second = (sampled(asked, number).request.sampling for number in (1, 2))
-    assert first.temperature == max(temperature, VARIED_TEMPERATURE)
-    assert first.top_p == VARIED_TOP_P
+    assert first.temperature == max(temperature, TEMPERATURE)
+    assert first.top_p == TOP_P
     assert (first.seed, second.seed) == ((seed or 0) + 1, (seed or 0) + 2)
