@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 SUFFIX_TOKENS = 32
 """Of the suffix, at most, that count."""
+MOST_TOKENS = 512
+"""Written by the tries behind the first: long ones are few, so that nobody waits for long."""
 _LONG_TOKEN = 12
 """Characters; so many of the suffix are encoded for each of them."""
 
@@ -83,6 +85,8 @@ class Choice:
         if self._job.stream.interrupted or len(self._courses) >= request.tries:
             return False
         if not (self._suffix and self._courses[0].text.strip()):  # nothing to weigh, or to write
+            return False
+        if sum(course.stats.generated_tokens for course in self._courses[1:]) >= MOST_TOKENS:
             return False
         limit_ms = request.time_limit_ms or math.inf
         return 1e3 * (time.perf_counter() - self._started) < limit_ms

@@ -136,6 +136,15 @@ def test_a_time_limit_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose(Library(texts), request).stats.tries == 3
 
 
+def test_long_tries_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more is begun once those behind the first have written so many tokens."""
+    texts = {f"{n} bad": 1.0 for n in range(9)}
+    tries = choose(Library(texts)).stats.tries
+    monkeypatch.setattr(choosing, "MOST_TOKENS", 1)
+
+    assert choose(Library(texts)).stats.tries == 2 < tries
+
+
 words = st.sampled_from(["a", "b", "ab", "a b", "b\nc", "c = a"])
 
 
