@@ -37,6 +37,8 @@ MOST_TOKENS = 512
 """Written by the tries behind the first: long ones are few, so that nobody waits for long."""
 _LONG_TOKEN = 12
 """Characters; so many of the suffix are encoded for each of them."""
+_ROWS = 64
+"""Of logits at once: each has as many numbers as the vocabulary tokens."""
 
 
 class Choice:
@@ -51,7 +53,7 @@ class Choice:
         begin = request.suffix[: SUFFIX_TOKENS * _LONG_TOKEN] if request.suffix.strip() else ""
         ids = tokenizer.encode(begin)[:SUFFIX_TOKENS]
         size = len(b"".join(map(tokenizer.token_bytes, ids)))
-        self._suffix = begin.encode()[:size].decode(errors="ignore")
+        self._suffix = begin.encode(errors="replace")[:size].decode(errors="ignore")
         self._is_whole_line = Surroundings.of(request.prefix, request.suffix).is_whole_line
 
     @property
@@ -63,7 +65,7 @@ class Choice:
         """Compute, and put the best completion on the job's stream, in one piece at the end."""
         self._first.run()
         best, weights = self._courses[0], dict[str, float]()
-        turns: list[tuple[float, int, Turn]] = []
+        turns: list[tuple[float, int, Turn, Course]] = []
         numbers = itertools.count()
         while self._may_go_on():
             last = self._courses[-1]
@@ -71,11 +73,12 @@ class Choice:
                 weights[last.text] = self.weigh(last.text)
                 best = max(best, last, key=lambda course: weights[course.text])
             for turn in last.turns:
-                heapq.heappush(turns, (-turn.logprob, next(numbers), turn))
+                heapq.heappush(turns, (-turn.logprob, next(numbers), turn, last))
             floor = weights[best.text]
             if not turns or -turns[0][0] < floor:
                 break
-            course = Course(heapq.heappop(turns)[2].begin, floor)
+            _, _, turn, last = heapq.heappop(turns)
+            course = Course((*last.tokens[: turn.place], turn.token), floor)
             Generation(self._machine, self._job, course).run()
             self._courses.append(course)
         self._put(best)
@@ -122,7 +125,10 @@ class Choice:
         before = ids[slot.length : start - 1]
         if before and machine.prefiller.run(before, slot, self._job.stream.stop) is None:
             return -math.inf
-        logits = machine.model.logits(machine.model.forward(ids[start - 1 : -1], slot))
-        wanted = torch.tensor(ids[start:], device=logits.device)[:, None]
-        rows = logits[:, : machine.tokenizer.vocab_size]
-        return float((rows.gather(1, wanted)[:, 0] - rows.logsumexp(1)).sum())
+        hidden = machine.model.forward(ids[start - 1 : -1], slot)
+        wanted = torch.tensor(ids[start:], device=hidden.device)[:, None]
+        total = 0.0
+        for states, tokens in zip(hidden.split(_ROWS), wanted.split(_ROWS), strict=True):
+            logits = machine.model.logits(states)[:, : machine.tokenizer.vocab_size]
+            total += float((logits.gather(1, tokens)[:, 0] - logits.logsumexp(1)).sum())
+        return total

@@ -74,11 +74,13 @@ class Machine:
 
 
 class Turn(NamedTuple):
-    """How another completion would begin: as one that was written, but for the last token."""
+    """Another token that a completion could have had."""
 
     logprob: float
-    """Of all its tokens."""
-    begin: tuple[GeneratedToken, ...]
+    """Of the tokens before it and itself."""
+    place: int
+    """How many stand before it."""
+    token: GeneratedToken
 
 
 @dataclass(slots=True)
@@ -260,7 +262,7 @@ class Generation:
             token = GeneratedToken(token_id, float(row[token_id]) - total)
             logprob = self._logprob + token.logprob
             if token_id != taken and logprob > course.floor:
-                course.turns.append(Turn(logprob, (*self._tokens, token)))
+                course.turns.append(Turn(logprob, len(self._tokens), token))
 
     def _take(self, token: GeneratedToken) -> FinishReason | None:
         """Send what settles with a token; why to end, if so."""

@@ -172,7 +172,7 @@ def whole_logprob(parts: Machine, prompt: Sequence[int], text: str) -> float:
     return float(rows.gather(1, torch.tensor(ids[len(prompt) :])[:, None]).sum())
 
 
-@pytest.mark.parametrize("text", ["a", "value\n    b = 1", ""])
+@pytest.mark.parametrize("text", ["a", "value\n    b = 1", "", "long\n" * 40])
 @pytest.mark.parametrize("before", ["a", "b = c"])
 def test_a_weight_is_the_probability_of_the_text(text: str, before: str) -> None:
     """Whatever the cache holds: the same as from the beginning."""
@@ -187,6 +187,11 @@ def test_a_weight_is_the_probability_of_the_text(text: str, before: str) -> None
 
         wanted = prompt.held.decode() + text + request.suffix
         assert weight == pytest.approx(whole_logprob(parts, prompt.ids, wanted), rel=1e-4)
+
+
+def test_text_that_is_no_unicode_is_weighed_too() -> None:
+    """Editors can have half a surrogate pair in a file."""
+    assert choose(Library(FITTING), replace(ASKED, suffix="\n\ud800 return\n")).text
 
 
 def test_a_line_of_its_own_is_weighed_with_its_end() -> None:
