@@ -212,7 +212,7 @@ def test_the_command_line_fills_in_what_transformers_would(
     file = tmp_path / "area.py"
     file.write_text(f"{PREFIX}<hole>{SUFFIX}", encoding="utf-8")
     arguments = ["--marker", "<hole>", "--model", str(folder), "--order", order, "--no-context"]
-    options = ["--no-heal", "--max-tokens", "12", "--format", "json"]
+    options = ["--no-heal", "--tries", "1", "--max-tokens", "12", "--format", "json"]
     assert main(["infill", str(file), *arguments, *options], open_engine=open_in_fp32) == 0
     printed = json.loads(capsys.readouterr().out)
     prompt = convention.prompt(PREFIX, SUFFIX, Order(order))
