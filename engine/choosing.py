@@ -9,7 +9,7 @@ the greatest wins. The first one is what the request gives by itself. Each other
 one before it: at the likeliest place, over all of them, where another token could have been taken;
 so none is written twice, and what they share is read, not written. A completion is given up once it
 is less likely than the best one is with the suffix, and so is the search, when all turns are: then
-no other completion can be better. Figures: docs/results.md.
+no other completion of the likeliest tokens of each place can be better. Figures: docs/results.md.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ class Choice:
             prefill_ms=first.prefill_ms,
             decode_ms=1e3 * (time.perf_counter() - self._started) - first.prefill_ms,
         )
+        self._machine.last_middle[:] = [token.id for token in best.tokens]
         stream.put(CompletionChunk(best.text, best.tokens, stats))
 
     def weigh(self, text: str) -> float:

@@ -208,10 +208,10 @@ class Generation:
             if reason is not None:
                 return reason
             hidden = model.forward([token.id for token in self._course.begin], slot)[-1:]
-        elif self._healing.remaining:
-            hidden = self._begin(hidden, slot)
+        held = self._healing.remaining
+        logits = self._begin(hidden, slot) if held else model.logits(hidden)
         while True:
-            logits, length = model.logits(hidden), slot.length - len(draft)
+            length = slot.length - len(draft)
             for row, guess in enumerate([*draft, None]):
                 reason = self._step(logits[row], slot, length + row)
                 was_cut = slot.length == length + row
@@ -224,16 +224,16 @@ class Generation:
             room = self._machine.context_length - slot.length - 1
             draft = self._drafter.draft(min(self._machine.draft_tokens, room))
             self._drafted += len(draft)
-            hidden = model.forward([self._tokens[-1].id, *draft], slot)
+            logits = model.logits(model.forward([self._tokens[-1].id, *draft], slot))
 
     def _begin(self, hidden: torch.Tensor, slot: Slot) -> torch.Tensor:
-        """Spell the held bytes but for a last token; the last state behind that, (1, hidden)."""
+        """Spell the held bytes but for a last token; the logits of that one, (1, V)."""
         machine, healing = self._machine, self._healing
         start = begin(machine.model, machine.index, hidden, slot, healing.remaining)
         for token in start.tokens:
             self._take(token)
         healing.must_finish = start.is_best
-        return start.hidden
+        return start.logits
 
     def _step(self, logits: torch.Tensor, slot: Slot, length: int) -> FinishReason | None:
         """Choose a token by its logits, (V,), and send what settles; why to end, if so.

@@ -53,8 +53,8 @@ class Beginning(NamedTuple):
 
     tokens: tuple[GeneratedToken, ...]
     """Often none: one token can finish them."""
-    hidden: torch.Tensor
-    """The last state behind them, (1, H); the slot has them."""
+    logits: torch.Tensor
+    """Of what follows them, (1, V); the slot has them."""
     is_best: bool
     """One more token is to finish the held bytes; else the search was too long, and any may."""
 
@@ -72,16 +72,19 @@ def begin(
         held: The bytes, at least one.
     """
     reader = _Reader(model, slot, hidden)
+    logits: dict[tuple[int, ...], torch.Tensor] = {(): model.logits(hidden)}
     way, ways = _Way(0.0, len(held), (), ()), list[_Way]()
     for _ in range(MOST_PASSES):
-        row = model.logits(reader.read(way.ids))[0, : index.vocab_size].cpu().numpy()
+        row = logits[way.ids][0, : index.vocab_size].cpu().numpy()
         for longer in _longer(way, row - np.float32(log_total(row)), index, held):
             heapq.heappush(ways, longer)
         way = heapq.heappop(ways)
         if not way.left:
             break
+        logits[way.ids] = model.logits(reader.read(way.ids))
+    reader.read(way.ids)
     tokens = tuple(map(GeneratedToken, way.ids, way.logprobs))
-    return Beginning(tokens, reader.read(way.ids), is_best=not way.left)
+    return Beginning(tokens, logits[way.ids], is_best=not way.left)
 
 
 def _longer(

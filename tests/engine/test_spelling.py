@@ -111,7 +111,7 @@ def test_the_likeliest_way_of_all_is_found(
     assert beginning.is_best
     assert ways[ids] == pytest.approx(max(ways.values()), abs=1e-4)
     assert slot.ids.tolist() == [*PROMPT, *ids]
-    assert model.row(ids) == model.logits(beginning.hidden)[0, :-1].tolist()
+    assert model.row(ids) == beginning.logits[0, :-1].tolist()
     for place, token in enumerate(beginning.tokens):
         row = torch.tensor(model.row(ids[:place])).log_softmax(0)
         assert token.logprob == pytest.approx(float(row[token.id]), abs=1e-4)
