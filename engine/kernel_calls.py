@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from midfill.engine.quantization import GroupedMatrix
 
-MAX_TOKENS = 64
+MAX_TOKENS = 256
 """Tokens of one call."""
 FEW_TOKENS = 8
 """Tokens up to which a call costs little more than that of one."""
@@ -156,4 +156,5 @@ def load_library(path: Path) -> ctypes.CDLL:
     library.midfill_close.argtypes = [c_void_p]
     library.midfill_close.restype = None
     library.has_fast_panels.argtypes = []
+    library.has_tiles.argtypes = []
     return library

@@ -1,6 +1,6 @@
 """A prompt's way into the cache, in pieces small enough that a cancel is seen in time.
 
-Kernels see it within a piece, PyTorch between two.
+Kernels see it within a piece, which may be long; PyTorch between two.
 
 Sizes are powers of two: few shapes for the matrix library to prepare, and few ways to round.
 """
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from midfill.engine.stop import Stop
 
 CHUNK_MS = 50.0
-"""How long one forward pass of the prompt should take at most."""
+"""How long one forward pass of the prompt should take at most, if it sees no cancel."""
 _SMALLEST, _LARGEST, _FIRST = 16, 512, 32
 _MEMORY = 0.7
 """Weight of what was measured before against the newest chunk."""
 
 
 class Prefiller:
-    """Runs prompts through a model; the chunk size follows the measured rate.
+    """Runs prompts through a model; the chunk size follows the measured rate where it has to.
 
     Args:
         model: The model.
@@ -46,6 +46,8 @@ class Prefiller:
         """Tokens of the next forward pass at most."""
         if self._fixed:
             return self._fixed
+        if self._model.sees_stop:
+            return _LARGEST
         if not self._tokens_per_ms:
             return _FIRST
         tokens = int(min(max(self._tokens_per_ms * CHUNK_MS, _SMALLEST), _LARGEST))

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 NO_VECTORS = "no vectors"
 _AVX2 = {"-mavx2": "avx2", "-mfma": "fma", "-mf16c": "f16c"}
-_FLAGS = {NO_VECTORS: {}, "AVX2": _AVX2, "AVX-VNNI": _AVX2 | {"-mavxvnni": "avx_vnni"}}
+_AVX512 = _AVX2 | {"-mavx512f": "avx512f", "-mavx512bw": "avx512bw", "-mavx512vnni": "avx512_vnni"}
+_FLAGS = {
+    NO_VECTORS: {},
+    "AVX2": _AVX2,
+    "AVX-VNNI": _AVX2 | {"-mavxvnni": "avx_vnni"},
+    "AVX-512": _AVX512,
+    "AVX-512 with bf16": _AVX512 | {"-mavx512bf16": "avx512_bf16"},
+}
 """By processor: the compiler's flags, and what Linux calls what they need."""
 PROCESSORS = tuple(_FLAGS)
 VECTOR_PROCESSORS = PROCESSORS[1:]

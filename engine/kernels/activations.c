@@ -1,6 +1,47 @@
-/* What happens to activations before they meet a matrix. */
+/* Activations, and what happens to them before they meet a matrix. */
 #include "midfill.h"
+
+#include <stdlib.h>
+
 #include "scalar.h"
+
+enum { ALIGNMENT = 64 };
+
+int64_t stride_of(int64_t cols) { return (cols + GROUP - 1) / GROUP * GROUP; }
+
+static void *allocate(int64_t bytes) {
+    return aligned_alloc(ALIGNMENT, ((size_t)bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+}
+
+int open_activations(int64_t most_tokens, int64_t most_cols, struct activations *x) {
+    int64_t count = most_tokens * stride_of(most_cols);
+    *x = (struct activations){
+        .most_tokens = most_tokens,
+        .values = allocate(count * (int64_t)sizeof *x->values),
+        .quants = allocate(count),
+        .scales = allocate(count / GROUP * (int64_t)sizeof *x->scales),
+        .sums = allocate(count / GROUP * (int64_t)sizeof *x->sums),
+        .rounded = allocate(count * (int64_t)sizeof *x->rounded),
+    };
+    return x->values && x->quants && x->scales && x->sums && x->rounded;
+}
+
+void close_activations(struct activations *x) {
+    free(x->values);
+    free(x->quants);
+    free(x->scales);
+    free(x->sums);
+    free(x->rounded);
+}
+
+/* Buffers as the activations of a matrix. */
+struct activations activations_for(const struct matrix *matrix, int64_t tokens,
+                                   struct activations buffers) {
+    buffers.tokens = tokens;
+    buffers.cols = matrix->cols;
+    buffers.stride = stride_of(matrix->cols);
+    return buffers;
+}
 
 /* RMSNorm (Zhang and Sennrich 2019). */
 void normalize(const float *x, const float *weight, float eps, int64_t n, float *out) {
@@ -11,7 +52,11 @@ void normalize(const float *x, const float *weight, float eps, int64_t n, float 
     for (int64_t i = 0; i < n; i++) out[i] = x[i] * scale * weight[i];
 }
 
+enum { TOKENS_TOGETHER = 8, QUAD = 4 };
+
+/* To bytes, four of which go to every 32nd byte of `quants`. */
 static void quantize_group(const float *values, int8_t *quants, float *scale, int32_t *sum) {
+    int8_t bytes[GROUP];
     float largest = 0;
 #pragma omp simd reduction(max : largest)
     for (int i = 0; i < GROUP; i++) {
@@ -23,17 +68,22 @@ static void quantize_group(const float *values, int8_t *quants, float *scale, in
 #pragma omp simd reduction(+ : total)
     for (int i = 0; i < GROUP; i++) {
         int32_t quant = (int32_t)__builtin_rintf(values[i] * inverse);
-        quants[i] = (int8_t)quant;
+        bytes[i] = (int8_t)quant;
         total += quant;
     }
+    for (int i = 0; i < GROUP; i += QUAD) memcpy(quants + i * TOKENS_TOGETHER, bytes + i, QUAD);
     *scale = largest / 127.0f;
     *sum = total;
 }
 
 void quantize(const struct activations *x, int64_t token) {
-    int64_t groups = x->stride / GROUP;
-    for (int64_t g = token * groups; g < (token + 1) * groups; g++)
-        quantize_group(x->values + g * GROUP, x->quants + g * GROUP, x->scales + g, x->sums + g);
+    int64_t first = token / TOKENS_TOGETHER * TOKENS_TOGETHER;
+    int8_t *quants = x->quants + first * x->stride + token % TOKENS_TOGETHER * QUAD;
+    for (int64_t group = 0; group < x->stride / GROUP; group++) {
+        int64_t at = group * x->most_tokens + token;
+        quantize_group(x->values + token * x->stride + group * GROUP,
+                       quants + group * GROUP * TOKENS_TOGETHER, x->scales + at, x->sums + at);
+    }
 }
 
 /* silu(gate) * up (SwiGLU, Shazeer 2020), in place of the gate. */

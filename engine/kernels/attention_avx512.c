@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "scalar.h"
+#include "tiles.h"
 
 enum { LANES = 16, PAIRS = 32 };
 
@@ -163,19 +164,20 @@ static inline __m512bh broadcast_pair(const uint16_t *values) {
 
 enum { VECTORS = BLOCK / LANES };
 
-/* out[row] (BLOCK) += or = left (rows, 2 pairs) times packed (pairs, BLOCK of a row's `width`). */
+enum { SUMMED_ROWS = 6 }; /* whose sums stay in registers */
+
+/* out (rows, BLOCK of `width`) += or = left (rows, 2 pairs) times packed (pairs, the same). */
 static inline void multiply_some(const uint16_t *left, int rows, int64_t pairs,
-                                 const uint32_t *packed, int64_t width, int adding,
-                                 float *const *out, int64_t column) {
-    __m512 sums[PACKED_ROWS][VECTORS];
+                                 const uint32_t *packed, int64_t width, int adding, float *out) {
+    __m512 sums[SUMMED_ROWS][VECTORS];
     for (int row = 0; row < rows; row++)
         for (int v = 0; v < VECTORS; v++)
-            sums[row][v] = adding ? _mm512_loadu_ps(out[row] + column + v * LANES)
+            sums[row][v] = adding ? _mm512_loadu_ps(out + row * width + v * LANES)
                                   : _mm512_setzero_ps();
     for (int64_t pair = 0; pair < pairs; pair++) {
         __m512bh right[VECTORS];
         for (int v = 0; v < VECTORS; v++)
-            right[v] = (__m512bh)_mm512_loadu_si512(packed + pair * width + column + v * LANES);
+            right[v] = (__m512bh)_mm512_loadu_si512(packed + pair * width + v * LANES);
         for (int row = 0; row < rows; row++) {
             __m512bh both = broadcast_pair(left + 2 * (row * pairs + pair));
             for (int v = 0; v < VECTORS; v++)
@@ -184,21 +186,36 @@ static inline void multiply_some(const uint16_t *left, int rows, int64_t pairs,
     }
     for (int row = 0; row < rows; row++)
         for (int v = 0; v < VECTORS; v++)
-            _mm512_storeu_ps(out[row] + column + v * LANES, sums[row][v]);
+            _mm512_storeu_ps(out + row * width + v * LANES, sums[row][v]);
 }
 
-#define SOME(rows) multiply_some(left, rows, pairs, packed, width, adding, out, column)
+#define SOME(rows) multiply_some(left, rows, pairs, packed, width, adding, out)
 
-void multiply_packed(const uint16_t *left, int64_t rows, int64_t pairs, const uint32_t *packed,
-                     int64_t width, int adding, float *const *out) {
-    for (int64_t column = 0; column < width; column += BLOCK) switch (rows) {
+static void multiply_block(const uint16_t *left, int64_t rows, int64_t pairs,
+                           const uint32_t *packed, int64_t width, int adding, float *out) {
+    for (; rows > 0; rows -= SUMMED_ROWS) {
+        switch (rows) {
             case 1: SOME(1); break;
             case 2: SOME(2); break;
             case 3: SOME(3); break;
             case 4: SOME(4); break;
             case 5: SOME(5); break;
-            default: SOME(PACKED_ROWS);
+            default: SOME(SUMMED_ROWS);
         }
+        left += SUMMED_ROWS * 2 * pairs;
+        out += SUMMED_ROWS * width;
+    }
+}
+
+void multiply_packed(const uint16_t *left, int64_t rows, int64_t pairs, const uint32_t *packed,
+                     int64_t width, int adding, float *out) {
+    if (has_tiles())
+        for (int64_t column = 0; column < width; column += TILE)
+            multiply_tiles(left, 2 * pairs, rows, packed + column, width, pairs, adding,
+                           out + column, width);
+    else
+        for (int64_t column = 0; column < width; column += BLOCK)
+            multiply_block(left, rows, pairs, packed + column, width, adding, out + column);
 }
 
 /* 2^x, to 5e-5: the weights are rounded to 4e-3. Taylor series on half an octave to each side. */
@@ -212,13 +229,14 @@ static inline __m512 power_of_2(__m512 x) {
     return _mm512_scalef_ps(p, whole);
 }
 
-static void raise_maximum(float largest, float *state, int64_t width) {
-    float correction = exponential(state[0] - largest);
-    state[0] = largest;
-    for (int64_t i = 1; i < 2 + width; i++) state[i] *= correction;
+static void raise_maximum(float largest, struct softmax *softmax, float *outputs, int64_t width) {
+    float correction = exponential(softmax->maximum - largest);
+    *softmax = (struct softmax){largest, softmax->sum * correction};
+    for (int64_t i = 0; i < width; i++) outputs[i] *= correction;
 }
 
-void weigh_row(const float *scores, int64_t seen, float *state, int64_t width, uint16_t *weights) {
+void weigh_row(const float *scores, int64_t seen, struct softmax *softmax, float *outputs,
+               int64_t width, uint16_t *weights) {
     __m512 values[VECTORS], largest = _mm512_set1_ps(NOTHING_YET), sum = _mm512_setzero_ps();
     if (seen <= 0) {
         memset(weights, 0, BLOCK * sizeof *weights);
@@ -231,15 +249,15 @@ void weigh_row(const float *scores, int64_t seen, float *state, int64_t width, u
         largest = _mm512_max_ps(largest, values[v]);
     }
     float maximum = _mm512_reduce_max_ps(largest);
-    if (maximum > state[0]) raise_maximum(maximum, state, width);
-    __m512 above = _mm512_set1_ps(state[0]);
+    if (maximum > softmax->maximum) raise_maximum(maximum, softmax, outputs, width);
+    __m512 above = _mm512_set1_ps(softmax->maximum);
     for (int v = 0; v < VECTORS; v++) {
         __m512 below = _mm512_sub_ps(values[v], above);
         __m512 weight = power_of_2(_mm512_mul_ps(below, _mm512_set1_ps(1.44269504f)));
         sum = _mm512_add_ps(sum, weight);
         _mm256_storeu_si256((__m256i *)(weights + v * LANES), (__m256i)_mm512_cvtneps_pbh(weight));
     }
-    state[1] += _mm512_reduce_add_ps(sum);
+    softmax->sum += _mm512_reduce_add_ps(sum);
 }
 
 /* Two positions' values side by side, half of 32 columns each. */
@@ -254,14 +272,16 @@ static inline struct pair load_pair(const uint16_t *first, const uint16_t *secon
                          (__m512bh)_mm512_unpackhi_epi16(a, b)};
 }
 
+enum { WEIGHTED_ROWS = 8 }; /* whose sums stay in registers */
+
 static inline void add_columns(const uint16_t *weights, int rows, const uint16_t *values,
-                               int64_t count, int64_t width, float *const *out, int64_t column) {
+                               int64_t count, int64_t width, float *out) {
     const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
-    __m512 low[ROWS], high[ROWS];
+    __m512 low[WEIGHTED_ROWS], high[WEIGHTED_ROWS];
     for (int row = 0; row < rows; row++) low[row] = high[row] = _mm512_setzero_ps();
     for (int64_t j = 0; j < count; j += 2) {
-        const uint16_t *at = values + j * width + column;
+        const uint16_t *at = values + j * width;
         struct pair pair = load_pair(at, j + 1 < count ? at + width : NULL);
         for (int row = 0; row < rows; row++) {
             __m512bh weight = broadcast_pair(weights + row * BLOCK + j);
@@ -270,7 +290,7 @@ static inline void add_columns(const uint16_t *weights, int rows, const uint16_t
         }
     }
     for (int row = 0; row < rows; row++) {
-        float *to = out[row] + column;
+        float *to = out + row * width;
         __m512 left = _mm512_permutex2var_ps(low[row], first, high[row]);
         __m512 right = _mm512_permutex2var_ps(low[row], second, high[row]);
         _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), left));
@@ -278,21 +298,25 @@ static inline void add_columns(const uint16_t *weights, int rows, const uint16_t
     }
 }
 
-#define ADD(rows) add_columns(weights, rows, values, count, width, out, column)
+#define ADD(rows) add_columns(weights, rows, values + column, count, width, out + column)
 
 void add_weighted_rows(const uint16_t *weights, int64_t rows, const uint16_t *values,
-                       int64_t count, int64_t width, float *const *out) {
+                       int64_t count, int64_t width, float *out) {
     read_through(values, count * width);
-    for (int64_t column = 0; column < width; column += PAIRS) switch (rows) {
-            case 1: ADD(1); break;
-            case 2: ADD(2); break;
-            case 3: ADD(3); break;
-            case 4: ADD(4); break;
-            case 5: ADD(5); break;
-            case 6: ADD(6); break;
-            case 7: ADD(7); break;
-            default: ADD(8);
-        }
+    for (; rows > 0; rows -= WEIGHTED_ROWS) {
+        for (int64_t column = 0; column < width; column += PAIRS) switch (rows) {
+                case 1: ADD(1); break;
+                case 2: ADD(2); break;
+                case 3: ADD(3); break;
+                case 4: ADD(4); break;
+                case 5: ADD(5); break;
+                case 6: ADD(6); break;
+                case 7: ADD(7); break;
+                default: ADD(WEIGHTED_ROWS);
+            }
+        weights += WEIGHTED_ROWS * BLOCK;
+        out += WEIGHTED_ROWS * width;
+    }
 }
 
 #else
@@ -318,16 +342,17 @@ void pack_values(const uint16_t *values, int64_t count, int64_t width, uint32_t 
 }
 
 void multiply_packed(const uint16_t *left, int64_t rows, int64_t pairs, const uint32_t *packed,
-                     int64_t width, int adding, float *const *out) {
+                     int64_t width, int adding, float *out) {
     (void)left, (void)rows, (void)pairs, (void)packed, (void)width, (void)adding, (void)out;
 }
 
-void weigh_row(const float *scores, int64_t seen, float *state, int64_t width, uint16_t *weights) {
-    (void)scores, (void)seen, (void)state, (void)width, (void)weights;
+void weigh_row(const float *scores, int64_t seen, struct softmax *softmax, float *outputs,
+               int64_t width, uint16_t *weights) {
+    (void)scores, (void)seen, (void)softmax, (void)outputs, (void)width, (void)weights;
 }
 
 void add_weighted_rows(const uint16_t *weights, int64_t rows, const uint16_t *values,
-                       int64_t count, int64_t width, float *const *out) {
+                       int64_t count, int64_t width, float *out) {
     (void)weights, (void)rows, (void)values, (void)count, (void)width, (void)out;
 }
 

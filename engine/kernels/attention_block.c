@@ -92,8 +92,9 @@ void score(const float *query, const float *keys, int64_t seen, int64_t width, f
             *(lanes *)(scores + j) = score_lanes(query, keys + j * width, width);
 }
 
-void update_softmax(float *restrict scores, float *restrict state, int64_t width) {
-    float largest = state[0], sum = 0;
+void update_softmax(float *restrict scores, struct softmax *softmax, float *restrict outputs,
+                    int64_t width) {
+    float largest = softmax->maximum, sum = 0;
 #pragma omp simd reduction(max : largest)
     for (int j = 0; j < BLOCK; j++) largest = scores[j] > largest ? scores[j] : largest;
 #pragma omp simd reduction(+ : sum)
@@ -101,10 +102,9 @@ void update_softmax(float *restrict scores, float *restrict state, int64_t width
         scores[j] = exponential(scores[j] - largest);
         sum += scores[j];
     }
-    float correction = exponential(state[0] - largest);
-    state[0] = largest;
-    state[1] = state[1] * correction + sum;
-    for (int64_t i = 0; i < width; i++) state[2 + i] *= correction;
+    float correction = exponential(softmax->maximum - largest);
+    *softmax = (struct softmax){largest, softmax->sum * correction + sum};
+    for (int64_t i = 0; i < width; i++) outputs[i] *= correction;
 }
 
 enum { ACROSS = LANES == 16 ? 4 : 8 }; /* so many sums, which do not wait for each other */

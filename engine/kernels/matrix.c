@@ -1,13 +1,18 @@
 /* Matrices times vectors, in C that compilers turn into vector code. */
 #include "midfill.h"
 #include "scalar.h"
+#include "tiles.h"
 
 static int64_t groups_of(const struct matrix *matrix) { return (matrix->cols + GROUP - 1) / GROUP; }
 
 int64_t panels_of(const struct matrix *matrix) { return (matrix->rows + PANEL - 1) / PANEL; }
 
-int wants_quants(const struct matrix *matrix) {
-    return has_fast_panels() && (matrix->format == INT8 || matrix->format == INT4);
+enum { WORTH_TILES = 16 }; /* tokens, measured: with fewer a panel is multiplied before it is spread */
+
+enum form wanted_form(const struct matrix *matrix, int64_t tokens) {
+    if (matrix->format != INT8 && matrix->format != INT4) return VALUES;
+    if (has_tiles() && tokens >= WORTH_TILES) return ROUNDED;
+    return has_fast_panels() ? QUANTS : VALUES;
 }
 
 static const uint8_t *panel_at(const struct matrix *matrix, int64_t panel) {
@@ -100,12 +105,27 @@ static void multiply_dense(const struct matrix *matrix, int64_t panel, const str
         }
 }
 
+static void multiply_tiled(const struct matrix *matrix, const uint8_t *panel,
+                           const struct activations *x, float y[MAX_TOKENS][PANEL]) {
+    (matrix->format == INT8 ? spread_int8_panel : spread_int4_panel)(panel, x->stride / GROUP,
+                                                                     x->spread);
+    for (int64_t first = 0; first < x->tokens; first += MOST_TILED) {
+        int64_t rest = x->tokens - first;
+        multiply_tiles(x->rounded + first * x->stride, x->stride,
+                       rest < MOST_TILED ? rest : MOST_TILED, x->spread, PANEL, x->stride / 2, 0,
+                       y[first], PANEL);
+    }
+}
+
 /* y = W x for the 16 rows of a panel; rows past the matrix's last hold anything. */
 void multiply_panel(const struct matrix *matrix, int64_t panel, const struct activations *x,
                     float y[MAX_TOKENS][PANEL]) {
+    enum form form = wanted_form(matrix, x->tokens);
     if (matrix->format == F32 || matrix->format == BF16)
         multiply_dense(matrix, panel, x, y);
-    else if (!has_fast_panels())
+    else if (form == ROUNDED)
+        multiply_tiled(matrix, panel_at(matrix, panel), x, y);
+    else if (form == VALUES)
         multiply_grouped(matrix, panel_at(matrix, panel), x, y);
     else if (matrix->format == INT8)
         multiply_int8_panel(panel_at(matrix, panel), x, y);

@@ -22,17 +22,23 @@ static inline void prefetch_ahead(const struct activations *x, int64_t first_tok
 typedef words dots[TOGETHER][VECTORS];
 typedef floats sums[TOGETHER][VECTORS];
 
-/* Where a group's activations are, and how much further on they are of the next token. */
+/* A group of some tokens: the quants of one of them are four bytes of each 32. */
 struct group {
-    const int8_t *quants; /* `stride` further on */
-    const float *scales;  /* `groups` */
-    const int32_t *sums;  /* `groups` */
-    int64_t stride, groups;
+    const int8_t *quants;
+    const float *scales;
+    const int32_t *sums;
 };
 
+enum { TOKENS_TOGETHER = 8, QUAD = 4 };
+
 static inline struct group group_at(const struct activations *x, int64_t token, int64_t group) {
-    int64_t groups = x->stride / GROUP, at = token * groups + group;
-    return (struct group){x->quants + at * GROUP, x->scales + at, x->sums + at, x->stride, groups};
+    int64_t block = token / TOKENS_TOGETHER * TOKENS_TOGETHER, at = group * x->most_tokens + token;
+    const int8_t *quants = x->quants + block * x->stride + token % TOKENS_TOGETHER * QUAD;
+    return (struct group){quants + group * GROUP * TOKENS_TOGETHER, x->scales + at, x->sums + at};
+}
+
+static inline words quad_of(struct group x, int line, int token) {
+    return broadcast_quad(x.quants + (line * TOKENS_TOGETHER + token) * QUAD);
 }
 
 static inline words line_words(const uint8_t *lines, int line, int vector) {
@@ -46,12 +52,12 @@ static inline floats line_halves(const uint8_t *halves, int vector) {
 /* A group's products, line by line: each is read once, and little has to be kept in registers. */
 static inline void dot_int8(const uint8_t *lines, struct group x, int tokens, dots out) {
     for (int token = 0; token < tokens; token++)
-        for (int v = 0; v < VECTORS; v++) out[token][v] = start(x.sums[token * x.groups]);
+        for (int v = 0; v < VECTORS; v++) out[token][v] = start(x.sums[token]);
     for (int line = 0; line < QUADS; line++) {
         struct signed_bytes weights[VECTORS];
         for (int v = 0; v < VECTORS; v++) weights[v] = to_signed(line_words(lines, line, v));
         for (int token = 0; token < tokens; token++) {
-            words quad = broadcast_quad(x.quants + token * x.stride, line);
+            words quad = quad_of(x, line, token);
             for (int v = 0; v < VECTORS; v++)
                 out[token][v] = dot_signed(out[token][v], weights[v], quad);
         }
@@ -69,9 +75,7 @@ static inline void dot_int4(const uint8_t *lines, struct group x, int tokens, do
             high[v] = high_nibbles(both);
         }
         for (int token = 0; token < tokens; token++) {
-            const int8_t *quants = x.quants + token * x.stride;
-            words first = broadcast_quad(quants, line);
-            words second = broadcast_quad(quants, line + QUADS / 2);
+            words first = quad_of(x, line, token), second = quad_of(x, line + QUADS / 2, token);
             for (int v = 0; v < VECTORS; v++)
                 out[token][v] = dot_small(dot_small(out[token][v], low[v], first), high[v], second);
         }
@@ -105,7 +109,7 @@ static inline void multiply_int8(const uint8_t *panel, const struct activations 
         for (int v = 0; v < VECTORS; v++) {
             floats scale = line_halves(pair + second * LINE / 2, v);
             for (int token = 0; token < tokens; token++) {
-                floats both = times(scale, repeat_float(at.scales[token * at.groups]));
+                floats both = times(scale, repeat_float(at.scales[token]));
                 sum[token][v] = multiply_add(to_floats(dot[token][v]), both, sum[token][v]);
             }
         }
@@ -126,9 +130,9 @@ static inline void multiply_int4(const uint8_t *panel, const struct activations 
         for (int v = 0; v < VECTORS; v++) {
             floats scale = line_halves(halves, v), offset = line_halves(halves + LINE / 2, v);
             for (int token = 0; token < tokens; token++) {
-                floats total = times(offset, repeat_float((float)at.sums[token * at.groups]));
+                floats total = times(offset, repeat_float((float)at.sums[token]));
                 total = multiply_add(to_floats(dot[token][v]), scale, total);
-                floats factor = repeat_float(at.scales[token * at.groups]);
+                floats factor = repeat_float(at.scales[token]);
                 sum[token][v] = multiply_add(total, factor, sum[token][v]);
             }
         }

@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MAX_TOKENS = 64, PANEL = 16, GROUP = 32, MAX_SPLITS = 32 };
+enum { MAX_TOKENS = 256, PANEL = 16, GROUP = 32, MAX_SPLITS = 32 };
 enum { INT8_PAIR = 2 * PANEL * (GROUP + 2), INT4_GROUP = PANEL * (GROUP / 2 + 4) }; /* bytes */
 enum { FEW_TOKENS = 8 }; /* a panel's sums for so many stay in registers */
 enum format { F32, BF16, INT8, INT4 };
@@ -51,17 +51,22 @@ struct cache {
     int64_t capacity, length;
 };
 
-/* What a matrix is multiplied with: vectors, also in groups of 32 signed bytes. */
+/* What a matrix is multiplied with: vectors, and what is made of them as it is wanted: groups of 32
+ * signed bytes, values = scales * quants; or bf16. */
 struct activations {
-    int64_t tokens, cols, stride; /* stride: cols padded to whole groups; the padding is 0 */
-    float *values;                /* [token][stride] */
-    int8_t *quants;               /* [token][stride], values = scales * quants, if wanted */
-    float *scales;                /* [token][stride / GROUP] */
-    int32_t *sums;                /* of the quants of each group */
+    int64_t tokens, most_tokens;
+    int64_t cols, stride; /* cols padded to whole groups; the padding is 0 */
+    float *values;        /* [token][stride] */
+    int8_t *quants;       /* [token / 8][column / 4][token % 8][column % 4] */
+    float *scales;        /* [group][most_tokens] */
+    int32_t *sums;        /* of the quants, likewise */
+    uint16_t *rounded;    /* [token][stride] */
+    uint32_t *spread;     /* a thread's, for a panel's weights in bf16 */
 };
+enum form { VALUES, QUANTS, ROUNDED };
 
 /* matrix.c */
-int wants_quants(const struct matrix *matrix);
+enum form wanted_form(const struct matrix *matrix, int64_t tokens);
 int64_t panels_of(const struct matrix *matrix);
 void matrix_row(const struct matrix *matrix, int64_t row, float *out);
 void multiply_panel(const struct matrix *matrix, int64_t panel, const struct activations *x,
@@ -75,6 +80,11 @@ void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
                          float y[MAX_TOKENS][PANEL]);
 
 /* activations.c */
+int64_t stride_of(int64_t cols);
+int open_activations(int64_t most_tokens, int64_t most_cols, struct activations *x);
+void close_activations(struct activations *x);
+struct activations activations_for(const struct matrix *matrix, int64_t tokens,
+                                   struct activations buffers);
 void normalize(const float *x, const float *weight, float eps, int64_t n, float *out);
 void quantize(const struct activations *x, int64_t token);
 void activate(float gate[PANEL], const float up[PANEL]);
@@ -90,9 +100,11 @@ struct attention {
     float *scratch;         /* of the thread, attention_scratch_bytes() */
 };
 int64_t attention_splits(const struct decoder *decoder, int64_t tokens, int64_t positions);
+int64_t attention_units(const struct decoder *decoder, int64_t tokens, int64_t splits);
 int64_t attention_states(const struct decoder *decoder); /* at most, tokens x splits */
 size_t attention_scratch_bytes(const struct decoder *decoder);
-void attend(const struct attention *a, int64_t layer, int64_t kv_head, int64_t split);
+void write_token(const struct attention *a, int64_t layer, int64_t token); /* many: first */
+void attend(const struct attention *a, int64_t layer, int64_t unit);
 void merge_splits(const struct attention *a, int64_t token, float *out);
 
 /* pool.c */

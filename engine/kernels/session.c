@@ -8,17 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention_block.h"
 #include "midfill.h"
+#include "tiles.h"
 
 enum kind { QKV, ATTEND, OUT, GATE_UP, DOWN, LOGITS, INPUT }; /* INPUT + X: of X, in many */
 
 struct plan {
     int64_t count;
-    int kinds[9];
+    int kinds[10];
 };
 static const struct plan few_tokens = {5, {QKV, ATTEND, OUT, GATE_UP, DOWN}};
 static const struct plan many_tokens = {
-    9, {INPUT + QKV, QKV, ATTEND, INPUT + OUT, OUT, INPUT + GATE_UP, GATE_UP, INPUT + DOWN, DOWN}};
+    10,
+    {INPUT + QKV, QKV, INPUT + ATTEND, ATTEND, INPUT + OUT, OUT, INPUT + GATE_UP, GATE_UP,
+     INPUT + DOWN, DOWN}};
 static const struct plan few_logits = {1, {LOGITS}};
 static const struct plan many_logits = {2, {INPUT + LOGITS, LOGITS}};
 
@@ -26,6 +30,7 @@ struct thread {
     int64_t ready_for; /* the phase that its activations were prepared for */
     struct activations x;
     float *scratch;
+    uint32_t *spread;
 };
 
 struct session {
@@ -75,7 +80,7 @@ static int64_t units(void *context, int64_t phase) {
     if (phase < 0 || phase >= plan->count * s->decoder.layers) return 0;
     struct step step = step_at(s, plan, phase);
     if (step.kind >= INPUT) return s->tokens;
-    if (step.kind == ATTEND) return s->decoder.kv_heads * s->splits;
+    if (step.kind == ATTEND) return attention_units(&s->decoder, s->tokens, s->splits);
     return panels_of(matrix_of(s, step));
 }
 
@@ -105,21 +110,17 @@ static void read_input(struct session *s, struct step step, int64_t token, float
     }
 }
 
-/* Buffers as the activations of a matrix. */
-static struct activations activations_for(const struct matrix *matrix, int64_t tokens,
-                                          struct activations buffers) {
-    buffers.tokens = tokens;
-    buffers.cols = matrix->cols;
-    buffers.stride = (matrix->cols + GROUP - 1) / GROUP * GROUP;
-    return buffers;
-}
-
 static void prepare(struct session *s, struct step step, const struct activations *x,
                     int64_t token) {
+    const struct matrix *matrix = matrix_of(s, step);
     float *out = x->values + token * x->stride;
     read_input(s, step, token, out);
     memset(out + x->cols, 0, sizeof *out * (size_t)(x->stride - x->cols));
-    if (wants_quants(matrix_of(s, step))) quantize(x, token);
+    switch (wanted_form(matrix, x->tokens)) {
+        case QUANTS: quantize(x, token); break;
+        case ROUNDED: round_to_bf16(out, x->stride, x->rounded + token * x->stride); break;
+        case VALUES: break;
+    }
 }
 
 /* What is done with a panel's result: copied to rows of `out`, or added to them. */
@@ -155,11 +156,12 @@ static void run_unit(struct session *s, struct step step, const struct activatio
     struct attention attention = attention_of(s, scratch);
     switch (step.kind) {
         case QKV: multiply(&layer->qkv_proj, x, unit, 0, s->heads); break;
-        case ATTEND: attend(&attention, step.index, unit / s->splits, unit % s->splits); break;
+        case ATTEND: attend(&attention, step.index, unit); break;
         case OUT: multiply(&layer->o_proj, x, unit, 1, s->residual); break;
         case GATE_UP: gate(layer, x, unit, s->inner); break;
         case DOWN: multiply(&layer->down_proj, x, unit, 1, s->residual); break;
         case LOGITS: multiply(&s->decoder.lm_head, x, unit, 0, s->logits); break;
+        case INPUT + ATTEND: write_token(&attention, step.index, unit); break;
         default: prepare(s, step, x, unit);
     }
 }
@@ -177,37 +179,30 @@ static void run(void *context, struct share share) {
         for (int64_t token = 0; token < s->tokens; token++) prepare(s, step, &x, token);
         thread->ready_for = share.serial;
     }
+    x.spread = thread->spread;
+    int tiled = !few && has_tiles();
+    if (tiled) open_tiles();
     for (int64_t unit = share.first; unit < share.end; unit++)
         run_unit(s, step, &x, thread->scratch, unit);
+    if (tiled) close_tiles();
 }
 
 static void *allocate(int64_t bytes) { return aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64); }
 
 static float *allocate_floats(int64_t count) { return allocate(count * (int64_t)sizeof(float)); }
 
-static int allocate_activations(const struct decoder *d, int64_t tokens, struct activations *x) {
+static int64_t most_cols(const struct decoder *d) {
     int64_t attended = d->query_heads * d->head_dim, widest = d->hidden;
     if (d->intermediate > widest) widest = d->intermediate;
-    if (attended > widest) widest = attended;
-    int64_t count = tokens * (widest + GROUP);
-    x->values = allocate_floats(count);
-    x->quants = allocate(count);
-    x->scales = allocate_floats(count / GROUP);
-    x->sums = allocate(count / GROUP * (int64_t)sizeof *x->sums);
-    return x->values && x->quants && x->scales && x->sums;
-}
-
-static void free_activations(struct activations *x) {
-    free(x->values);
-    free(x->quants);
-    free(x->scales);
-    free(x->sums);
+    return attended > widest ? attended : widest;
 }
 
 static int open_thread(const struct decoder *d, struct thread *thread) {
     thread->ready_for = -1;
     thread->scratch = allocate((int64_t)attention_scratch_bytes(d));
-    return allocate_activations(d, FEW_TOKENS, &thread->x) && thread->scratch;
+    thread->spread = allocate(stride_of(most_cols(d)) * PANEL * (int64_t)sizeof(uint16_t));
+    return open_activations(FEW_TOKENS, most_cols(d), &thread->x) && thread->scratch &&
+           thread->spread;
 }
 
 /* NULL if there is too little memory. */
@@ -223,7 +218,7 @@ struct session *midfill_open(const struct decoder *decoder, int64_t threads) {
     s->partial = allocate_floats(attention_states(d) * d->query_heads * (2 + d->head_dim));
     s->inner = allocate_floats(MAX_TOKENS * d->intermediate);
     s->thread = calloc((size_t)threads, sizeof *s->thread);
-    int whole = allocate_activations(d, MAX_TOKENS, &s->shared) && s->residual && s->heads &&
+    int whole = open_activations(MAX_TOKENS, most_cols(d), &s->shared) && s->residual && s->heads &&
                 s->partial && s->inner && s->thread;
     for (int64_t i = 0; whole && i < threads; i++) whole = open_thread(d, &s->thread[i]);
     if (whole) s->pool = pool_open(threads, (struct work){units, run, s});
@@ -269,10 +264,11 @@ void midfill_logits(struct session *s, const float *hidden, int64_t tokens, floa
 void midfill_close(struct session *s) {
     if (s->pool) pool_close(s->pool);
     for (int64_t i = 0; s->thread && i < s->threads; i++) {
-        free_activations(&s->thread[i].x);
+        close_activations(&s->thread[i].x);
         free(s->thread[i].scratch);
+        free(s->thread[i].spread);
     }
-    free_activations(&s->shared);
+    close_activations(&s->shared);
     free(s->thread);
     free(s->residual);
     free(s->heads);

@@ -164,9 +164,9 @@ static inline words dot_small(words sum, words weights, words quad) {
 static inline words finish_small(words sum) { return sum; }
 #endif
 
-static inline words broadcast_quad(const int8_t *quants, int quad) {
+static inline words broadcast_quad(const int8_t *quad) {
     int32_t four;
-    memcpy(&four, quants + 4 * quad, sizeof four);
+    memcpy(&four, quad, sizeof four);
     return repeat_word(four);
 }
 

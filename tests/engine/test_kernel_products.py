@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 ROWS = 21
 """A whole panel and part of one."""
-TOKENS = (*range(1, 10), 13, 64)
+TOKENS = (*range(1, 10), 13, 16, 17, 50, 64, 256)
 """Each number that has code of its own, and more than stay in registers."""
+WORTH_TILES = 16
+"""As in matrix.c."""
 
 
 def some_matrix(columns: int, bits: int) -> GroupedMatrix:
@@ -62,7 +64,10 @@ def multiply(library: ctypes.CDLL, matrix: GroupedMatrix, vectors: torch.Tensor)
 def test_products_are_exact(
     processor: str, columns: int, bits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But for the rounding of fp32 where groups are added up, five of them at most."""
+    """But for the rounding of fp32 where groups are added up, five of them at most.
+
+    With tiles many tokens are multiplied in bf16, which rounds weights to 8 bits.
+    """
     library = load() if processor == "this one" else kernels_for(processor, monkeypatch)
     matrix, activations = some_matrix(columns, bits), some_activations(columns).double()
     weights = torch.from_numpy(quantization.dequantize(matrix)).double()
@@ -71,4 +76,6 @@ def test_products_are_exact(
             vectors = activations[first : first + tokens]
             size = vectors.abs() @ weights.abs().T
             error = multiply(library, matrix, vectors.float()) - vectors @ weights.T
-            assert (error.abs() / size).max() < 1e-5, (tokens, first)
+            is_tiled = library.has_tiles() and tokens >= WORTH_TILES
+            tolerance = 1 / 256 if is_tiled else 1e-5
+            assert (error.abs() / size).max() < tolerance, (tokens, first)

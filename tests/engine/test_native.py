@@ -253,12 +253,12 @@ def test_a_stop_from_another_thread_is_seen(
 def test_a_long_head_is_computed_in_calls(
     models: dict[str, tuple[NativeModel, LlamaModel]],
 ) -> None:
-    """Logits of more tokens than a call takes."""
+    """Logits of more tokens than a call takes; a few are rounded in another way than many."""
     model, _ = models["int8"]
     count = MAX_TOKENS + 21
     hidden = torch.randn(count, model.architecture.hidden_size)
     rows = [model.logits(hidden[row : row + 1]) for row in range(count)]
-    assert torch.equal(model.logits(hidden), torch.cat(rows))
+    assert_close(model.logits(hidden), torch.cat(rows), "int8")
 
 
 @pytest.mark.parametrize("wanted", TOLERANCE)

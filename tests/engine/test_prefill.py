@@ -105,6 +105,16 @@ def test_the_chunk_follows_the_measured_rate(
         assert CHUNK_MS / 2 < chunk / tokens_per_ms <= CHUNK_MS
 
 
+def test_a_model_that_sees_a_cancel_itself_reads_as_much_as_it_can_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even a slow one."""
+    model, prefiller = timed(monkeypatch, 0.01)
+    model.sees_stop = True
+    prefiller.run(range(1100), new_slot())
+    assert model.chunks == [512, 512, 76]
+
+
 def test_the_rate_is_remembered_and_smoothed(monkeypatch: pytest.MonkeyPatch) -> None:
     """From one prompt to the next; one slow chunk changes it by less than a third."""
     model, prefiller = timed(monkeypatch, 5.5)  # 275 tokens in 50 ms

@@ -1,0 +1,31 @@
+/* Products of bf16 matrices in tiles of the processor (Intel AMX), where it has them and the system
+ * lets us: a prompt's matrices and its attention. Sums are fp32.
+ *
+ * The left side lies in rows; the right side in pairs of a row's values, [pair][column], which is
+ * the order of attention's packed keys and values, and of a panel once it is spread.
+ */
+#ifndef MIDFILL_TILES_H
+#define MIDFILL_TILES_H
+
+#include <stdint.h>
+
+enum { TILE = 16, MOST_TILED = 4 * TILE }; /* rows and columns of a tile; rows at once */
+
+/* Asks the system once for the whole process; 0 where there are none. */
+int has_tiles(void);
+
+/* Around all products of a thread: others in the process may shape its tiles too. */
+void open_tiles(void);
+void close_tiles(void);
+
+/* A panel's weights in bf16 pairs, [column / 2][row]. */
+void spread_int8_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs);
+void spread_int4_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs);
+
+/* out (rows, TILE) = or += left (rows, 2 pairs) times right (pairs, TILE). Strides count elements
+ * of a row; pairs are a multiple of TILE. Rows, MOST_TILED at most, are computed in whole tiles. */
+void multiply_tiles(const uint16_t *left, int64_t left_stride, int64_t rows, const uint32_t *right,
+                    int64_t right_stride, int64_t pairs, int adding, float *out,
+                    int64_t out_stride);
+
+#endif
