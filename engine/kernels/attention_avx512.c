@@ -207,12 +207,23 @@ static void multiply_block(const uint16_t *left, int64_t rows, int64_t pairs,
     }
 }
 
+static void multiply_tiled(const uint16_t *left, int64_t rows, int64_t pairs,
+                           const uint32_t *packed, int64_t width, int adding, float *out) {
+    for (; rows > 0; rows -= TILED_ROWS) {
+        for (int64_t column = 0; column < width; column += 2 * TILE) {
+            const uint32_t *right[] = {packed + column, packed + column + TILE};
+            float *to[] = {out + column, out + column + TILE};
+            multiply_tiles(left_rows(left, 2 * pairs), rows, right, width, pairs, adding, to, width);
+        }
+        left += TILED_ROWS * 2 * pairs;
+        out += TILED_ROWS * width;
+    }
+}
+
 void multiply_packed(const uint16_t *left, int64_t rows, int64_t pairs, const uint32_t *packed,
                      int64_t width, int adding, float *out) {
     if (has_tiles())
-        for (int64_t column = 0; column < width; column += TILE)
-            multiply_tiles(left, 2 * pairs, rows, packed + column, width, pairs, adding,
-                           out + column, width);
+        multiply_tiled(left, rows, pairs, packed, width, adding, out);
     else
         for (int64_t column = 0; column < width; column += BLOCK)
             multiply_block(left, rows, pairs, packed + column, width, adding, out + column);

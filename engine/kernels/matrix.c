@@ -105,32 +105,45 @@ static void multiply_dense(const struct matrix *matrix, int64_t panel, const str
         }
 }
 
-static void multiply_tiled(const struct matrix *matrix, const uint8_t *panel,
-                           const struct activations *x, float y[MAX_TOKENS][PANEL]) {
-    (matrix->format == INT8 ? spread_int8_panel : spread_int4_panel)(panel, x->stride / GROUP,
-                                                                     x->spread);
-    for (int64_t first = 0; first < x->tokens; first += MOST_TILED) {
-        int64_t rest = x->tokens - first;
-        multiply_tiles(x->rounded + first * x->stride, x->stride,
-                       rest < MOST_TILED ? rest : MOST_TILED, x->spread, PANEL, x->stride / 2, 0,
-                       y[first], PANEL);
+/* y = W x for the 16 rows of a panel; rows past the matrix's last hold anything. */
+static void multiply_panel(struct panel panel, const struct activations *x,
+                           float y[MAX_TOKENS][PANEL]) {
+    const struct matrix *matrix = panel.matrix;
+    if (matrix->format == F32 || matrix->format == BF16)
+        multiply_dense(matrix, panel.number, x, y);
+    else if (!has_fast_panels())
+        multiply_grouped(matrix, panel_at(matrix, panel.number), x, y);
+    else if (matrix->format == INT8)
+        multiply_int8_panel(panel_at(matrix, panel.number), x, y);
+    else
+        multiply_int4_panel(panel_at(matrix, panel.number), x, y);
+}
+
+static void spread(struct panel panel, int64_t groups, uint32_t *pairs) {
+    const uint8_t *at = panel_at(panel.matrix, panel.number);
+    (panel.matrix->format == INT8 ? spread_int8_panel : spread_int4_panel)(at, groups, pairs);
+}
+
+static void multiply_tiled(const struct panel panels[2], const struct activations *x,
+                           float y[2][MAX_TOKENS][PANEL]) {
+    int64_t pairs = x->stride / 2;
+    const uint32_t *weights[] = {x->spread, x->spread + pairs * PANEL};
+    spread(panels[0], x->stride / GROUP, x->spread);
+    spread(panels[1], x->stride / GROUP, x->spread + pairs * PANEL);
+    for (int64_t first = 0; first < x->tokens; first += TILED_ROWS) {
+        float *out[] = {y[0][first], y[1][first]};
+        multiply_tiles(left_packed(x->rounded + first * x->stride, x->stride), x->tokens - first,
+                       weights, PANEL, pairs, 0, out, PANEL);
     }
 }
 
-/* y = W x for the 16 rows of a panel; rows past the matrix's last hold anything. */
-void multiply_panel(const struct matrix *matrix, int64_t panel, const struct activations *x,
-                    float y[MAX_TOKENS][PANEL]) {
-    enum form form = wanted_form(matrix, x->tokens);
-    if (matrix->format == F32 || matrix->format == BF16)
-        multiply_dense(matrix, panel, x, y);
-    else if (form == ROUNDED)
-        multiply_tiled(matrix, panel_at(matrix, panel), x, y);
-    else if (form == VALUES)
-        multiply_grouped(matrix, panel_at(matrix, panel), x, y);
-    else if (matrix->format == INT8)
-        multiply_int8_panel(panel_at(matrix, panel), x, y);
+void multiply_panels(const struct panel panels[2], int64_t count, const struct activations *x,
+                     float y[2][MAX_TOKENS][PANEL]) {
+    if (wanted_form(panels[0].matrix, x->tokens) == ROUNDED &&
+        wanted_form(panels[1].matrix, x->tokens) == ROUNDED)
+        multiply_tiled(panels, x, y);
     else
-        multiply_int4_panel(panel_at(matrix, panel), x, y);
+        for (int64_t i = 0; i < count; i++) multiply_panel(panels[i], x, y[i]);
 }
 
 static void grouped_row(const struct matrix *matrix, int64_t row, float *out) {

@@ -60,7 +60,7 @@ struct activations {
     int8_t *quants;       /* [token / 8][column / 4][token % 8][column % 4] */
     float *scales;        /* [group][most_tokens] */
     int32_t *sums;        /* of the quants, likewise */
-    uint16_t *rounded;    /* [token][stride] */
+    uint16_t *rounded;    /* packed for tiles */
     uint32_t *spread;     /* a thread's, for a panel's weights in bf16 */
 };
 enum form { VALUES, QUANTS, ROUNDED };
@@ -69,8 +69,14 @@ enum form { VALUES, QUANTS, ROUNDED };
 enum form wanted_form(const struct matrix *matrix, int64_t tokens);
 int64_t panels_of(const struct matrix *matrix);
 void matrix_row(const struct matrix *matrix, int64_t row, float *out);
-void multiply_panel(const struct matrix *matrix, int64_t panel, const struct activations *x,
-                    float y[MAX_TOKENS][PANEL]);
+struct panel {
+    const struct matrix *matrix;
+    int64_t number;
+};
+/* y[i] = W x for the rows of each panel; rows past a matrix's last hold anything. The second of one
+ * is the first again. */
+void multiply_panels(const struct panel panels[2], int64_t count, const struct activations *x,
+                     float y[2][MAX_TOKENS][PANEL]);
 
 /* matrix_vectors.c */
 int has_fast_panels(void);

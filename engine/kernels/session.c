@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attention_block.h"
 #include "midfill.h"
 #include "tiles.h"
 
@@ -74,6 +73,9 @@ static const struct matrix *matrix_of(const struct session *s, struct step step)
     }
 }
 
+/* Of a matrix in a unit; of gate and up it is one each. */
+static int64_t panels_at_once(int64_t tokens) { return tokens <= FEW_TOKENS ? 1 : 2; }
+
 static int64_t units(void *context, int64_t phase) {
     const struct session *s = context;
     const struct plan *plan = s->plan;
@@ -81,7 +83,9 @@ static int64_t units(void *context, int64_t phase) {
     struct step step = step_at(s, plan, phase);
     if (step.kind >= INPUT) return s->tokens;
     if (step.kind == ATTEND) return attention_units(&s->decoder, s->tokens, s->splits);
-    return panels_of(matrix_of(s, step));
+    int64_t panels = panels_of(matrix_of(s, step));
+    int64_t at_once = step.kind == GATE_UP ? 1 : panels_at_once(s->tokens);
+    return (panels + at_once - 1) / at_once;
 }
 
 static struct attention attention_of(struct session *s, float *scratch) {
@@ -118,7 +122,7 @@ static void prepare(struct session *s, struct step step, const struct activation
     memset(out + x->cols, 0, sizeof *out * (size_t)(x->stride - x->cols));
     switch (wanted_form(matrix, x->tokens)) {
         case QUANTS: quantize(x, token); break;
-        case ROUNDED: round_to_bf16(out, x->stride, x->rounded + token * x->stride); break;
+        case ROUNDED: pack_left(out, token, x->stride, x->rounded); break;
         case VALUES: break;
     }
 }
@@ -134,20 +138,23 @@ static void put(const struct matrix *matrix, int64_t panel, int64_t tokens, int 
     }
 }
 
-static void multiply(const struct matrix *matrix, const struct activations *x, int64_t panel,
+static void multiply(const struct matrix *matrix, const struct activations *x, int64_t unit,
                      int adding, float *out) {
-    float y[MAX_TOKENS][PANEL];
-    multiply_panel(matrix, panel, x, y);
-    put(matrix, panel, x->tokens, adding, y, out);
+    float y[2][MAX_TOKENS][PANEL];
+    int64_t at_once = panels_at_once(x->tokens), first = unit * at_once;
+    int64_t rest = panels_of(matrix) - first, count = rest < at_once ? rest : at_once;
+    struct panel panels[] = {{matrix, first}, {matrix, first + count - 1}};
+    multiply_panels(panels, count, x, y);
+    for (int64_t i = 0; i < count; i++) put(matrix, first + i, x->tokens, adding, y[i], out);
 }
 
 static void gate(const struct layer *layer, const struct activations *x, int64_t panel,
                  float *out) {
-    float y[MAX_TOKENS][PANEL], up[MAX_TOKENS][PANEL];
-    multiply_panel(&layer->gate_proj, panel, x, y);
-    multiply_panel(&layer->up_proj, panel, x, up);
-    for (int64_t token = 0; token < x->tokens; token++) activate(y[token], up[token]);
-    put(&layer->gate_proj, panel, x->tokens, 0, y, out);
+    float y[2][MAX_TOKENS][PANEL];
+    struct panel panels[] = {{&layer->gate_proj, panel}, {&layer->up_proj, panel}};
+    multiply_panels(panels, 2, x, y);
+    for (int64_t token = 0; token < x->tokens; token++) activate(y[0][token], y[1][token]);
+    put(&layer->gate_proj, panel, x->tokens, 0, y[0], out);
 }
 
 static void run_unit(struct session *s, struct step step, const struct activations *x,
@@ -200,7 +207,7 @@ static int64_t most_cols(const struct decoder *d) {
 static int open_thread(const struct decoder *d, struct thread *thread) {
     thread->ready_for = -1;
     thread->scratch = allocate((int64_t)attention_scratch_bytes(d));
-    thread->spread = allocate(stride_of(most_cols(d)) * PANEL * (int64_t)sizeof(uint16_t));
+    thread->spread = allocate(2 * stride_of(most_cols(d)) * PANEL * (int64_t)sizeof(uint16_t));
     return open_activations(FEW_TOKENS, most_cols(d), &thread->x) && thread->scratch &&
            thread->spread;
 }

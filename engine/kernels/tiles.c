@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "tiles.h"
 
+#include "attention_block.h"
 #include "midfill.h"
 
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512F__) && defined(__linux__)
@@ -30,43 +31,61 @@ static const struct shapes whole_tiles = {
     .rows = {TILE, TILE, TILE, TILE, TILE, TILE, TILE, TILE},
 };
 
+struct left left_rows(const uint16_t *values, int64_t width) {
+    return (struct left){values, width, TILE * width, 2 * TILE};
+}
+
+struct left left_packed(const uint16_t *values, int64_t width) {
+    return (struct left){values, 2 * TILE, TILE * width, TILE * 2 * TILE};
+}
+
+void pack_left(const float *row, int64_t number, int64_t width, uint16_t *packed) {
+    uint16_t *out = packed + number / TILE * TILE * width + number % TILE * 2 * TILE;
+    for (int64_t i = 0; i < width; i += 2 * TILE, out += TILE * 2 * TILE)
+        round_to_bf16(row + i, 2 * TILE, out);
+}
+
 void open_tiles(void) { _tile_loadconfig(&whole_tiles); }
 
 void close_tiles(void) { _tile_release(); }
 
-/* Tiles 0 to 3 are sums, 4 is the right side, 5 to 7 are the left one in turn. */
-#define START(i)                                                        \
-    if (tiles > i && adding)                                            \
-        _tile_loadd(i, out + i * TILE * out_stride, out_stride * 4);    \
-    else if (tiles > i)                                                 \
-    _tile_zero(i)
-#define MULTIPLY(i, side)                                                                  \
-    if (tiles > i) {                                                                       \
-        _tile_loadd(side, left + i * TILE * left_stride + 2 * pair, left_stride * 2);      \
-        _tile_dpbf16ps(i, side, 4);                                                        \
-    }
-#define STORE(i) \
-    if (tiles > i) _tile_stored(i, out + i * TILE * out_stride, out_stride * 4)
+/* Sums: rows 0 to 15 in tiles 0 and 1, those below in 2 and 3. Sides: left 4 and 6, right 5 and 7. */
+#define START(tile, from) \
+    if (adding)           \
+        _tile_loadd(tile, from, bytes);   \
+    else                  \
+        _tile_zero(tile)
 
-void multiply_tiles(const uint16_t *left, int64_t left_stride, int64_t rows, const uint32_t *right,
-                    int64_t right_stride, int64_t pairs, int adding, float *out,
+void multiply_tiles(struct left left, int64_t rows, const uint32_t *const right[2],
+                    int64_t right_stride, int64_t pairs, int adding, float *const out[2],
                     int64_t out_stride) {
-    int64_t tiles = (rows + TILE - 1) / TILE;
-    START(0);
-    START(1);
-    START(2);
-    START(3);
-    for (int64_t pair = 0; pair < pairs; pair += TILE) {
-        _tile_loadd(4, right + pair * right_stride, right_stride * 4);
-        MULTIPLY(0, 5)
-        MULTIPLY(1, 6)
-        MULTIPLY(2, 7)
-        MULTIPLY(3, 5)
+    const uint16_t *at = left.values;
+    int64_t bytes = out_stride * (int64_t)sizeof(float), below = TILE * out_stride;
+    int64_t left_bytes = left.row * (int64_t)sizeof *at;
+    int64_t right_bytes = right_stride * (int64_t)sizeof *right[0];
+    START(0, out[0]);
+    START(1, out[1]);
+    if (rows > TILE) {
+        START(2, out[0] + below);
+        START(3, out[1] + below);
     }
-    STORE(0);
-    STORE(1);
-    STORE(2);
-    STORE(3);
+    for (int64_t pair = 0; pair < pairs; pair += TILE, at += left.next) {
+        _tile_loadd(4, at, left_bytes);
+        _tile_loadd(5, right[0] + pair * right_stride, right_bytes);
+        _tile_dpbf16ps(0, 4, 5);
+        _tile_loadd(7, right[1] + pair * right_stride, right_bytes);
+        _tile_dpbf16ps(1, 4, 7);
+        if (rows <= TILE) continue;
+        _tile_loadd(6, at + left.below, left_bytes);
+        _tile_dpbf16ps(2, 6, 5);
+        _tile_dpbf16ps(3, 6, 7);
+    }
+    _tile_stored(0, out[0], bytes);
+    _tile_stored(1, out[1], bytes);
+    if (rows > TILE) {
+        _tile_stored(2, out[0] + below, bytes);
+        _tile_stored(3, out[1] + below, bytes);
+    }
 }
 
 /* Some bits of each word as the float 256 + x, x being those bits read as a whole number: they are
@@ -140,11 +159,21 @@ void open_tiles(void) {}
 
 void close_tiles(void) {}
 
-void multiply_tiles(const uint16_t *left, int64_t left_stride, int64_t rows, const uint32_t *right,
-                    int64_t right_stride, int64_t pairs, int adding, float *out,
+struct left left_rows(const uint16_t *values, int64_t width) {
+    return (struct left){values, width, 0, 0};
+}
+
+struct left left_packed(const uint16_t *values, int64_t width) { return left_rows(values, width); }
+
+void pack_left(const float *row, int64_t number, int64_t width, uint16_t *packed) {
+    (void)row, (void)number, (void)width, (void)packed;
+}
+
+void multiply_tiles(struct left left, int64_t rows, const uint32_t *const right[2],
+                    int64_t right_stride, int64_t pairs, int adding, float *const out[2],
                     int64_t out_stride) {
-    (void)left, (void)left_stride, (void)rows, (void)right, (void)right_stride, (void)pairs;
-    (void)adding, (void)out, (void)out_stride;
+    (void)left, (void)rows, (void)right, (void)right_stride, (void)pairs, (void)adding;
+    (void)out, (void)out_stride;
 }
 
 void spread_int8_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs) {

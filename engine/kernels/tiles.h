@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-enum { TILE = 16, MOST_TILED = 4 * TILE }; /* rows and columns of a tile; rows at once */
+enum { TILE = 16, TILED_ROWS = 2 * TILE }; /* rows and columns of a tile; rows at once */
 
 /* Asks the system once for the whole process; 0 where there are none. */
 int has_tiles(void);
@@ -22,10 +22,23 @@ void close_tiles(void);
 void spread_int8_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs);
 void spread_int4_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs);
 
-/* out (rows, TILE) = or += left (rows, 2 pairs) times right (pairs, TILE). Strides count elements
- * of a row; pairs are a multiple of TILE. Rows, MOST_TILED at most, are computed in whole tiles. */
-void multiply_tiles(const uint16_t *left, int64_t left_stride, int64_t rows, const uint32_t *right,
-                    int64_t right_stride, int64_t pairs, int adding, float *out,
+/* Where the left side's values are: from one row to the next, to the tile below, to the next one of
+ * the same rows. */
+struct left {
+    const uint16_t *values;
+    int64_t row, below, next;
+};
+
+/* Rows with `width` values each as they lie, and as they are packed: tile by tile. */
+struct left left_rows(const uint16_t *values, int64_t width);
+struct left left_packed(const uint16_t *values, int64_t width);
+void pack_left(const float *row, int64_t number, int64_t width, uint16_t *packed);
+
+/* Both of out[i] (rows, TILE) = or += left (rows, 2 pairs) times right[i] (pairs, TILE). Strides
+ * count elements of a row; pairs are a multiple of TILE. Rows, TILED_ROWS at most, are computed in
+ * whole tiles. */
+void multiply_tiles(struct left left, int64_t rows, const uint32_t *const right[2],
+                    int64_t right_stride, int64_t pairs, int adding, float *const out[2],
                     int64_t out_stride);
 
 #endif
