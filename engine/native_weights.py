@@ -94,6 +94,7 @@ class _Builder:
         packed: Packed | None = None,
     ) -> None:
         self._architecture, self._tensors = checkpoint.architecture, checkpoint.tensors
+        self._importance = checkpoint.importance
         self._wanted, self._plain, self._on_progress = wanted, plain, on_progress
         self._layers = (CLayer * self._architecture.num_hidden_layers)()
         arena = Arena(_most_bytes(self._tensors))
@@ -162,7 +163,12 @@ class _Builder:
             return self._plain(names)
         bits = None if self._wanted == "auto" else 8 if is_head else BITS[self._wanted]
         blocks = _without_loss([self._tensors[name + ".weight"] for name in names], bits)
-        return blocks or quantization.quantize(self._plain(names), bits or 8)
+        return blocks or quantization.quantize(self._plain(names), bits or 8, self._measured(names))
+
+    def _measured(self, names: Sequence[str]) -> torch.Tensor | None:
+        """The importance of their inputs, which they share; None if it was not measured."""
+        source = self._importance.get(names[0] + ".weight")
+        return None if source is None else source.read(torch.float32)
 
     def _put(self, part: GroupedMatrix | Part) -> CMatrix | int:
         """What C is told of a matrix, or of a vector."""

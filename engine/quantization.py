@@ -12,7 +12,7 @@ These hold what GGUF's Q8_0, Q4_0 and Q4_1 hold, bit for bit. The layout of a pa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -65,18 +65,38 @@ def from_blocks(type_name: str, blocks: NDArray[np.uint8]) -> GroupedMatrix | No
     return None if read is None else read(blocks)
 
 
-def quantize(weight: torch.Tensor, bits: int) -> GroupedMatrix:
-    """The nearest grouped matrix to ``weight`` (rows, columns), each group by its own range."""
-    return stack([_quantize_rows(rows, bits) for rows in weight.split(_ROWS_AT_ONCE)])
+def quantize(
+    weight: torch.Tensor, bits: int, importance: torch.Tensor | None = None
+) -> GroupedMatrix:
+    """The nearest grouped matrix to ``weight`` (rows, columns), each group by itself.
+
+    Args:
+        weight: In any plain dtype.
+        bits: 8 or 4.
+        importance: The mean square of each input, (columns,), where it is known: by these weights
+            4 bits have the least squared error that was found. None counts all alike.
+    """
+    if importance is None:
+        importance = torch.ones(weight.shape[1])
+    importance = importance.float() + 1e-6 * importance.float().mean()  # a group may be all 0
+    importance = _padded(importance / importance.mean()).reshape(-1, GROUP)
+    parts = [_quantize_rows(rows, bits, importance) for rows in weight.split(_ROWS_AT_ONCE)]
+    return stack(parts)
 
 
-def _quantize_rows(weight: torch.Tensor, bits: int) -> GroupedMatrix:
+def _quantize_rows(weight: torch.Tensor, bits: int, importance: torch.Tensor) -> GroupedMatrix:
     rows, columns = weight.shape
-    wide = weight.float()
-    if missing := -columns % GROUP:  # pad copies even when nothing is missing
-        wide = torch.nn.functional.pad(wide, (0, missing))
-    groups = wide.reshape(rows, -1, GROUP)
-    return (_quantize_int8 if bits == 8 else _quantize_int4)(groups, columns)
+    groups = _padded(weight.float()).reshape(rows, -1, GROUP)
+    if bits == 8:
+        return _quantize_int8(groups, columns)
+    return _quantize_int4(groups, columns, importance)
+
+
+def _padded(values: torch.Tensor) -> torch.Tensor:
+    """With zeros behind, up to whole groups."""
+    missing = -values.shape[-1] % GROUP
+    # pad copies even when nothing is missing
+    return torch.nn.functional.pad(values, (0, missing)) if missing else values
 
 
 def dequantize(matrix: GroupedMatrix) -> NDArray[np.float32]:
@@ -166,20 +186,78 @@ def _from_q4_0(blocks: NDArray[np.uint8]) -> GroupedMatrix:
 
 def _quantize_int8(groups: torch.Tensor, columns: int) -> GroupedMatrix:
     scales = (groups.abs().amax(-1) / 127).half()  # aminmax takes five times as long
-    quants = (groups * _inverse(scales)).round_().clamp_(-127, 127).add_(128)
+    quants = (groups * _inverse(scales[..., None])).round_().clamp_(-127, 127).add_(128)
     return GroupedMatrix(columns, quants.to(torch.uint8).numpy(), scales.numpy(), None)
 
 
-def _quantize_int4(groups: torch.Tensor, columns: int) -> GroupedMatrix:
-    low, high = groups.aminmax(dim=-1)
-    offsets = low.half()
-    scales = ((high - offsets.float()) / 15).half()
-    quants = (groups - offsets.float()[..., None]).mul_(_inverse(scales)).round_().clamp_(0, 15)
+def _quantize_int4(groups: torch.Tensor, columns: int, importance: torch.Tensor) -> GroupedMatrix:
+    """The best of several: each group's range in 15 steps, and lines fitted to others.
+
+    For quants that are known the best scale and offset are a weighted linear regression; the range
+    in a few more or fewer steps gives the quants to begin with (as llama.cpp's ``make_qkx2_quants``
+    does, and with an importance its ``imatrix``).
+    """
+    shares = importance / importance.sum(-1, keepdim=True).clamp(min=1e-30)
+    low, high = groups.aminmax(dim=-1, keepdim=True)
+    best = _Line.of(groups, shares, (high - low.half().float()) / 15, low)
+    for steps in _FIRST_STEPS:
+        quants = _nearest(groups, (high - low) / steps, low)
+        best = best.or_better(_Line.of(groups, shares, *_regression(groups, quants, shares)))
+    quants = _nearest(groups, best.scales, best.offsets)
     first, second = quants.to(torch.uint8).chunk(2, -1)
-    return GroupedMatrix(columns, (first | second << 4).numpy(), scales.numpy(), offsets.numpy())
+    scales, offsets = (part[..., 0].half().numpy() for part in (best.scales, best.offsets))
+    return GroupedMatrix(columns, (first | second << 4).numpy(), scales, offsets)
+
+
+_FIRST_STEPS = tuple(15 + quarter / 4 for quarter in range(-4, 5))
+
+
+class _Line(NamedTuple):
+    """Values of the quants, ``scale * q + offset``, rounded to fp16; and the mean squared error."""
+
+    scales: torch.Tensor
+    offsets: torch.Tensor
+    errors: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        groups: torch.Tensor,
+        shares: torch.Tensor,
+        scales: torch.Tensor,
+        offsets: torch.Tensor,
+    ) -> Self:
+        scales, offsets = scales.half().float(), offsets.half().float()
+        values = _nearest(groups, scales, offsets).mul_(scales).add_(offsets)
+        errors = values.sub_(groups).square_().mul_(shares).sum(-1, keepdim=True)
+        return cls(scales, offsets, errors)
+
+    def or_better(self, other: _Line) -> _Line:
+        """The other one for those groups where it is."""
+        is_better = other.errors < self.errors
+        pairs = zip(other, self, strict=True)
+        return _Line(*(torch.where(is_better, new, old) for new, old in pairs))
+
+
+def _nearest(groups: torch.Tensor, scales: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    """Quants, (rows, groups, 32), of 4 bits."""
+    return (groups - offsets).mul_(_inverse(scales)).round_().clamp_(0, 15)
+
+
+def _regression(
+    groups: torch.Tensor, quants: torch.Tensor, shares: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scales and offsets with the least weighted squared error, (rows, groups, 1) each."""
+    weighted = shares * quants
+    mean = weighted.sum(-1, keepdim=True)
+    middle = (shares * groups).sum(-1, keepdim=True)
+    variance = (weighted * quants).sum(-1, keepdim=True) - mean.square()
+    covariance = (weighted * groups).sum(-1, keepdim=True) - mean * middle
+    scales = torch.where(variance > 1e-9, covariance / variance, 0)
+    return scales, middle - scales * mean
 
 
 def _inverse(scales: torch.Tensor) -> torch.Tensor:
-    """(rows, groups) to (rows, groups, 1); 0 for groups whose range vanished in fp16."""
-    wide = scales.float()[..., None]
+    """In fp32; 0 for groups whose range vanished in fp16."""
+    wide = scales.float()
     return torch.where(wide != 0, 1 / wide, 0)

@@ -7,7 +7,7 @@ are in its order (rotate-half), whatever the file's is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ class Checkpoint:
     dialect: str | None = None
     files: tuple[Path, ...] = ()
     """All that the tensors are read from; none for tensors in memory."""
+    importance: Mapping[str, TensorSource] = field(default_factory=dict)
+    """Of matrices whose inputs were measured: their mean squares in any unit, (in_features,)."""
 
 
 def expected_shapes(architecture: LlamaArchitecture) -> dict[str, tuple[int, ...]]:

@@ -1,11 +1,12 @@
 """PEFT's LoRA adapters, laid over a checkpoint of any format.
 
-A folder as ``save_pretrained`` writes it, where the last two files may be absent::
+A folder as ``save_pretrained`` writes it, where the last three files may be absent::
 
     adapter_config.json         what is adapted and how                    (adapter_config.py)
     adapter_model.safetensors   the factors of each update, and new rows of the embedding
     config.json                 the adapted model's: new tokens, another rotary base or length
     added_tokens.json           {"<fim_prefix>": 49152}: tokens behind those of the base
+    importance.safetensors      what 4 bits should keep exactly            (importance.py)
 
 Nothing is computed here: a matrix is merged when it is read, ``W + scale * B @ A`` in fp32 (Hu et
 al. 2021, section 4.1), and what an adapter leaves alone stays what it is, quantized blocks too.
@@ -32,6 +33,7 @@ from midfill.weights.architecture import (
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.formats.adapter_config import CONFIG, TENSORS, read_config
 from midfill.weights.formats.huggingface import read_architecture
+from midfill.weights.formats.importance import IMPORTANCE, read_importance
 from midfill.weights.formats.safetensors import open_file
 from midfill.weights.formats.strict import Metadata, check_shapes, read_json
 
@@ -142,6 +144,8 @@ def apply(base: Checkpoint, folder: Path) -> Checkpoint:
         module = EMBEDDINGS[last_name]
         name, rows = f"{module}.weight", found[f"{module}.token_adapter.trainable_tokens_delta"]
         merged[name] = PatchedRows(base.tensors[name], ids, rows, shapes[name])
+    importance = read_importance(folder, shapes) or base.importance
+    files = (folder / CONFIG, folder / TENSORS, folder / IMPORTANCE)
     return replace(
         base,
         name=f"{base.name}+{folder.name}",
@@ -149,7 +153,8 @@ def apply(base: Checkpoint, folder: Path) -> Checkpoint:
         tokenizer=tokenizer,
         tensors={**base.tensors, **merged},
         dialect=base.dialect if tokenizer == base.tokenizer else None,
-        files=(*base.files, folder / CONFIG, folder / TENSORS),
+        files=(*base.files, *(file for file in files if file.is_file())),
+        importance=importance,
     )
 
 
