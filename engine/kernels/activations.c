@@ -52,10 +52,9 @@ void normalize(const float *x, const float *weight, float eps, int64_t n, float 
     for (int64_t i = 0; i < n; i++) out[i] = x[i] * scale * weight[i];
 }
 
-enum { TOKENS_TOGETHER = 8, QUAD = 4 };
-
-/* To bytes, four of which go to every 32nd byte of `quants`. */
-static void quantize_group(const float *values, int8_t *quants, float *scale, int32_t *sum) {
+/* To bytes; four of them go to `quants`, and the next four `step` bytes further on. */
+static void quantize_group(const float *values, int8_t *quants, int64_t step, float *scale,
+                           int32_t *sum) {
     int8_t bytes[GROUP];
     float largest = 0;
 #pragma omp simd reduction(max : largest)
@@ -71,18 +70,19 @@ static void quantize_group(const float *values, int8_t *quants, float *scale, in
         bytes[i] = (int8_t)quant;
         total += quant;
     }
-    for (int i = 0; i < GROUP; i += QUAD) memcpy(quants + i * TOKENS_TOGETHER, bytes + i, QUAD);
+    for (int i = 0; i < GROUP; i += QUAD, quants += step) memcpy(quants, bytes + i, QUAD);
     *scale = largest / 127.0f;
     *sum = total;
 }
 
 void quantize(const struct activations *x, int64_t token) {
-    int64_t first = token / TOKENS_TOGETHER * TOKENS_TOGETHER;
-    int8_t *quants = x->quants + first * x->stride + token % TOKENS_TOGETHER * QUAD;
+    int64_t together = quads_together(x), first = token / together * together;
+    int8_t *quants = x->quants + first * x->stride + token % together * QUAD;
     for (int64_t group = 0; group < x->stride / GROUP; group++) {
         int64_t at = group * x->most_tokens + token;
         quantize_group(x->values + token * x->stride + group * GROUP,
-                       quants + group * GROUP * TOKENS_TOGETHER, x->scales + at, x->sums + at);
+                       quants + group * GROUP * together, together * QUAD, x->scales + at,
+                       x->sums + at);
     }
 }
 

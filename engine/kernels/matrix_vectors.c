@@ -22,23 +22,23 @@ static inline void prefetch_ahead(const struct activations *x, int64_t first_tok
 typedef words dots[TOGETHER][VECTORS];
 typedef floats sums[TOGETHER][VECTORS];
 
-/* A group of some tokens: the quants of one of them are four bytes of each 32. */
+/* A group of some tokens; the quants of a line are `step` bytes from those of the next. */
 struct group {
     const int8_t *quants;
     const float *scales;
     const int32_t *sums;
+    int64_t step;
 };
 
-enum { TOKENS_TOGETHER = 8, QUAD = 4 };
-
 static inline struct group group_at(const struct activations *x, int64_t token, int64_t group) {
-    int64_t block = token / TOKENS_TOGETHER * TOKENS_TOGETHER, at = group * x->most_tokens + token;
-    const int8_t *quants = x->quants + block * x->stride + token % TOKENS_TOGETHER * QUAD;
-    return (struct group){quants + group * GROUP * TOKENS_TOGETHER, x->scales + at, x->sums + at};
+    int64_t together = quads_together(x), at = group * x->most_tokens + token;
+    const int8_t *quants = x->quants + token / MOST_QUADS * MOST_QUADS * x->stride;
+    quants += group * GROUP * together + token % MOST_QUADS * QUAD;
+    return (struct group){quants, x->scales + at, x->sums + at, together * QUAD};
 }
 
 static inline words quad_of(struct group x, int line, int token) {
-    return broadcast_quad(x.quants + (line * TOKENS_TOGETHER + token) * QUAD);
+    return broadcast_quad(x.quants + line * x.step + token * QUAD);
 }
 
 static inline words line_words(const uint8_t *lines, int line, int vector) {

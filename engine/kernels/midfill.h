@@ -57,13 +57,19 @@ struct activations {
     int64_t tokens, most_tokens;
     int64_t cols, stride; /* cols padded to whole groups; the padding is 0 */
     float *values;        /* [token][stride] */
-    int8_t *quants;       /* [token / 8][column / 4][token % 8][column % 4] */
+    int8_t *quants;       /* [token / 8][column / 4][token % 8][column % 4], see quads_together */
     float *scales;        /* [group][most_tokens] */
     int32_t *sums;        /* of the quants, likewise */
     uint16_t *rounded;    /* packed for tiles */
     uint32_t *spread;     /* a thread's, for a panel's weights in bf16 */
 };
 enum form { VALUES, QUANTS, ROUNDED };
+enum { QUAD = 4, MOST_QUADS = 8 };
+
+/* Tokens whose quants of four columns lie side by side; fewer than 8 do not leave gaps. */
+static inline int64_t quads_together(const struct activations *x) {
+    return x->tokens < MOST_QUADS ? x->tokens : MOST_QUADS;
+}
 
 /* matrix.c */
 enum form wanted_form(const struct matrix *matrix, int64_t tokens);
