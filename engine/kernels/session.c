@@ -187,7 +187,7 @@ static void run(void *context, struct share share) {
         thread->ready_for = share.serial;
     }
     x.spread = thread->spread;
-    int tiled = !few && has_tiles();
+    int tiled = has_tiles() && (!few || step.kind == ATTEND);
     if (tiled) open_tiles();
     for (int64_t unit = share.first; unit < share.end; unit++)
         run_unit(s, step, &x, thread->scratch, unit);
