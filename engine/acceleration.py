@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from midfill.engine.loader import Placement
     from midfill.engine.model import Decoder
-    from midfill.weights.architecture import Checkpoint
+    from midfill.weights.architecture import Checkpoint, LlamaArchitecture
+
+TILED_COLUMNS = 32
+"""Of a tile in bf16."""
 
 log = logging.getLogger(__name__)
 
@@ -69,19 +72,35 @@ def _with_kernels(
     threads: int,
     on_progress: Callable[[float], None],
 ) -> Accelerated:
-    formats, long_passes = placement.formats, None
-    if formats in DTYPES or not library.has_fast_panels():
-        long_passes = load_model(checkpoint, placement, on_progress)
+    formats, model = placement.formats, None
+    reads_prompts = kernels_read_prompts(library, formats, checkpoint.architecture)
+    if formats in DTYPES or not reads_prompts:
+        model = load_model(checkpoint, placement, on_progress)
         on_progress = lambda _share: None  # noqa: E731  # all is read
-    weights = build_native_weights(checkpoint, formats, long_passes, on_progress)
+    weights = build_native_weights(checkpoint, formats, model, on_progress)
     native = NativeModel(
-        checkpoint.architecture, placement.dtype, weights, threads, library, long_passes
+        *(checkpoint.architecture, placement.dtype, weights, threads, library),
+        long_passes=None if reads_prompts else model,
     )
     why = "asked for"
     if formats == "auto":
         why = "the file's own blocks where it has such, else int8: fewer bytes to read"
     reason = f"{placement.device_reason}; {native.format}: {why}; native kernels"
     return Accelerated(native, native.format, reason)
+
+
+def kernels_read_prompts(
+    library: ctypes.CDLL, formats: str, architecture: LlamaArchitecture
+) -> bool:
+    """Whether long passes are fast in the kernels; else they are PyTorch's.
+
+    Quantized ones need vectors for products of bytes, bf16 needs tiles and inputs that fill them.
+    """
+    a = architecture
+    inputs = (a.hidden_size, a.intermediate_size, a.num_attention_heads * a.head_dim)
+    if formats == "bf16":
+        return bool(library.has_tiles()) and all(size % TILED_COLUMNS == 0 for size in inputs)
+    return formats not in DTYPES and bool(library.has_fast_panels())
 
 
 def use_threads(model: Decoder, threads: int) -> None:

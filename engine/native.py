@@ -1,8 +1,8 @@
 """A decoder whose forward passes run in native kernels; see ``kernels/midfill.h``.
 
 Decoding a token reads every weight once, so its time is that of memory plus whatever surrounds the
-arithmetic; here that is one call. Prompts are bound by arithmetic: of bytes in the kernels, where
-the processor has instructions for that, else PyTorch's.
+arithmetic; here that is one call. Prompts are bound by arithmetic: of bytes or in tiles in the
+kernels, where the processor has instructions for that, else PyTorch's.
 """
 
 from __future__ import annotations

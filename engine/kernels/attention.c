@@ -253,7 +253,7 @@ static void attend_in_bf16(const struct attention *a, const struct span *span, s
     const uint16_t *keys = cache + vector_at(a, 0, span->layer, span->kv_head, block.first) * n;
     const uint16_t *values = cache + vector_at(a, 1, span->layer, span->kv_head, block.first) * n;
     if (packing) {
-        pack_keys(keys, count, n, s.packed);
+        pack_rows(keys, count, n, s.packed, BLOCK);
         multiply_rows(s.rounded_queries, rows, n / 2, s.packed, BLOCK, 0, s.weights, keys, n);
         pack_values(values, count, n, s.packed);
     } else {

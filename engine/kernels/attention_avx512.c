@@ -123,17 +123,18 @@ static inline void transpose_16(__m512i rows[LANES]) {
     memcpy(rows, t, sizeof t);
 }
 
-void pack_keys(const uint16_t *keys, int64_t count, int64_t width, uint32_t *packed) {
-    for (int64_t first = 0; first < BLOCK; first += LANES)
+void pack_rows(const uint16_t *values, int64_t count, int64_t width, uint32_t *packed,
+               int64_t rows) {
+    for (int64_t first = 0; first < rows; first += LANES)
         for (int64_t column = 0; column < width; column += PAIRS) {
-            __m512i rows[LANES];
+            __m512i some[LANES];
             for (int j = 0; j < LANES; j++) {
-                int64_t position = first + j < count ? first + j : count - 1;
-                rows[j] = _mm512_loadu_si512(keys + position * width + column);
+                int64_t row = first + j < count ? first + j : count - 1;
+                some[j] = _mm512_loadu_si512(values + row * width + column);
             }
-            transpose_16(rows);
+            transpose_16(some);
             for (int pair = 0; pair < LANES; pair++)
-                _mm512_storeu_si512(packed + (column / 2 + pair) * BLOCK + first, rows[pair]);
+                _mm512_storeu_si512(packed + (column / 2 + pair) * rows + first, some[pair]);
         }
 }
 
@@ -344,8 +345,9 @@ void score_rows(const uint16_t *queries, int64_t rows, const uint16_t *keys, int
     (void)queries, (void)rows, (void)keys, (void)count, (void)width, (void)scores;
 }
 
-void pack_keys(const uint16_t *keys, int64_t count, int64_t width, uint32_t *packed) {
-    (void)keys, (void)count, (void)width, (void)packed;
+void pack_rows(const uint16_t *values, int64_t count, int64_t width, uint32_t *packed,
+               int64_t rows) {
+    (void)values, (void)count, (void)width, (void)packed, (void)rows;
 }
 
 void pack_values(const uint16_t *values, int64_t count, int64_t width, uint32_t *packed) {

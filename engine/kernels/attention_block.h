@@ -34,9 +34,10 @@ void round_to_bf16(const float *values, int64_t n, uint16_t *out); /* n: a multi
 void score_rows(const uint16_t *queries, int64_t rows, const uint16_t *keys, int64_t count,
                 int64_t width, float *scores);
 
-/* For many rows, in pairs for the dot product: keys with positions in the lanes, [width / 2][BLOCK],
- * and values, [BLOCK / 2][width]. Positions past `count` are the last one again. */
-void pack_keys(const uint16_t *keys, int64_t count, int64_t width, uint32_t *packed);
+/* For many queries, in pairs for the dot product: keys (or a matrix's rows) beside each other,
+ * [width / 2][rows], and values, [BLOCK / 2][width]. Past `count` the last one stands again. */
+void pack_rows(const uint16_t *values, int64_t count, int64_t width, uint32_t *packed,
+               int64_t rows);
 void pack_values(const uint16_t *values, int64_t count, int64_t width, uint32_t *packed);
 
 /* Up to PACKED_ROWS products, out (rows, width) = or += left (rows, 2 pairs) times packed

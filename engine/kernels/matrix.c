@@ -1,4 +1,5 @@
 /* Matrices times vectors, in C that compilers turn into vector code. */
+#include "attention_block.h"
 #include "midfill.h"
 #include "scalar.h"
 #include "tiles.h"
@@ -10,9 +11,13 @@ int64_t panels_of(const struct matrix *matrix) { return (matrix->rows + PANEL - 
 enum { WORTH_TILES = 16 }; /* tokens, measured: with fewer a panel is multiplied before it is spread */
 
 enum form wanted_form(const struct matrix *matrix, int64_t tokens) {
-    if (matrix->format != INT8 && matrix->format != INT4) return VALUES;
-    if (has_tiles() && tokens >= WORTH_TILES) return ROUNDED;
-    return has_fast_panels() ? QUANTS : VALUES;
+    int tiled = has_tiles() && tokens >= WORTH_TILES;
+    switch (matrix->format) {
+        case INT8:
+        case INT4: return tiled ? ROUNDED : has_fast_panels() ? QUANTS : VALUES;
+        case BF16: return tiled && matrix->cols % GROUP == 0 ? ROUNDED : VALUES;
+        default: return VALUES;
+    }
 }
 
 static const uint8_t *panel_at(const struct matrix *matrix, int64_t panel) {
@@ -91,10 +96,15 @@ static float dot_bf16(const uint16_t *restrict weights, const float *restrict x,
     return sum;
 }
 
+static int64_t rows_of(struct panel panel) {
+    int64_t rest = panel.matrix->rows - panel.number * PANEL;
+    return rest < PANEL ? rest : PANEL;
+}
+
 static void multiply_dense(const struct matrix *matrix, int64_t panel, const struct activations *x,
                            float y[MAX_TOKENS][PANEL]) {
     int64_t first = panel * PANEL, n = matrix->cols;
-    int64_t rows = matrix->rows - first < PANEL ? matrix->rows - first : PANEL;
+    int64_t rows = rows_of((struct panel){matrix, panel});
     for (int64_t row = 0; row < rows; row++)
         for (int64_t token = 0; token < x->tokens; token++) {
             const float *values = x->values + token * x->stride;
@@ -120,8 +130,14 @@ static void multiply_panel(struct panel panel, const struct activations *x,
 }
 
 static void spread(struct panel panel, int64_t groups, uint32_t *pairs) {
-    const uint8_t *at = panel_at(panel.matrix, panel.number);
-    (panel.matrix->format == INT8 ? spread_int8_panel : spread_int4_panel)(at, groups, pairs);
+    const struct matrix *matrix = panel.matrix;
+    if (matrix->format == INT8)
+        spread_int8_panel(panel_at(matrix, panel.number), groups, pairs);
+    else if (matrix->format == INT4)
+        spread_int4_panel(panel_at(matrix, panel.number), groups, pairs);
+    else
+        pack_rows((const uint16_t *)matrix->data + panel.number * PANEL * matrix->cols,
+                  rows_of(panel), matrix->cols, pairs, PANEL);
 }
 
 static void multiply_tiled(const struct panel panels[2], const struct activations *x,

@@ -18,9 +18,10 @@ from tiny_models import write_gguf
 from torch.nn.functional import cross_entropy
 
 from midfill.engine import quantization
+from midfill.engine.acceleration import kernels_read_prompts
 from midfill.engine.kernel_calls import MAX_TOKENS, load
 from midfill.engine.kv_cache import Slot
-from midfill.engine.loader import Placement, load_model
+from midfill.engine.loader import DTYPES, Placement, load_model
 from midfill.engine.native import NativeModel
 from midfill.engine.native_weights import build_native_weights
 from midfill.engine.stop import Stop, StoppedError
@@ -94,14 +95,17 @@ def native(
     """The model with kernels; long passes in PyTorch where the runtime would have them there."""
     library = library or load()
     if long_passes is None:
-        long_passes = wanted in ("bf16", "fp32") or not library.has_fast_panels()
+        long_passes = not kernels_read_prompts(library, wanted, checkpoint.architecture)
     dtype = torch.float32 if wanted == "fp32" else torch.bfloat16
     placement = Placement(CPU, dtype, wanted, "")
     model = None
-    if long_passes:
+    if long_passes or wanted in DTYPES:
         model = load_model(rounded_to(checkpoint, wanted), placement, lambda _share: None)
     weights = build_native_weights(checkpoint, wanted, model)
-    return NativeModel(checkpoint.architecture, dtype, weights, threads, library, model)
+    return NativeModel(
+        *(checkpoint.architecture, dtype, weights, threads, library),
+        long_passes=model if long_passes else None,
+    )
 
 
 def reference(checkpoint: Checkpoint, wanted: str) -> LlamaModel:
