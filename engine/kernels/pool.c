@@ -9,8 +9,9 @@
  * Threads without work spin for a moment, which is shorter than a token, and then sleep.
  *
  * A thread that loses its core in the middle of a unit keeps all others waiting for a scheduler's
- * slice, which is longer than a token. Once the caller has waited so long, it runs alone for a
- * while, and for longer each time that company turns out bad again; trust returns slowly.
+ * slice, which is longer than a token. Once the caller has waited so in many of its last runs, it
+ * runs alone for a while, and for longer each time that company turns out bad again; trust returns
+ * slowly. A single wait costs less than the tokens that would be written alone.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -21,6 +22,7 @@
 
 enum { UNIT_BITS = 24 };
 enum { SPINS_IN_PHASE = 4000, SPINS_IDLE = 4000 }; /* pauses, about 0.2 ms */
+enum { BAD = 1024, TOO_BAD = BAD / 5, RUNS_JUDGED = 8 };
 enum { LEAST_ALONE = 8, MOST_ALONE = 256 };        /* tokens; one counts twice, for its logits */
 static const uint64_t UNIT_MASK = (1u << UNIT_BITS) - 1;
 
@@ -33,7 +35,8 @@ struct pool {
     _Atomic int stopping;
     _Atomic int alone;    /* no other thread takes part in this run */
     int64_t alone_tokens; /* still to come */
-    int64_t alone_next;   /* how many, if the caller has to wait again */
+    int64_t alone_next;   /* how many, if company is too bad again */
+    int64_t badness;      /* of the last runs with company, 0 to BAD */
     int64_t threads;
     struct work work;
     pthread_mutex_t lock;
@@ -121,10 +124,12 @@ static void open_run(struct pool *pool, uint64_t end, int64_t tokens) {
 }
 
 static void judge_company(struct pool *pool, int waited_long) {
-    if (waited_long) {
+    if (pool->alone) return;
+    pool->badness += ((waited_long ? BAD : 0) - pool->badness) / RUNS_JUDGED;
+    if (waited_long && pool->badness > TOO_BAD) {
         pool->alone_tokens = pool->alone_next;
         if (pool->alone_next < MOST_ALONE) pool->alone_next *= 2;
-    } else if (!pool->alone && pool->alone_next > LEAST_ALONE) {
+    } else if (!waited_long && pool->alone_next > LEAST_ALONE) {
         pool->alone_next--;
     }
 }
