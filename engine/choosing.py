@@ -7,9 +7,10 @@ several completions are written, and of
 
 the greatest wins. The first one is what the request gives by itself. Each other one *turns* from
 one before it: at the likeliest place, over all of them, where another token could have been taken;
-so none is written twice, and what they share is read, not written. A completion is given up once it
-is less likely than the best one is with the suffix, and so is the search, when all turns are: then
-no other completion of the likeliest tokens of each place can be better. Figures: docs/results.md.
+so none is written twice. Some are written at once, a token of each in one pass of the model; what
+they share is computed once. A completion is given up once it is less likely than the best one is
+with the suffix, and so is the search, when all turns are: then no other completion of the likeliest
+tokens of each place can be better. Figures: docs/results.md.
 """
 
 from __future__ import annotations
@@ -18,27 +19,105 @@ import heapq
 import itertools
 import math
 import time
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from midfill.engine.api import CompletionChunk
 from midfill.engine.generation import Course, Generation
+from midfill.engine.strands import Tree
 from midfill.engine.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from midfill.engine.generation import Machine, Turn
+    from collections.abc import Iterator, Sequence
+
+    from midfill.engine.api import CompletionRequest, GeneratedToken
+    from midfill.engine.generation import Machine, Passes, Turn
+    from midfill.engine.infilling import Prompt
+    from midfill.engine.kv_cache import Slot
     from midfill.engine.scheduler import Job
+    from midfill.engine.strands import Branch
 
 SUFFIX_TOKENS = 32
 """Of the suffix, at most, that count."""
 MOST_TOKENS = 512
 """Written by the tries behind the first: long ones are few, so that nobody waits for long."""
+AT_ONCE = 4
+"""Tries; each token more makes a pass take longer, and fewer know of one another's turns."""
 _LONG_TOKEN = 12
 """Characters; so many of the suffix are encoded for each of them."""
 _ROWS = 64
 """Of logits at once: each has as many numbers as the vocabulary tokens."""
+
+
+class Scale:
+    """Weighs completions of a prompt by how well its suffix would follow them."""
+
+    def __init__(self, machine: Machine, request: CompletionRequest, prompt: Prompt) -> None:
+        self._machine, self._prompt = machine, prompt
+        tokenizer = machine.tokenizer
+        begin = request.suffix[: SUFFIX_TOKENS * _LONG_TOKEN] if request.suffix.strip() else ""
+        ids = tokenizer.encode(begin)[:SUFFIX_TOKENS]
+        size = len(b"".join(map(tokenizer.token_bytes, ids)))
+        self.suffix = begin.encode(errors="replace")[:size].decode(errors="ignore")
+        """As much of it as counts; without any, completions cannot be told apart."""
+        self._is_whole_line = Surroundings.of(request.prefix, request.suffix).is_whole_line
+
+    def tree(self, slot: Slot) -> Tree:
+        """Of all completions, with the prompt's last token as its root."""
+        return Tree(self._machine.model, slot, len(self._prompt.ids) - 1)
+
+    def weigh(self, text: str, tokens: Sequence[GeneratedToken], branch: Branch) -> float:
+        """The logarithm of the probability of a completion and the suffix's begin behind it.
+
+        Args:
+            text: The completion.
+            tokens: Those of a branch of the tree; only what differs from them is computed.
+            branch: Where they stand, behind the root; the last ones may lack.
+        """
+        ids = self._encode(text)
+        pairs = zip(tokens, ids, branch.nodes, strict=False)
+        same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0].id == pair[1], pairs))
+        total = sum(token.logprob for token in tokens[:same])
+        if same == len(ids):  # a completion may go on as the suffix does
+            return total
+        root = branch.length - len(branch.nodes)
+        fork = branch.fork(root + same)
+        hidden = fork.read([self._prompt.ids[-1], *ids][same:-1])
+        fork.cut(root + same)
+        wanted = torch.tensor(ids[same:], device=hidden.device)[:, None]
+        for states, rest in zip(hidden.split(_ROWS), wanted.split(_ROWS), strict=True):
+            logits = self._machine.model.logits(states)[:, : self._machine.tokenizer.vocab_size]
+            total += float((logits.gather(1, rest)[:, 0] - logits.logsumexp(1)).sum())
+        return total
+
+    def _encode(self, text: str) -> list[int]:
+        if self._is_whole_line and not text.endswith("\n"):
+            text += "\n"
+        text = self._prompt.held.decode(errors="ignore") + text + self.suffix
+        ids = self._machine.tokenizer.encode(text, leading_space=False)
+        return ids[: self._machine.context_length - len(self._prompt.ids)]
+
+
+@dataclass(slots=True)
+class _Try:
+    """One completion that is being written."""
+
+    course: Course
+    branch: Branch
+    passes: Passes[None] | None = None
+    ids: list[int] = field(default_factory=list)
+    """To be read next; none: it has come to its end."""
+
+    def go_on(self, logits: torch.Tensor | None) -> None:
+        """Behind what was read, with its logits."""
+        assert self.passes, "this one has been written"
+        try:
+            self.ids = next(self.passes) if logits is None else self.passes.send(logits)
+        except StopIteration:
+            self.ids = []
 
 
 class Choice:
@@ -47,14 +126,13 @@ class Choice:
     def __init__(self, machine: Machine, job: Job) -> None:
         self._machine, self._job = machine, job
         self._started = time.perf_counter()
-        self._courses = [Course()]
-        self._first = Generation(machine, job, self._courses[0])
-        request, tokenizer = job.request, machine.tokenizer
-        begin = request.suffix[: SUFFIX_TOKENS * _LONG_TOKEN] if request.suffix.strip() else ""
-        ids = tokenizer.encode(begin)[:SUFFIX_TOKENS]
-        size = len(b"".join(map(tokenizer.token_bytes, ids)))
-        self._suffix = begin.encode(errors="replace")[:size].decode(errors="ignore")
-        self._is_whole_line = Surroundings.of(request.prefix, request.suffix).is_whole_line
+        self._best = Course()
+        self._courses = [self._best]
+        self._first = Generation(machine, job, self._best)
+        self._scale = Scale(machine, job.request, self._first.prompt)
+        self._weights = dict[str, float]()
+        self._turns: list[tuple[float, int, Turn, _Try]] = []
+        self._numbers = itertools.count()
 
     @property
     def is_short(self) -> bool:
@@ -63,33 +141,71 @@ class Choice:
 
     def run(self) -> None:
         """Compute, and put the best completion on the job's stream, in one piece at the end."""
-        self._first.run()
-        best, weights = self._courses[0], dict[str, float]()
-        turns: list[tuple[float, int, Turn, Course]] = []
-        numbers = itertools.count()
-        while self._may_go_on():
-            last = self._courses[-1]
-            if last.logprob >= last.floor and last.text not in weights:
-                weights[last.text] = self.weigh(last.text)
-                best = max(best, last, key=lambda course: weights[course.text])
-            for turn in last.turns:
-                heapq.heappush(turns, (-turn.logprob, next(numbers), turn, last))
-            floor = weights[best.text]
-            if not turns or -turns[0][0] < floor:
-                break
-            _, _, turn, last = heapq.heappop(turns)
-            course = Course((*last.tokens[: turn.place], turn.token), floor)
-            Generation(self._machine, self._job, course).run()
+        slot = self._first.run()
+        if self._may_go_on():
+            with closing(self._scale.tree(slot)) as tree:
+                self._settle(_Try(self._best, tree.first))
+                self._search(tree)
+        self._put(self._best)
+
+    def _search(self, tree: Tree) -> None:
+        running = list[_Try]()
+        while True:
+            running += itertools.islice(self._begin(), AT_ONCE - len(running))
+            if not running:
+                return
+            states = tree.read_each([(each.ids, each.branch) for each in running])
+            logits = tree.logits(torch.cat(states)).split([len(part) for part in states])
+            for each, rows in zip(running, logits, strict=True):
+                each.go_on(rows)
+            for each in running:
+                if not each.ids:
+                    self._settle(each)
+            running = [each for each in running if each.ids]
+
+    def _begin(self) -> Iterator[_Try]:
+        """Further tries that are worth it, the likeliest first."""
+        while self._turns and self._may_go_on() and -self._turns[0][0] >= self._best_weight:
+            _, _, turn, parent = heapq.heappop(self._turns)
+            begin = (*parent.course.tokens[: turn.place], turn.token)
+            course = Course(self._best_weight)
             self._courses.append(course)
-        self._put(best)
+            generation = Generation(self._machine, self._job, course, self._first.prompt)
+            branch = parent.branch.fork(len(self._first.prompt.ids) + turn.place)
+            another = _Try(course, branch, generation.turn(begin, branch))
+            another.go_on(None)
+            if another.ids:
+                yield another
+            else:
+                self._settle(another)
+
+    @property
+    def _best_weight(self) -> float:
+        return self._weights.get(self._best.text, -math.inf)
+
+    def _settle(self, done: _Try) -> None:
+        """Weigh what has come to its end, and note where others may turn from it."""
+        course = done.course
+        for turn in course.turns:
+            heapq.heappush(self._turns, (-turn.logprob, next(self._numbers), turn, done))
+        if course.logprob < course.floor or course.text in self._weights:
+            return
+        if self._job.stream.interrupted:
+            return
+        weight = self._scale.weigh(course.text, course.tokens, done.branch)
+        if weight > self._best_weight:
+            self._best = course
+        self._weights[course.text] = weight
+        for each in self._courses:
+            each.floor = self._best_weight
 
     def _may_go_on(self) -> bool:
         request = self._job.request
         if self._job.stream.interrupted or len(self._courses) >= request.tries:
             return False
-        if not (self._suffix and self._courses[0].text.strip()):  # nothing to weigh, or to write
+        if not (self._scale.suffix and self._courses[0].text.strip()):  # nothing to weigh, or write
             return False
-        if sum(course.stats.generated_tokens for course in self._courses[1:]) >= MOST_TOKENS:
+        if sum(len(course.tokens) for course in self._courses[1:]) >= MOST_TOKENS:
             return False
         limit_ms = request.time_limit_ms or math.inf
         return 1e3 * (time.perf_counter() - self._started) < limit_ms
@@ -112,24 +228,3 @@ class Choice:
         )
         self._machine.last_middle[:] = [token.id for token in best.tokens]
         stream.put(CompletionChunk(best.text, best.tokens, stats))
-
-    def weigh(self, text: str) -> float:
-        """The logarithm of the probability of a completion and the suffix's begin behind it."""
-        machine, prompt = self._machine, self._first.prompt
-        start = len(prompt.ids)
-        if self._is_whole_line and not text.endswith("\n"):
-            text += "\n"
-        text = prompt.held.decode(errors="ignore") + text + self._suffix
-        ids = [*prompt.ids, *machine.tokenizer.encode(text, leading_space=False)]
-        del ids[machine.context_length :]
-        slot = machine.cache.take(prompt.ids)
-        before = ids[slot.length : start - 1]
-        if before and machine.prefiller.run(before, slot, self._job.stream.stop) is None:
-            return -math.inf
-        hidden = machine.model.forward(ids[start - 1 : -1], slot)
-        wanted = torch.tensor(ids[start:], device=hidden.device)[:, None]
-        total = 0.0
-        for states, tokens in zip(hidden.split(_ROWS), wanted.split(_ROWS), strict=True):
-            logits = machine.model.logits(states)[:, : machine.tokenizer.vocab_size]
-            total += float((logits.gather(1, tokens)[:, 0] - logits.logsumexp(1)).sum())
-        return total

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+import torch
 
 from midfill.engine.api import (
     CompletionChunk,
@@ -23,9 +25,11 @@ from midfill.engine.joining import Joint, read_signs
 from midfill.engine.sampler import Sampler, log_total, probability
 from midfill.engine.spelling import begin
 from midfill.engine.stopping import Stopper
+from midfill.engine.strands import Line
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from midfill.engine.byte_index import ByteIndex
@@ -34,7 +38,10 @@ if TYPE_CHECKING:
     from midfill.engine.model import Decoder
     from midfill.engine.prefill import Prefiller
     from midfill.engine.scheduler import Job
+    from midfill.engine.strands import Strand
     from midfill.engine.tokenizer import Tokenizer
+
+_T = TypeVar("_T")
 
 TURNS = 4
 """Of a place, with the token that is taken."""
@@ -73,6 +80,20 @@ class Machine:
         return np.flatnonzero(is_content)
 
 
+Passes: TypeAlias = Generator[list[int], torch.Tensor, _T]
+"""Yields what the model is to read next, and wants the logits behind each token, (T, V)."""
+
+
+def _run(passes: Passes[_T], strand: Strand) -> _T:
+    """Have one strand read it all."""
+    try:
+        ids = next(passes)
+        while True:
+            ids = passes.send(strand.logits(strand.read(ids)))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
 class Turn(NamedTuple):
     """Another token that a completion could have had."""
 
@@ -87,8 +108,6 @@ class Turn(NamedTuple):
 class Course:
     """Of a completion that is one of several, and so not sent."""
 
-    begin: tuple[GeneratedToken, ...] = ()
-    """Its first tokens; the others are the sampler's."""
     floor: float = -math.inf
     """It is given up when the logarithm of its probability is less."""
     chunks: list[CompletionChunk] = field(default_factory=list)
@@ -122,7 +141,13 @@ class Course:
 class Generation:
     """One job on a machine; ``run`` answers it completely, or goes one of several courses."""
 
-    def __init__(self, machine: Machine, job: Job, course: Course | None = None) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        job: Job,
+        course: Course | None = None,
+        prompt: Prompt | None = None,
+    ) -> None:
         request = job.request
         self._course, self._logprob = course, 0.0
         self._machine, self._request, self._stream = machine, request, job.stream
@@ -130,12 +155,7 @@ class Generation:
         self._started = time.perf_counter()
         self._queue_ms = 1e3 * (self._started - job.queued_at)
         self._max_new = min(request.max_tokens, machine.context_length // 2)
-        room = machine.context_length - self._max_new - _MARGIN
-        in_haste = request.read_ms is not None and request.priority < Priority.PREFETCH
-        patience = machine.prefiller.tokens_in(request.read_ms or 0) if in_haste else None
-        self._prompt = machine.prompter.build(
-            request, min(request.max_prompt_tokens, room), machine.cache.match, patience
-        )
+        self._prompt = prompt or self._build_prompt()
         self._detokenizer = StreamingDetokenizer(machine.tokenizer, len(self._prompt.held))
         self._healing = HealingState(machine.index, self._prompt.held)
         self._sampler = Sampler(request.sampling, machine.tokenizer.vocab_size)
@@ -149,7 +169,8 @@ class Generation:
         self._sent = 0
         sources = (machine.last_middle, self._prompt.ids)
         self._drafter = Drafter(sources, machine.stops)
-        self._drafted = self._accepted = 0
+        self._drafted = self._accepted = self._cached = self._prefilled = 0
+        self._prefilled_at = self._started
         is_whole_line = self._stopper.is_whole_line
         self._joint = dialect.joining and Joint(
             machine.tokenizer, request.suffix, is_whole_line=is_whole_line
@@ -165,84 +186,72 @@ class Generation:
         """Whether there is a longer prompt, to be read when there is time."""
         return self._prompt.is_short
 
-    def run(self) -> None:
-        """Compute, and put every chunk on the job's stream, the last one with stats."""
-        ids = self._prompt.ids
+    def run(self) -> Slot:
+        """Compute, and put every chunk on the job's stream, the last one with stats.
+
+        Returns:
+            The prompt and, behind it, what was read of the completion.
+        """
+        ids, machine = self._prompt.ids, self._machine
         is_guess = self._request.priority >= Priority.PREFETCH
-        slot = self._machine.cache.take(ids, is_guess=is_guess)
-        cached = slot.length
-        hidden = self._machine.prefiller.run(ids[cached:], slot, self._stream.stop)
-        prefilled, prefilled_at = slot.length - cached, time.perf_counter()
+        slot = machine.cache.take(ids, is_guess=is_guess)
+        self._cached = slot.length
+        hidden = machine.prefiller.run(ids[slot.length :], slot, self._stream.stop)
+        self._prefilled, self._prefilled_at = slot.length - self._cached, time.perf_counter()
         reason = self._limit()
         if reason is None:
             assert hidden is not None, "a prefill without interruption has a last token"
-            reason = self._decode(hidden, slot)
-        self._machine.last_middle[:] = [token.id for token in self._tokens]
-        text = self._last_text(reason)
-        self._send(
-            text,
-            CompletionStats(
-                self._stopper.reason or reason,
-                order=self._prompt.order,
-                prompt_tokens=len(ids),
-                cached_tokens=cached,
-                prefilled_tokens=prefilled,
-                healed_tokens=self._prompt.healed_tokens,
-                generated_tokens=len(self._tokens),
-                drafted_tokens=self._drafted,
-                accepted_tokens=self._accepted,
-                context_pieces=self._prompt.context_pieces,
-                is_short=self._prompt.is_short,
-                mean_logprob=self._mean_logprob(),
-                queue_ms=self._queue_ms,
-                prefill_ms=1e3 * (prefilled_at - self._started),
-                decode_ms=1e3 * (time.perf_counter() - prefilled_at),
-            ),
-        )
+            line = Line(machine.model, slot)
+            logits = self._begin(hidden, line) if self._prompt.held else line.logits(hidden)
+            reason = _run(self._decode(logits, line), line)
+        self._finish(reason)
+        machine.last_middle[:] = [token.id for token in self._tokens]
+        return slot
 
-    def _decode(self, hidden: torch.Tensor, slot: Slot) -> FinishReason:
-        """Token by token behind a prompt's last state, (1, hidden), with guesses in between."""
-        model, draft = self._machine.model, list[int]()
-        if self._course and self._course.begin:
-            reason = [self._take(token) for token in self._course.begin][-1]
-            if reason is not None:
-                return reason
-            hidden = model.forward([token.id for token in self._course.begin], slot)[-1:]
-        held = self._healing.remaining
-        logits = self._begin(hidden, slot) if held else model.logits(hidden)
+    def turn(self, begin: Sequence[GeneratedToken], strand: Strand) -> Passes[None]:
+        """Complete in parts, from these first tokens on; all but the last of them were read."""
+        reason = [self._take(token) for token in begin][-1]
+        if reason is None:
+            logits = yield [begin[-1].id]
+            reason = yield from self._decode(logits, strand)
+        self._finish(reason)
+
+    def _decode(self, logits: torch.Tensor, strand: Strand) -> Passes[FinishReason]:
+        """Token by token from the logits of the first one, (1, V), with guesses in between."""
+        draft = list[int]()
         while True:
-            length = slot.length - len(draft)
+            length = strand.length - len(draft)
             for row, guess in enumerate([*draft, None]):
-                reason = self._step(logits[row], slot, length + row)
-                was_cut = slot.length == length + row
+                reason = self._step(logits[row], strand, length + row)
+                was_cut = strand.length == length + row
                 if reason is not None or self._tokens[-1].id != guess or was_cut:
                     break
-            slot.cut(length + row)
+            strand.cut(length + row)
             self._accepted += row
             if reason is not None:
                 return reason
-            room = self._machine.context_length - slot.length - 1
+            room = self._machine.context_length - strand.length - 1
             draft = self._drafter.draft(min(self._machine.draft_tokens, room))
             self._drafted += len(draft)
-            logits = model.logits(model.forward([self._tokens[-1].id, *draft], slot))
+            logits = yield [self._tokens[-1].id, *draft]
 
-    def _begin(self, hidden: torch.Tensor, slot: Slot) -> torch.Tensor:
+    def _begin(self, hidden: torch.Tensor, strand: Strand) -> torch.Tensor:
         """Spell the held bytes but for a last token; the logits of that one, (1, V)."""
-        machine, healing = self._machine, self._healing
-        start = begin(machine.model, machine.index, hidden, slot, healing.remaining)
+        healing = self._healing
+        start = begin(strand, self._machine.index, hidden, healing.remaining)
         for token in start.tokens:
             self._take(token)
         healing.must_finish = start.is_best
         return start.logits
 
-    def _step(self, logits: torch.Tensor, slot: Slot, length: int) -> FinishReason | None:
+    def _step(self, logits: torch.Tensor, strand: Strand, length: int) -> FinishReason | None:
         """Choose a token by its logits, (V,), and send what settles; why to end, if so.
 
-        They follow so many tokens of the slot, which may lose the others.
+        They follow so many tokens of the strand, which may lose the others.
         """
         allowed = self._allowed()
         token = self._sampler.choose(logits, [token.id for token in self._tokens], allowed)
-        ends = self._ends_with_line(logits, token.id, slot, length)
+        ends = self._ends_with_line(logits, token.id, strand, length)
         if self._course:
             self._note_turns(self._course, logits, allowed, -1 if ends else token.id)
         return FinishReason.END_OF_MIDDLE if ends else self._take(token)
@@ -293,7 +302,9 @@ class Generation:
             return self._machine.content_ids(line_ends=not self._stopper.ends_blank)
         return None
 
-    def _ends_with_line(self, logits: torch.Tensor, token_id: int, slot: Slot, length: int) -> bool:
+    def _ends_with_line(
+        self, logits: torch.Tensor, token_id: int, strand: Strand, length: int
+    ) -> bool:
         """Whether a line ends here, and the middle with it; see ``Dialect.end_at_line``."""
         machine, dialect = self._machine, self._machine.prompter.dialect
         if not (self._is_unsure and self._has_said) or token_id in machine.stops:
@@ -305,8 +316,8 @@ class Generation:
         suffix = self._joint.ids(behind_line_end=was_last) if self._joint else []
         if not (dialect.joining and suffix):
             return probability(logits, machine.stops) >= dialect.end_at_line
-        slot.cut(length)
-        signs = read_signs(machine.model, logits, slot, suffix, machine.stops)
+        strand.cut(length)
+        signs = read_signs(strand, logits, suffix, machine.stops)
         return dialect.joining.log_odds(signs) > 0
 
     def _lacks_line_end(self) -> bool:
@@ -315,6 +326,15 @@ class Generation:
         spelled = [t.id for t in self._tokens if t.id not in machine.stops]
         ended = spelled and machine.tokenizer.token_bytes(spelled[-1]).endswith(b"\n")
         return self._has_said and self._stopper.is_whole_line and not ended
+
+    def _build_prompt(self) -> Prompt:
+        request, machine = self._request, self._machine
+        room = machine.context_length - self._max_new - _MARGIN
+        in_haste = request.read_ms is not None and request.priority < Priority.PREFETCH
+        patience = machine.prefiller.tokens_in(request.read_ms or 0) if in_haste else None
+        return machine.prompter.build(
+            request, min(request.max_prompt_tokens, room), machine.cache.match, patience
+        )
 
     def _limit(self) -> FinishReason | None:
         """What ends the text besides the model, the strongest first."""
@@ -341,6 +361,27 @@ class Generation:
         if reason is FinishReason.END_OF_MIDDLE and self._lacks_line_end():
             text = self._stopper.feed("\n")
         return text if self._stopper.reason else text + self._stopper.finish(reason)
+
+    def _finish(self, reason: FinishReason) -> None:
+        text = self._last_text(reason)
+        stats = CompletionStats(
+            self._stopper.reason or reason,
+            order=self._prompt.order,
+            prompt_tokens=len(self._prompt.ids),
+            cached_tokens=self._cached,
+            prefilled_tokens=self._prefilled,
+            healed_tokens=self._prompt.healed_tokens,
+            generated_tokens=len(self._tokens),
+            drafted_tokens=self._drafted,
+            accepted_tokens=self._accepted,
+            context_pieces=self._prompt.context_pieces,
+            is_short=self._prompt.is_short,
+            mean_logprob=self._mean_logprob(),
+            queue_ms=self._queue_ms,
+            prefill_ms=1e3 * (self._prefilled_at - self._started),
+            decode_ms=1e3 * (time.perf_counter() - self._prefilled_at),
+        )
+        self._send(text, stats)
 
     def _send(self, text: str, stats: CompletionStats | None = None) -> None:
         tokens = tuple(self._tokens[self._sent :])

@@ -26,8 +26,7 @@ from midfill.engine.sampler import probability
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from midfill.engine.kv_cache import Slot
-    from midfill.engine.model import Decoder
+    from midfill.engine.strands import Strand
     from midfill.engine.tokenizer import Tokenizer
 
 JOINED_TOKENS = 8
@@ -85,21 +84,20 @@ class Joint:
 
 
 def read_signs(
-    model: Decoder, logits: torch.Tensor, slot: Slot, suffix: Sequence[int], stops: Collection[int]
+    strand: Strand, logits: torch.Tensor, suffix: Sequence[int], stops: Collection[int]
 ) -> Signs:
     """What the model says of an end here.
 
     Args:
-        model: The decoder.
-        logits: Of what follows the slot's tokens, (V,).
-        slot: The sequence; it is left with the tokens that it has.
+        strand: The text; it is left with the tokens that it has.
+        logits: Of what follows them, (V,).
         suffix: The tokens that would follow, at least one.
         stops: Those that end a middle.
     """
-    length, rows = slot.length, logits[None]
+    length, rows = strand.length, logits[None]
     if len(suffix) > 1:
-        rows = torch.cat([rows, model.logits(model.forward(suffix[:-1], slot))])
-        slot.cut(length)
+        rows = torch.cat([rows, strand.logits(strand.read(suffix[:-1]))])
+        strand.cut(length)
     wanted = rows.gather(1, torch.tensor(suffix, device=rows.device)[:, None])[:, 0]
     end = math.log(max(probability(logits, stops), _LEAST))
     return Signs(end, float((wanted - rows.amax(1)).min()))

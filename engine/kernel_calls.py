@@ -72,7 +72,14 @@ class CDecoder(Structure):
 class CCache(Structure):
     """``struct cache``."""
 
-    _fields_ = (("data", c_void_p), ("format", c_int64), ("capacity", c_int64), ("length", c_int64))
+    _fields_ = (
+        ("data", c_void_p),
+        ("format", c_int64),
+        ("capacity", c_int64),
+        ("length", c_int64),
+        ("trunk", c_int64),
+        ("seen", c_void_p),
+    )
 
 
 def dense(weight: torch.Tensor) -> CMatrix:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from midfill.engine.kv_cache import Slot
     from midfill.engine.linear import Linear
     from midfill.engine.stop import Stop
+    from midfill.engine.strands import Placing
     from midfill.weights.architecture import LlamaArchitecture
 
 
@@ -85,8 +86,16 @@ class Decoder(Protocol):
         """Whether a forward pass ends soon once ``stop`` is set, however long it is."""
         ...
 
-    def forward(self, ids: Sequence[int], slot: Slot, stop: Stop | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        ids: Sequence[int],
+        slot: Slot,
+        stop: Stop | None = None,
+        placing: Placing | None = None,
+    ) -> torch.Tensor:
         """Run T new tokens behind a slot's S cached ones; final hidden states, (T, hidden).
+
+        With a placing they may be several texts' tokens, and no more than 256.
 
         Raises:
             StoppedError: ``stop`` was set, and the model saw it.
@@ -134,7 +143,13 @@ class LlamaModel:
         return linear + norms + self.weights.embed_tokens.numel() + (not tied) * head.parameters
 
     @torch.inference_mode()
-    def forward(self, ids: Sequence[int], slot: Slot, _stop: Stop | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        ids: Sequence[int],
+        slot: Slot,
+        _stop: Stop | None = None,
+        placing: Placing | None = None,
+    ) -> torch.Tensor:
         """Run T new tokens behind a slot's S cached ones, and cache them; nothing stops it.
 
         Returns:
@@ -142,8 +157,8 @@ class LlamaModel:
         """
         start, stop = slot.length, slot.length + len(ids)
         slot.reserve(stop)
-        cos, sin = self._rope.at(start, stop)
-        places = _Places(cos, sin, _causal_mask(start, stop, self.dtype, self.device))
+        cos, sin = self._rope.of(placing.positions) if placing else self._rope.at(start, stop)
+        places = _Places(cos, sin, _mask(start, stop, placing, self.dtype, self.device))
         x = embedding(torch.tensor(ids, device=self.device), self.weights.embed_tokens)
         for index, layer in enumerate(self.weights.layers):
             heads = layer.qkv_proj(self._norm(x, layer.input_layernorm))
@@ -170,7 +185,7 @@ class LlamaModel:
             index, rotated[:, query_heads:], heads[:, query_heads + kv_heads :]
         )
         queries = rotated[:, :query_heads]
-        if new == 1:
+        if places.mask is None:
             return _attend_from_one(queries, keys, values)
         out = scaled_dot_product_attention(
             queries.transpose(0, 1).unsqueeze(0),
@@ -200,11 +215,19 @@ def _feed_forward(layer: LayerWeights, x: torch.Tensor) -> torch.Tensor:
     return layer.down_proj(silu(gate) * up)
 
 
-def _causal_mask(
-    start: int, stop: int, dtype: torch.dtype, device: torch.device
+def _mask(
+    start: int,
+    stop: int,
+    placing: Placing | None,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> torch.Tensor | None:
-    """0 where a new token (row) may see a token (column), else -inf, (T, S + T); None if T is 1."""
-    if stop - start == 1:
+    """0 where a new token (row) may see a token (column), else -inf, (T, S + T); None: 0 only."""
+    if placing is None and stop - start == 1:
         return None
-    future = torch.full((stop - start, stop), float("-inf"), dtype=dtype, device=device)
-    return future.triu_(start + 1)
+    unseen = torch.full((stop - start, stop), float("-inf"), dtype=dtype, device=device)
+    if placing is None:
+        return unseen.triu_(start + 1)
+    unseen[:, : placing.trunk] = 0
+    unseen[:, placing.trunk :].masked_fill_(torch.from_numpy(placing.seen).to(device), 0)
+    return unseen

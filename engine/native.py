@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from ctypes import byref
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from midfill.engine.kernel_calls import FEW_TOKENS, FORMATS, MAX_TOKENS, CCache
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from midfill.engine.model import LlamaModel
     from midfill.engine.native_weights import NativeWeights
     from midfill.engine.stop import Stop
+    from midfill.engine.strands import Placing
     from midfill.weights.architecture import LlamaArchitecture
 
 
@@ -80,8 +82,20 @@ class NativeModel:
         """What a pass of one token reads of them, for measurements; norms are too few."""
         return self._weights.nbytes or self.parameters * self.dtype.itemsize
 
-    def forward(self, ids: Sequence[int], slot: Slot, stop: Stop | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        ids: Sequence[int],
+        slot: Slot,
+        stop: Stop | None = None,
+        placing: Placing | None = None,
+    ) -> torch.Tensor:
         """Run T new tokens behind a slot's S cached ones, and cache them.
+
+        Args:
+            ids: The tokens; no more than ``MAX_TOKENS`` with a placing.
+            slot: The sequence.
+            stop: Ends the pass.
+            placing: Of the tokens, if they are not the text that follows.
 
         Returns:
             The final hidden states, (T, hidden), fp32.
@@ -91,10 +105,10 @@ class NativeModel:
         """
         if self._long_passes and len(ids) > FEW_TOKENS:
             with _torch_threads(self._threads):
-                return self._long_passes.forward(ids, slot).float()
+                return self._long_passes.forward(ids, slot, placing=placing).float()
         hidden = torch.empty(len(ids), self.architecture.hidden_size)
         for first in range(0, len(ids), MAX_TOKENS):
-            self._forward(ids[first : first + MAX_TOKENS], slot, hidden[first:], stop)
+            self._forward(ids[first : first + MAX_TOKENS], slot, hidden[first:], stop, placing)
         return hidden
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -109,7 +123,12 @@ class NativeModel:
         return logits
 
     def _forward(
-        self, ids: Sequence[int], slot: Slot, hidden: torch.Tensor, stop: Stop | None
+        self,
+        ids: Sequence[int],
+        slot: Slot,
+        hidden: torch.Tensor,
+        stop: Stop | None,
+        placing: Placing | None,
     ) -> None:
         """Up to MAX_TOKENS tokens; their states are written to the first rows of ``hidden``."""
         assert 0 <= min(ids) <= max(ids) < self.architecture.vocab_size, ids
@@ -118,6 +137,10 @@ class NativeModel:
         kv = slot.keys_values
         cache = CCache(kv.data_ptr(), FORMATS[kv.dtype], kv.shape[3], slot.length)
         cos, sin = self._rope.at(slot.length, end)
+        if placing:
+            cos, sin = self._rope.of(placing.positions)
+            seen = np.ascontiguousarray(placing.seen)
+            cache.trunk, cache.seen = placing.trunk, seen.ctypes.data
         tokens = torch.tensor(ids)
         is_whole = self._library.midfill_forward(
             *(self._session, tokens.data_ptr(), len(ids), byref(cache)),

@@ -15,6 +15,8 @@ import torch
 from midfill.engine.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from midfill.weights.architecture import LlamaArchitecture, RopeScaling
 
 
@@ -36,6 +38,12 @@ class RotaryTable:
         if stop > self._cos.shape[0]:
             self._grow(max(stop, 2 * self._cos.shape[0]))
         return self._cos[start:stop], self._sin[start:stop]
+
+    def of(self, positions: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same of some positions in any order."""
+        cos, sin = self.at(0, max(positions) + 1)
+        places = torch.tensor(positions, device=cos.device)
+        return cos[places], sin[places]
 
     def _grow(self, positions: int) -> None:
         steps = torch.arange(positions, dtype=torch.float32, device=self._frequencies.device)

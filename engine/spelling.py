@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from midfill.engine.byte_index import ByteIndex
-    from midfill.engine.kv_cache import Slot
-    from midfill.engine.model import Decoder
+    from midfill.engine.strands import Strand
 
 MOST_PASSES = 12
 """Of the model; what is the likeliest beginning by then is gone on with, token by token."""
@@ -54,25 +53,22 @@ class Beginning(NamedTuple):
     tokens: tuple[GeneratedToken, ...]
     """Often none: one token can finish them."""
     logits: torch.Tensor
-    """Of what follows them, (1, V); the slot has them."""
+    """Of what follows them, (1, V); the strand has them."""
     is_best: bool
     """One more token is to finish the held bytes; else the search was too long, and any may."""
 
 
-def begin(
-    model: Decoder, index: ByteIndex, hidden: torch.Tensor, slot: Slot, held: bytes
-) -> Beginning:
+def begin(strand: Strand, index: ByteIndex, hidden: torch.Tensor, held: bytes) -> Beginning:
     """Find the tokens before the one that finishes the held bytes.
 
     Args:
-        model: The decoder.
-        index: Of its vocabulary.
+        strand: The prompt; the tokens are put behind it.
+        index: Of the vocabulary.
         hidden: The prompt's last state, (1, H).
-        slot: The prompt; the tokens are put behind it.
         held: The bytes, at least one.
     """
-    reader = _Reader(model, slot, hidden)
-    logits: dict[tuple[int, ...], torch.Tensor] = {(): model.logits(hidden)}
+    reader = _Reader(strand, hidden)
+    logits: dict[tuple[int, ...], torch.Tensor] = {(): strand.logits(hidden)}
     way, ways = _Way(0.0, len(held), (), ()), list[_Way]()
     for _ in range(MOST_PASSES):
         row = logits[way.ids][0, : index.vocab_size].cpu().numpy()
@@ -81,7 +77,7 @@ def begin(
         way = heapq.heappop(ways)
         if not way.left:
             break
-        logits[way.ids] = model.logits(reader.read(way.ids))
+        logits[way.ids] = strand.logits(reader.read(way.ids))
     reader.read(way.ids)
     tokens = tuple(map(GeneratedToken, way.ids, way.logprobs))
     return Beginning(tokens, logits[way.ids], is_best=not way.left)
@@ -103,8 +99,8 @@ def _longer(
 class _Reader:
     """Puts tokens behind a prompt, and others in their place."""
 
-    def __init__(self, model: Decoder, slot: Slot, hidden: torch.Tensor) -> None:
-        self._model, self._slot, self._prompt = model, slot, slot.length
+    def __init__(self, strand: Strand, hidden: torch.Tensor) -> None:
+        self._strand, self._prompt = strand, strand.length
         self._ids: tuple[int, ...] = ()
         self._states = [hidden]
 
@@ -112,9 +108,9 @@ class _Reader:
         """The last state behind them, (1, H)."""
         pairs = zip(ids, self._ids, strict=False)
         kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        self._slot.cut(self._prompt + kept)
+        self._strand.cut(self._prompt + kept)
         del self._states[kept + 1 :]
         if ids[kept:]:
-            self._states += self._model.forward(ids[kept:], self._slot).split(1)
+            self._states += self._strand.read(ids[kept:]).split(1)
         self._ids = ids
         return self._states[-1]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from midfill.engine.model import LlamaModel
     from midfill.engine.stop import Stop
+    from midfill.engine.strands import Placing
     from midfill.engine.tokenizer import Tokenizer
     from midfill.weights.architecture import LlamaArchitecture, TokenizerData
 
@@ -112,11 +113,18 @@ class ScriptedModel:
         self.before_forward = before_forward
         self._script, self._end = list(script), end
 
-    def forward(self, ids: Sequence[int], slot: Slot, _stop: Stop | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        ids: Sequence[int],
+        slot: Slot,
+        _stop: Stop | None = None,
+        placing: Placing | None = None,
+    ) -> torch.Tensor:
         """Hidden states of width 1: how many tokens of the script are spelled by then."""
         self.before_forward(len(self.forwarded))
         self.forwarded.append(list(ids))
-        spelled = torch.arange(slot.length, slot.length + len(ids)) + 1 - slot.prompt_length
+        places = range(slot.length, slot.length + len(ids)) if not placing else placing.positions
+        spelled = torch.tensor(list(places)) + 1 - slot.prompt_length
         slot.reserve(slot.length + len(ids))
         slot.append(ids)
         return spelled.unsqueeze(1).float()

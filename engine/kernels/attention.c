@@ -197,6 +197,18 @@ static int64_t visible(const struct attention *a, const struct span *span, struc
     return (end < block.end ? end : block.end) - block.first;
 }
 
+/* Of the scores of those, takes away what stands on other branches. */
+static void hide_branches(const struct attention *a, const struct span *span, struct block block,
+                          int64_t row, float scores[BLOCK]) {
+    const struct cache *cache = &a->cache;
+    int64_t token = span->first_token + row / queries_per_kv_head(a->decoder);
+    int64_t end = block.first + visible(a, span, block, row);
+    if (!cache->seen || end <= cache->trunk) return;
+    const uint8_t *seen = cache->seen + token * (cache->length + a->tokens - cache->trunk);
+    for (int64_t at = block.first > cache->trunk ? block.first : cache->trunk; at < end; at++)
+        if (!seen[at - cache->trunk]) scores[at - block.first] = NOTHING_YET;
+}
+
 /* The scores of a block become weights; unseen ones 0. */
 static void weigh_rows(const struct attention *a, const struct span *span, struct block block) {
     struct scratch s = scratch_of(a);
@@ -204,6 +216,7 @@ static void weigh_rows(const struct attention *a, const struct span *span, struc
     for (int64_t row = 0; row < span->rows; row++) {
         float *weights = s.weights + row * BLOCK;
         int64_t seen = visible(a, span, block, row);
+        hide_branches(a, span, block, row, weights);
         for (int64_t j = seen < 0 ? 0 : seen; j < BLOCK; j++) weights[j] = NOTHING_YET;
         if (seen > 0)
             update_softmax(weights, &s.softmax[row], s.outputs + row * n, n);
@@ -259,9 +272,11 @@ static void attend_in_bf16(const struct attention *a, const struct span *span, s
     } else {
         score_rows(s.rounded_queries, rows, keys, count, n, s.weights);
     }
-    for (int64_t row = 0; row < rows; row++)
+    for (int64_t row = 0; row < rows; row++) {
+        hide_branches(a, span, block, row, s.weights + row * BLOCK);
         weigh_row(s.weights + row * BLOCK, visible(a, span, block, row), &s.softmax[row],
                   s.outputs + row * n, n, s.rounded_weights + row * BLOCK);
+    }
     if (packing)
         multiply_rows(s.rounded_weights, rows, BLOCK / 2, s.packed, n, 1, s.outputs, values, n);
     else

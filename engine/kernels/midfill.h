@@ -44,11 +44,14 @@ struct decoder {
     const struct layer *layer;
 };
 
-/* Where keys and values are: (2, layers, kv_heads, capacity, head_dim), and how many are there. */
+/* Where keys and values are: (2, layers, kv_heads, capacity, head_dim), and how many are there.
+ * A new token sees all before it, or, of those from `trunk` on, such as `seen` says: (new tokens,
+ * length + new tokens - trunk), NULL or not 0 where one is seen. */
 struct cache {
     void *data;
     int64_t format; /* F32 or BF16 */
-    int64_t capacity, length;
+    int64_t capacity, length, trunk;
+    const uint8_t *seen;
 };
 
 /* What a matrix is multiplied with: vectors, and what is made of them as it is wanted: groups of 32

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -15,18 +16,19 @@ from tiny_engine import SHAPE, Completed, ScriptedModel, collect, machine, new_s
 from tiny_tokenizers import tiny_byte_level_vocabulary
 
 from midfill.engine import choosing
-from midfill.engine.api import CompletionRequest, FinishReason
-from midfill.engine.choosing import Choice
+from midfill.engine.api import CompletionRequest, FinishReason, GeneratedToken
+from midfill.engine.choosing import Choice, Scale
 from midfill.engine.runtime import Runtime
 from midfill.engine.scheduler import Job
 from midfill.engine.tokenizer import open_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from midfill.engine.generation import Machine
     from midfill.engine.kv_cache import Slot
     from midfill.engine.stop import Stop
+    from midfill.engine.strands import Placing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,13 +50,20 @@ class Library(ScriptedModel):
         self._texts = [(TOKENIZER.encode(text), weight) for text, weight in texts.items()]
         self._seen: list[list[int]] = []
 
-    def forward(self, ids: Sequence[int], slot: Slot, _stop: Stop | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        ids: Sequence[int],
+        slot: Slot,
+        _stop: Stop | None = None,
+        placing: Placing | None = None,
+    ) -> torch.Tensor:
         """States that are places in a list of the texts seen, (T, 1)."""
         begin, first = slot.length, len(self._seen)
-        super().forward(ids, slot)
-        texts = slot.ids.tolist()
-        for n in range(begin, slot.length):
-            self._seen.append(texts[slot.prompt_length : n + 1])
+        super().forward(ids, slot, placing=placing)
+        trunk, seen = (placing.trunk, placing.seen) if placing else (0, np.tri(slot.length)[begin:])
+        for row in seen:
+            places = [*range(trunk), *(trunk + np.flatnonzero(row))]
+            self._seen.append(slot.ids[places].tolist()[slot.prompt_length :])
         return torch.arange(first, len(self._seen))[:, None].float()
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -130,7 +139,7 @@ def test_a_time_limit_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the best so far."""
     seconds = itertools.count()
     monkeypatch.setattr(choosing, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
-    request = replace(ASKED, time_limit_ms=2500)
+    request = replace(ASKED, time_limit_ms=3500)
     texts = {f"bad{n}": 1.0 for n in range(50)}
 
     assert choose(Library(texts), request).stats.tries == 3
@@ -158,10 +167,27 @@ def test_with_enough_tries_no_text_is_better(texts: dict[str, float], fits: str)
     Choice(parts, job).run()
     done = collect(job.stream)
 
-    choice = Choice(parts, Job(request.priority, 0, request))
-    others = [choice.weigh(text) for text in {*texts, fits}]
+    weigh = weigher(parts, request)
+    others = [weigh(text) for text in {*texts, fits}]
     assert done.stats.tries < request.tries
-    assert choice.weigh(done.text) >= max(others) - 1e-3
+    assert weigh(done.text) >= max(others) - 1e-3
+
+
+def weigher(
+    parts: Machine, request: CompletionRequest, written: str = ""
+) -> Callable[[str], float]:
+    """The weight of any text, where one has been written."""
+    prompt = parts.prompter.build(request, 400, parts.cache.match)
+    slot, vocabulary = parts.cache.take(prompt.ids), parts.tokenizer.vocab_size
+    hidden = parts.prefiller.run(prompt.ids[slot.length :], slot)
+    tokens = []
+    for token_id in TOKENIZER.encode(prompt.held.decode() + written):
+        assert hidden is not None
+        row = parts.model.logits(hidden)[0, :vocabulary].log_softmax(0)
+        tokens.append(GeneratedToken(token_id, float(row[token_id])))
+        hidden = parts.model.forward([token_id], slot)
+    scale = Scale(parts, request, prompt)
+    return lambda text: scale.weigh(text, tokens, scale.tree(slot).first)
 
 
 def whole_logprob(parts: Machine, prompt: Sequence[int], text: str) -> float:
@@ -175,18 +201,17 @@ def whole_logprob(parts: Machine, prompt: Sequence[int], text: str) -> float:
 @pytest.mark.parametrize("text", ["a", "value\n    b = 1", "", "long\n" * 40])
 @pytest.mark.parametrize("before", ["a", "b = c"])
 def test_a_weight_is_the_probability_of_the_text(text: str, before: str) -> None:
-    """Whatever the cache holds: the same as from the beginning."""
+    """Whatever was written before, and so is there: the same as from the beginning."""
     request = CompletionRequest("def f():\n    x = ", "\n    return x\n", tries=2)
     parts = machine(tiny_model())
     with torch.inference_mode():
-        choice = Choice(parts, Job(request.priority, 0, request))
         prompt = parts.prompter.build(request, 400, parts.cache.match)
-        choice.weigh(before)
-
-        weight = choice.weigh(text)
+        weigh = weigher(parts, request, before)
 
         wanted = prompt.held.decode() + text + request.suffix
-        assert weight == pytest.approx(whole_logprob(parts, prompt.ids, wanted), rel=1e-4)
+        expected = whole_logprob(parts, prompt.ids, wanted)
+        assert weigh(text) == pytest.approx(expected, rel=1e-4)
+        assert weigh(text) == pytest.approx(expected, rel=1e-4)  # as if nothing had been weighed
 
 
 def test_text_that_is_no_unicode_is_weighed_too() -> None:
@@ -199,10 +224,10 @@ def test_a_line_of_its_own_is_weighed_with_its_end() -> None:
     request = CompletionRequest("def f():\n", "    return x\n", heal=False, tries=2)
     parts = machine(tiny_model())
     with torch.inference_mode():
-        choice = Choice(parts, Job(request.priority, 0, request))
+        weigh = weigher(parts, request)
 
-        assert choice.weigh("    x = 1") == choice.weigh("    x = 1\n")
-        assert choice.weigh("    x = 1") != choice.weigh("    x = 1\n\n")
+        assert weigh("    x = 1") == weigh("    x = 1\n")
+        assert weigh("    x = 1") != weigh("    x = 1\n\n")
 
 
 def test_an_engine_makes_the_tries_that_are_asked_for() -> None:

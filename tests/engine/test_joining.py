@@ -7,6 +7,7 @@ from tiny_engine import ScriptedModel, new_slot
 from tiny_tokenizers import tiny_byte_level_vocabulary
 
 from midfill.engine.joining import JOINED_TOKENS, Joint, JoinWeights, Signs, read_signs
+from midfill.engine.strands import Line
 from midfill.engine.tokenizer import open_tokenizer
 
 TOKENIZER = open_tokenizer(tiny_byte_level_vocabulary())
@@ -41,7 +42,7 @@ def test_the_gap_is_that_of_the_token_that_fits_least(asked: list[int], expected
     slot.prompt_length = 1
     logits = model.logits(hidden * 0)[0]
 
-    signs = read_signs(model, logits, slot, asked, {9})  # type: ignore[arg-type]
+    signs = read_signs(Line(model, slot), logits, asked, {9})  # type: ignore[arg-type]
 
     assert signs.gap == pytest.approx(expected)
     assert signs.end == pytest.approx(float(logits.log_softmax(0)[9]))

@@ -13,6 +13,7 @@ from tiny_engine import new_slot
 
 from midfill.engine.byte_index import ByteIndex
 from midfill.engine.spelling import MOST_PASSES, Beginning, begin
+from midfill.engine.strands import Line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +71,7 @@ def found(model: TableModel, held: bytes) -> tuple[Beginning, Slot]:
     slot = new_slot()
     hidden = model.forward(PROMPT, slot)[-1:]
     model.passes = 0
-    return begin(model, INDEX, hidden, slot, held), slot  # type: ignore[arg-type]
+    return begin(Line(model, slot), INDEX, hidden, held), slot  # type: ignore[arg-type]
 
 
 def weights(model: TableModel, held: bytes) -> dict[tuple[int, ...], float]:

@@ -25,6 +25,7 @@ from rich.progress import track
 from midfill.engine import CompletionRequest, EngineConfig
 from midfill.engine.joining import Joint, JoinWeights, Signs, read_signs
 from midfill.engine.runtime import open_runtime
+from midfill.engine.strands import Line
 from midfill.engine.surroundings import Surroundings
 from midfill.weights.errors import InvalidRequestError
 from midfill.weights.recipes.examples import read_documents
@@ -84,7 +85,7 @@ def cases_of(runtime: Runtime, number: int, hole: Gap) -> Iterator[Case]:
         hidden = machine.prefiller.run(ids[slot.length :], slot)
         assert hidden is not None, "nobody stops it"
         logits = model.logits(hidden)[0]
-        signs = read_signs(model, logits, slot, suffix, machine.stops)
+        signs = read_signs(Line(model, slot), logits, suffix, machine.stops)
         yield Case(number, signs, is_last)
 
 
