@@ -48,6 +48,8 @@ AT_ONCE = 4
 """Tries; each token more makes a pass take longer, and fewer know of one another's turns."""
 _LONG_TOKEN = 12
 """Characters; so many of the suffix are encoded for each of them."""
+_FIRST_TOKENS = 8
+"""Of what a try is weighed by: mostly they tell that it cannot be the best. So many cost little."""
 _ROWS = 64
 """Of logits at once: each has as many numbers as the vocabulary tokens."""
 
@@ -69,28 +71,36 @@ class Scale:
         """Of all completions, with the prompt's last token as its root."""
         return Tree(self._machine.model, slot, len(self._prompt.ids) - 1)
 
-    def weigh(self, text: str, tokens: Sequence[GeneratedToken], branch: Branch) -> float:
+    def weigh(
+        self,
+        text: str,
+        tokens: Sequence[GeneratedToken],
+        branch: Branch,
+        least: float = -math.inf,
+    ) -> float:
         """The logarithm of the probability of a completion and the suffix's begin behind it.
 
         Args:
             text: The completion.
             tokens: Those of a branch of the tree; only what differs from them is computed.
             branch: Where they stand, behind the root; the last ones may lack.
+            least: That counts; of what is less, any greater number is given that is less, too.
         """
         ids = self._encode(text)
         pairs = zip(tokens, ids, branch.nodes, strict=False)
         same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0].id == pair[1], pairs))
         total = sum(token.logprob for token in tokens[:same])
-        if same == len(ids):  # a completion may go on as the suffix does
-            return total
-        root = branch.length - len(branch.nodes)
-        fork = branch.fork(root + same)
-        hidden = fork.read([self._prompt.ids[-1], *ids][same:-1])
-        fork.cut(root + same)
-        wanted = torch.tensor(ids[same:], device=hidden.device)[:, None]
-        for states, rest in zip(hidden.split(_ROWS), wanted.split(_ROWS), strict=True):
-            logits = self._machine.model.logits(states)[:, : self._machine.tokenizer.vocab_size]
-            total += float((logits.gather(1, rest)[:, 0] - logits.logsumexp(1)).sum())
+        start = branch.length - len(branch.nodes) + same
+        fork = branch.fork(start)
+        while same < len(ids) and total >= least:
+            count = _FIRST_TOKENS if fork.length == start else _ROWS
+            wanted = ids[same : same + count]
+            hidden = fork.read([self._prompt.ids[-1], *ids][same : same + len(wanted)])
+            logits = fork.logits(hidden)[:, : self._machine.tokenizer.vocab_size]
+            row = logits.gather(1, torch.tensor(wanted, device=logits.device)[:, None])[:, 0]
+            total += float((row - logits.logsumexp(1)).sum())
+            same += len(wanted)
+        fork.cut(start)
         return total
 
     def _encode(self, text: str) -> list[int]:
@@ -192,7 +202,7 @@ class Choice:
             return
         if self._job.stream.interrupted:
             return
-        weight = self._scale.weigh(course.text, course.tokens, done.branch)
+        weight = self._scale.weigh(course.text, course.tokens, done.branch, self._best_weight)
         if weight > self._best_weight:
             self._best = course
         self._weights[course.text] = weight

@@ -22,7 +22,7 @@ from midfill.engine.detokenizer import StreamingDetokenizer
 from midfill.engine.drafting import Drafter
 from midfill.engine.healing import HealingState
 from midfill.engine.joining import Joint, read_signs
-from midfill.engine.sampler import Sampler, log_total, probability
+from midfill.engine.sampler import Sampler, likeliest, log_total, probability
 from midfill.engine.spelling import begin
 from midfill.engine.stopping import Stopper
 from midfill.engine.strands import Line
@@ -265,9 +265,8 @@ class Generation:
     ) -> None:
         row = logits[: self._machine.tokenizer.vocab_size].cpu().numpy()
         ids = np.arange(len(row)) if allowed is None else allowed
-        likeliest = np.argpartition(row[ids], -min(TURNS, len(ids)))[-TURNS:]
         total = log_total(row)
-        for token_id in ids[likeliest].tolist():
+        for token_id in ids[likeliest(row[ids], TURNS)].tolist():
             token = GeneratedToken(token_id, float(row[token_id]) - total)
             logprob = self._logprob + token.logprob
             if token_id != taken and logprob > course.floor:

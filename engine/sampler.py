@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from midfill.engine.api import Sampling
 
 
+_NEAR = 8.0
+"""Logits below the greatest one."""
+
+
 class Sampler:
     """Chooses tokens for one request; owns its generator, so a seed repeats a completion."""
 
@@ -80,6 +84,15 @@ def log_total(row: NDArray[np.float32], scratch: NDArray[np.float32] | None = No
     top = row.max()
     shifted = np.subtract(row, top, out=scratch)
     return float(top + np.log(np.exp(shifted, out=shifted).sum()))
+
+
+def likeliest(row: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """The places of the greatest of some logits, (n,), in no order."""
+    near = np.flatnonzero(row > row.max() - _NEAR)  # looking for places takes long in all of them
+    if len(near) < count:
+        near = np.arange(len(row))
+    best: NDArray[np.int64] = near[np.argpartition(row[near], -min(count, len(near)))[-count:]]
+    return best
 
 
 def truncate(probabilities: torch.Tensor, options: Sampling) -> torch.Tensor:

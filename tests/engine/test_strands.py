@@ -1,4 +1,4 @@
-"""Several texts in one slot: each is as good as it would be alone, in PyTorch and in the kernels."""
+"""Several texts in one slot: each is as good as alone, in PyTorch and in the kernels."""
 
 from __future__ import annotations
 
