@@ -151,11 +151,19 @@ class CompletionRequest:
     tries: int = 1
     """Completions written at most, of which the one that fits best between prefix and suffix is
     given, see engine.choosing. With more than one there is nothing to stream: all comes at once."""
+    alternatives: int = 0
+    """Of the others, how many are wanted too, at most: those that fit best."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         _require(0 <= self.max_tokens <= 65536, "max_tokens", self.max_tokens, "0 to 65536")
         _require(1 <= self.tries <= 64, "tries", self.tries, "1 to 64")
+        _require(
+            0 <= self.alternatives < self.tries,
+            "alternatives",
+            self.alternatives,
+            "0 or more, and less than tries",
+        )
         _require(
             16 <= self.max_prompt_tokens <= 1 << 20,
             "max_prompt_tokens",
@@ -218,6 +226,8 @@ class CompletionChunk:
     """Generated since the last chunk; their text may settle only in a later one."""
     stats: CompletionStats | None = None
     """On the last chunk of a stream, and only there."""
+    alternatives: tuple[CompletionChunk, ...] = ()
+    """On that one: other completions, each whole, the one that fits best in front."""
 
 
 class CompletionStream(Protocol):

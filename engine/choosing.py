@@ -9,8 +9,9 @@ the greatest wins. The first one is what the request gives by itself. Each other
 one before it: at the likeliest place, over all of them, where another token could have been taken;
 so none is written twice. Some are written at once, a token of each in one pass of the model; what
 they share is computed once. A completion is given up once it is less likely than the best one is
-with the suffix, and so is the search, when all turns are: then no other completion of the likeliest
-tokens of each place can be better. Figures: docs/results.md.
+with the suffix, or the last of as many as are wanted, and so is the search, when all turns are:
+then no other completion of the likeliest tokens of each place can be better. Figures:
+docs/results.md.
 """
 
 from __future__ import annotations
@@ -136,11 +137,10 @@ class Choice:
     def __init__(self, machine: Machine, job: Job) -> None:
         self._machine, self._job = machine, job
         self._started = time.perf_counter()
-        self._best = Course()
-        self._courses = [self._best]
-        self._first = Generation(machine, job, self._best)
+        self._courses = [Course()]
+        self._first = Generation(machine, job, self._courses[0])
         self._scale = Scale(machine, job.request, self._first.prompt)
-        self._weights = dict[str, float]()
+        self._weighed = dict[str, tuple[float, Course]]()
         self._turns: list[tuple[float, int, Turn, _Try]] = []
         self._numbers = itertools.count()
 
@@ -154,9 +154,9 @@ class Choice:
         slot = self._first.run()
         if self._may_go_on():
             with closing(self._scale.tree(slot)) as tree:
-                self._settle(_Try(self._best, tree.first))
+                self._settle(_Try(self._courses[0], tree.first))
                 self._search(tree)
-        self._put(self._best)
+        self._put()
 
     def _search(self, tree: Tree) -> None:
         running = list[_Try]()
@@ -175,10 +175,10 @@ class Choice:
 
     def _begin(self) -> Iterator[_Try]:
         """Further tries that are worth it, the likeliest first."""
-        while self._turns and self._may_go_on() and -self._turns[0][0] >= self._best_weight:
+        while self._turns and self._may_go_on() and -self._turns[0][0] >= self._floor:
             _, _, turn, parent = heapq.heappop(self._turns)
             begin = (*parent.course.tokens[: turn.place], turn.token)
-            course = Course(self._best_weight)
+            course = Course(self._floor)
             self._courses.append(course)
             generation = Generation(self._machine, self._job, course, self._first.prompt)
             branch = parent.branch.fork(len(self._first.prompt.ids) + turn.place)
@@ -189,38 +189,44 @@ class Choice:
             else:
                 self._settle(another)
 
+    def _ranked(self) -> list[tuple[float, Course]]:
+        """By weight, the greatest in front, as many as are wanted."""
+        ranked = sorted(self._weighed.values(), key=lambda each: -each[0])
+        return ranked[: 1 + self._job.request.alternatives]
+
     @property
-    def _best_weight(self) -> float:
-        return self._weights.get(self._best.text, -math.inf)
+    def _floor(self) -> float:
+        """What a completion must weigh to be wanted."""
+        ranked = self._ranked()
+        return ranked[-1][0] if len(ranked) > self._job.request.alternatives else -math.inf
 
     def _settle(self, done: _Try) -> None:
         """Weigh what has come to its end, and note where others may turn from it."""
         course = done.course
         for turn in course.turns:
             heapq.heappush(self._turns, (-turn.logprob, next(self._numbers), turn, done))
-        if course.logprob < course.floor or course.text in self._weights:
+        is_known = course.text in self._weighed
+        if is_known or course.logprob < course.floor or self._job.stream.interrupted:
             return
-        if self._job.stream.interrupted:
-            return
-        weight = self._scale.weigh(course.text, course.tokens, done.branch, self._best_weight)
-        if weight > self._best_weight:
-            self._best = course
-        self._weights[course.text] = weight
+        weight = self._scale.weigh(course.text, course.tokens, done.branch, self._floor)
+        self._weighed[course.text] = weight, course
         for each in self._courses:
-            each.floor = self._best_weight
+            each.floor = self._floor
 
     def _may_go_on(self) -> bool:
         request = self._job.request
         if self._job.stream.interrupted or len(self._courses) >= request.tries:
             return False
-        if not (self._scale.suffix and self._courses[0].text.strip()):  # nothing to weigh, or write
+        is_told_apart = self._scale.suffix and self._courses[0].text.strip()
+        if not (is_told_apart or request.alternatives):  # nothing to weigh, or nothing missing
             return False
         if sum(len(course.tokens) for course in self._courses[1:]) >= MOST_TOKENS:
             return False
         limit_ms = request.time_limit_ms or math.inf
         return 1e3 * (time.perf_counter() - self._started) < limit_ms
 
-    def _put(self, best: Course) -> None:
+    def _put(self) -> None:
+        best, *others = [course for _, course in self._ranked()] or self._courses[:1]
         first, stream = self._courses[0].stats, self._job.stream
         costs = [course.stats for course in self._courses]
         stats = replace(
@@ -237,4 +243,5 @@ class Choice:
             decode_ms=1e3 * (time.perf_counter() - self._started) - first.prefill_ms,
         )
         self._machine.last_middle[:] = [token.id for token in best.tokens]
-        stream.put(CompletionChunk(best.text, best.tokens, stats))
+        alternatives = tuple(CompletionChunk(o.text, o.tokens, o.stats) for o in others)
+        stream.put(CompletionChunk(best.text, best.tokens, stats, alternatives))

@@ -1,8 +1,4 @@
-"""Further candidates of one place: how they are sampled, which of them count, and in which order.
-
-They are computed one after another with the prompt of the first one, which the engine's cache holds
-by then.
-"""
+"""Further candidates of one place: how the engine is asked for them, and which of them count."""
 
 from __future__ import annotations
 
@@ -16,39 +12,30 @@ if TYPE_CHECKING:
     from midfill.lsp_server.place import Place
     from midfill.lsp_server.reuse import Generation
 
-TEMPERATURE = 0.8
-"""At least; less gives the same text again and again."""
-TOP_P = 0.95
-"""At most; what is less likely than that is nonsense at this temperature."""
-TRIES = 2
-"""Samples for each candidate that is wanted, at most."""
+TRIES = 3
+"""Of the engine for each candidate that is wanted."""
+SPARE = 2
+"""Candidates more than are wanted: some look like others, or like nothing, once they are cut."""
 
 
-def sampled(asked: Asked, number: int) -> Asked:
-    """The same request for another text; each number gives its own, and the same one each time."""
-    sampling = asked.request.sampling
-    other = replace(
-        sampling,
-        temperature=max(sampling.temperature, TEMPERATURE),
-        top_p=min(sampling.top_p, TOP_P),
-        seed=(sampling.seed or 0) + number,
-    )
-    return replace(asked, request=replace(asked.request, sampling=other))
+def several(asked: Asked, number: int) -> Asked:
+    """The same request, for so many different texts."""
+    alternatives = number - 1 + SPARE
+    tries = TRIES * number + SPARE
+    request = replace(asked.request, tries=tries, alternatives=alternatives)
+    return replace(asked, request=request)
+
+
+def has_several(generation: Generation, number: int) -> bool:
+    """Whether so many were asked for with this one."""
+    return generation.origin.asked.request.alternatives >= number - 1 + SPARE
 
 
 def distinct(place: Place, generations: Iterable[Generation]) -> dict[str, Generation]:
-    """By the texts to show at a place: the first generation in front, others the likeliest first.
-
-    Those with nothing to show, or with the text of one before, are left out.
-    """
+    """By the texts to show at a place, in order; without those that show nothing, or nothing new."""
     found: dict[str, Generation] = {}
     for generation in generations:
         text = place.display.finished(generation.rest(place.hole))
         if text:
             found.setdefault(text, generation)
-    first = next(iter(found), "")
-    return dict(sorted(found.items(), key=lambda each: (each[0] != first, -_likeliness(each[1]))))
-
-
-def _likeliness(generation: Generation) -> float:
-    return generation.stats.mean_logprob if generation.stats is not None else 0.0
+    return found

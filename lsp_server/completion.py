@@ -17,7 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from midfill.engine.errors import EngineClosedError
-from midfill.lsp_server.candidates import TRIES, distinct, sampled
+from midfill.lsp_server.candidates import distinct, has_several, several
 from midfill.lsp_server.documents import DocumentError
 from midfill.lsp_server.explanation import Origin, Source
 from midfill.lsp_server.items import Item, Items
@@ -251,24 +251,31 @@ class Completer:
     async def _with_others(
         self, turn: _Turn, engine: Engine, first: list[Suggestion], number: int
     ) -> list[Suggestion] | None:
-        """The first candidate and sampled ones, as many as there are different ones."""
+        """The first candidate and others, as many as there are different ones."""
         reuse, place, quiet = turn.desk.reuse, turn.place, replace(turn, show=None)
         known = [item.generation for each in first if (item := self.items.get(each.item_id))]
         known += [each for each in reuse.alternatives(place.hole) if each not in known]
-        asked: Asked | None = None
-        while len(found := distinct(place, known)) < number and len(known) < TRIES * number:
-            asked = asked or await self._ask(turn)
+        is_known = any(has_several(each, number) for each in known)
+        if not is_known and len(distinct(place, known)) < number:
+            asked = await self._ask(turn)
             if asked is None:
                 return None
-            other = self._start(turn, engine, sampled(asked, len(known)), Source.SAMPLED)
-            known.append(other)
-            if await self._follow(quiet, other, Source.SAMPLED) is None:
+            best = self._start(turn, engine, several(asked, number), Source.CANDIDATE)
+            if await self._follow(quiet, best, Source.CANDIDATE) is None:
                 return None
-        chosen = list(found.items())[:number]
+            known += [best, *await self._alternatives(best, reuse)]
+            if not self._is_wanted(turn):
+                return None
+        chosen = list(distinct(place, known).items())[:number]
         offers = [self._offer(turn, each, text, each.origin.source) for text, each in chosen[::-1]]
         offered = [suggestion for offer in offers[::-1] for suggestion in offer]
         _show(turn, offered, first)
         return offered
+
+    async def _alternatives(self, best: Generation, reuse: Reuse) -> list[Generation]:
+        origins = (replace(best.origin, item_id=next(self._ids)) for _ in best.alternatives)
+        pairs = zip(origins, best.alternatives, strict=True)
+        return [await reuse.add(origin, best.hole, written) for origin, written in pairs]
 
     def _guess(self, item: Item, place: Place, asked: Asked, accepted: str) -> None:
         """Prepare the completion that follows when this text of the item is accepted."""

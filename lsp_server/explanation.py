@@ -35,7 +35,7 @@ class Source(Enum):
     """It is the rest of a finished completion."""
     PREFETCHED = "prefetched"
     """It was prepared when the suggestion before it was shown."""
-    SAMPLED = "sampled"
+    CANDIDATE = "candidate"
     """It is a further candidate."""
 
 

@@ -75,6 +75,7 @@ def build_request(
         max_prompt_tokens=settings.prompt.max_tokens,
         time_limit_ms=completion.time_limit_ms,
         sampling=completion.sampling(),
+        tries=completion.tries,
     )
 
 

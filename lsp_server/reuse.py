@@ -20,9 +20,9 @@ from midfill.lsp_server.explanation import Source
 from midfill.lsp_server.postprocess import with_newlines
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
-    from midfill.engine.api import CompletionStats, CompletionStream
+    from midfill.engine.api import CompletionChunk, CompletionStats, CompletionStream
     from midfill.lsp_server.explanation import Origin
 
 _CUT_SHORT = (FinishReason.CANCELLED, FinishReason.SUPERSEDED)
@@ -74,6 +74,8 @@ class Generation:
         self.hole = hole
         self.stats: CompletionStats | None = None
         """Of a stream that came to its end without an error."""
+        self.alternatives: tuple[CompletionChunk, ...] = ()
+        """Other texts for the hole."""
         self.cancel_ms: float | None = None
         """From cancel() to the end of the stream, if it was cancelled."""
         self._lead = lead
@@ -151,7 +153,7 @@ class Generation:
     async def _read(self) -> None:
         async for chunk in self._stream:
             self._raw += chunk.text
-            self.stats = chunk.stats
+            self.stats, self.alternatives = chunk.stats, chunk.alternatives
             self.wake()
 
     def _end(self, reader: asyncio.Task[None]) -> None:
@@ -161,6 +163,22 @@ class Generation:
             reader.exception()  # asked for here, so that asyncio does not call it lost
         self.wake()
         self._on_end(self)
+
+
+class _Written:
+    """The stream of what has been written."""
+
+    def __init__(self, chunk: CompletionChunk) -> None:
+        self._chunk = chunk
+
+    def __iter__(self) -> Iterator[CompletionChunk]:
+        yield self._chunk
+
+    async def __aiter__(self) -> AsyncIterator[CompletionChunk]:
+        yield self._chunk
+
+    def cancel(self) -> None:
+        """There is nothing to end."""
 
 
 class Reuse:
@@ -221,6 +239,13 @@ class Reuse:
         self.drop_guess()
         self._guess = self._read(Generation(origin, hole, stream, self._ended, lead))
         return self._guess
+
+    async def add(self, origin: Origin, hole: Hole, written: CompletionChunk) -> Generation:
+        """Remember a text that came as an alternative to another one."""
+        generation = Generation(origin, hole, _Written(written), self._live.discard)
+        await self._read(generation).ended()
+        self._remember(generation)
+        return generation
 
     def drop_guess(self) -> None:
         """Stop what nobody has asked for."""
@@ -285,9 +310,9 @@ class Reuse:
             self._remember(generation)
 
     def _remember(self, generation: Generation) -> None:
-        """Sampled ones do not answer before the greedy one of their hole."""
+        """Further candidates do not answer before the first one of their hole."""
         place = len(self._finished)
-        if generation.origin.source is Source.SAMPLED:
+        if generation.origin.source is Source.CANDIDATE:
             same = [n for n, known in enumerate(self._finished) if known.hole == generation.hole]
             place = min(same, default=place)
         self._finished.insert(place, generation)

@@ -22,7 +22,7 @@ from midfill.engine.errors import EngineClosedError
 from midfill.lsp_server.explanation import Asked, Origin, Source
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 FINISHED = FinishReason.END_OF_MIDDLE
 INFO = EngineInfo("fake", "fake", 0, 2048, "fp32", "cpu", "it is a fake")
@@ -69,9 +69,13 @@ class FakeStream:
             self._put(CompletionChunk(text))
         return self
 
-    def finish(self, reason: FinishReason = FINISHED, **cost: Any) -> FakeStream:
-        """End the stream, with these fields in its stats."""
-        self._put(CompletionChunk("", stats=replace(stats(reason), **cost)))
+    def finish(
+        self, reason: FinishReason = FINISHED, alternatives: Iterable[str] = (), **cost: Any
+    ) -> FakeStream:
+        """End the stream, with these fields in its stats, and with other texts perhaps."""
+        others = tuple(CompletionChunk(text, stats=stats()) for text in alternatives)
+        last = replace(stats(reason), **cost)
+        self._put(CompletionChunk("", stats=last, alternatives=others))
         return self
 
     def fail(self, error: BaseException) -> FakeStream:

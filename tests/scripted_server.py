@@ -8,7 +8,7 @@ command         the completion
 write TEXT      the text, in pieces of three characters, with "~" for a line end
 fill TEXT       the text to its line's end, or what of it is not there yet
 slowly TEXT     the same, with time to see each piece
-any A|B|C       A likewise; B and C where another candidate is asked for
+any A|B|C       A likewise; B and C too where alternatives are asked for
 forever         pieces without an end, until it is cancelled
 raise           an error that nobody expects
 die             the engine's thread ends
@@ -32,7 +32,7 @@ from midfill.engine.errors import EngineClosedError, ModelNotPulledError
 from midfill.lsp_server.cli import main
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from midfill.engine.api import EngineConfig
 
@@ -42,7 +42,12 @@ PAUSE_S = 0.005
 LONG_PAUSE_S = 0.1
 
 
-def write(stream: FakeStream, pieces: Iterable[str], pause_s: float = PAUSE_S) -> None:
+def write(
+    stream: FakeStream,
+    pieces: Iterable[str],
+    pause_s: float = PAUSE_S,
+    alternatives: Sequence[str] = (),
+) -> None:
     """Write a piece after each pause until they end or the stream is cancelled."""
     cancelled = threading.Event()
     cancel, stream.heeds_cancel = stream.cancel, False
@@ -56,7 +61,8 @@ def write(stream: FakeStream, pieces: Iterable[str], pause_s: float = PAUSE_S) -
             if cancelled.wait(pause_s):
                 break
             stream.write(piece)
-        stream.finish(FinishReason.CANCELLED if cancelled.is_set() else FINISHED)
+        reason = FinishReason.CANCELLED if cancelled.is_set() else FINISHED
+        stream.finish(reason, alternatives[: stream.request.alternatives])
 
     stream.cancel = stop  # type: ignore[method-assign]
     threading.Thread(target=run, daemon=True).start()
@@ -71,17 +77,21 @@ def pieces_of(text: str) -> list[str]:
 def fill(stream: FakeStream, argument: str, pause_s: float = PAUSE_S) -> None:
     """Write what the argument's first line says and its other lines do not end with."""
     line, _, below = argument.partition("\n")
+    write(stream, pieces_of(missing(line, below)), pause_s)
+
+
+def missing(line: str, below: str) -> str:
+    """The text that a line says, and that another one does not end with."""
     text = line.replace("~", "\n")
     there = max(n for n in range(len(text) + 1) if below.endswith(text[:n]))
-    write(stream, pieces_of(text[there:]), pause_s)
+    return text[there:]
 
 
 def choose(stream: FakeStream, argument: str) -> None:
-    """Fill in the candidate that the seed of the request says."""
+    """Fill in the first candidate, and have the others as alternatives."""
     line, _, below = argument.partition("\n")
-    candidates = line.split("|")
-    seed = stream.request.sampling.seed or 0
-    fill(stream, f"{candidates[seed % len(candidates)]}\n{below}")
+    best, *others = (missing(text, below) for text in line.split("|"))
+    write(stream, pieces_of(best), alternatives=others)
 
 
 def print_carelessly(stream: FakeStream) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from completer_bench import Bench, bench, settle
 from fakes import FakeStream
-from tiny_engine import complete, machine
+from tiny_engine import collect, complete, machine
 
-from midfill.engine.api import CompletionRequest, Order, Priority, Sampling
-from midfill.lsp_server.candidates import TEMPERATURE, TOP_P, TRIES, sampled
+from midfill.engine.api import CompletionRequest, Order, Priority
+from midfill.engine.choosing import Choice
+from midfill.engine.scheduler import Job
+from midfill.lsp_server.candidates import SPARE, TRIES, several
 from midfill.lsp_server.explanation import Asked
 from midfill.lsp_server.place import Ask
 
@@ -21,13 +23,12 @@ if TYPE_CHECKING:
     from midfill.lsp_server.place import Suggestion
 
 
-def one_after_another(*texts: tuple[str, float]) -> Callable[[FakeStream], object]:
-    """A script: each request gets the next text, with this mean log probability."""
-    left = iter(texts)
+def saying(first: str, *others: str) -> Callable[[FakeStream], object]:
+    """A script: the first text, then the others where alternatives are asked for."""
 
     def write(stream: FakeStream) -> None:
-        text, likeliness = next(left)
-        stream.write(text).finish(mean_logprob=likeliness)
+        wanted = stream.request.alternatives
+        stream.write(others[0] if wanted else first).finish(alternatives=others[1 : wanted + 1])
 
     return write
 
@@ -38,56 +39,55 @@ async def candidates(b: Bench, number: int, text: str = "x|") -> list[Suggestion
     return await b.completer.complete(ask, candidates=number)
 
 
-async def test_the_greedy_one_is_first_and_the_others_are_ordered() -> None:
-    """The likeliest first."""
-    script = one_after_another((" = 1", -3.0), (" = 2", -2.0), (" = 3", -1.0))
-    async with bench(script) as b:
-        offered = await candidates(b, 3)
-        assert offered is not None
-        assert [each.text for each in offered] == [" = 1", " = 3", " = 2"]
-        assert len({each.item_id for each in offered}) == 3
-        assert [request.sampling.temperature for request in b.engine.requests] == [0, 0.8, 0.8]
-        assert len({request.sampling.seed for request in b.engine.requests}) == 3
+async def offered_texts(b: Bench, number: int) -> list[str]:
+    """Of so many candidates."""
+    offered = await candidates(b, number)
+    assert offered is not None
+    assert len({each.item_id for each in offered}) == len(offered)
+    return [each.text for each in offered]
+
+
+async def test_what_is_shown_is_first_and_the_others_are_in_the_engine_s_order() -> None:
+    """One more request to the engine gives all of them."""
+    async with bench(saying(" = 1", " = 3", " = 1", " = 2", " = 4", " = 5")) as b:
+        assert await offered_texts(b, 3) == [" = 1", " = 3", " = 2"]
+        first, second = b.engine.requests
+        assert (first.tries, first.alternatives) == (1, 0)
+        assert (second.tries, second.alternatives) == (3 * TRIES + SPARE, 2 + SPARE)
 
 
 async def test_what_looks_the_same_is_offered_once() -> None:
     """After blank lines at the end are cut; and what is not worth showing, not at all."""
-    script = one_after_another((" = 1", 0), (" = 1\n\n", 0), ("\n", 0), (" = 2", 0), (" = 3", 0))
-    async with bench(script) as b:
-        offered = await candidates(b, 3)
-        assert offered is not None
-        assert [each.text for each in offered] == [" = 1", " = 2", " = 3"]
+    async with bench(saying(" = 1", " = 1\n\n", "\n", " = 2", " = 3")) as b:
+        assert await offered_texts(b, 3) == [" = 1", " = 2", " = 3"]
 
 
-async def test_a_model_that_always_says_the_same_is_not_asked_for_ever() -> None:
-    """Fewer candidates come."""
-    async with bench(lambda stream: stream.write(" = 1").finish()) as b:
-        offered = await candidates(b, 4)
-        assert offered is not None
-        assert [each.text for each in offered] == [" = 1"]
-        assert len(b.engine.streams) == 4 * TRIES
+async def test_a_model_that_has_no_more_to_say_is_not_asked_again() -> None:
+    """Fewer candidates come, then as before."""
+    async with bench(saying(" = 1", " = 1")) as b:
+        for _ in range(2):
+            assert await offered_texts(b, 4) == [" = 1"]
+        assert len(b.engine.streams) == 2
 
 
 async def test_asking_again_costs_only_what_is_new() -> None:
     """Editors ask again whenever they draw."""
-    async with bench(one_after_another(*((f" = {n}", -n) for n in range(9)))) as b:
+    async with bench(saying(*(f" = {n}" for n in range(9)))) as b:
         three = await candidates(b, 3)
         assert await candidates(b, 3) == three
+        assert await offered_texts(b, 4) == [" = 0", " = 1", " = 2", " = 3"]
+        assert len(b.engine.streams) == 2
+        assert await offered_texts(b, 8) == [f" = {n}" for n in range(8)]
         assert len(b.engine.streams) == 3
-        four = await candidates(b, 4)
-        assert len(b.engine.streams) == 4
-        assert three is not None
-        assert four is not None
-        assert [each.text for each in four] == [" = 0", " = 1", " = 2", " = 3"]
 
 
-async def test_without_candidates_the_greedy_one_is_still_the_answer() -> None:
-    """Sampled ones answer only while they are typed, or once they were shown."""
-    async with bench(one_after_another((" = 1", 0), (" = 2", 0))) as b:
+async def test_without_candidates_the_first_one_is_still_the_answer() -> None:
+    """Others answer only while they are typed, or once they were shown."""
+    async with bench(saying(" = 1", " = 1", " = 2")) as b:
         await candidates(b, 2)
         assert await b.texts("x|") == [" = 1"]
         assert await b.texts("x = |", 2) == ["1"]
-        b.completer.shown("2")
+        b.completer.shown("3")
         assert await b.texts("x = |", 3) == ["2"]
         assert await b.texts("x|", 4) == [" = 2"]
 
@@ -130,18 +130,16 @@ async def test_a_newer_request_goes_first() -> None:
         assert await typing is not None
 
 
-async def test_where_the_greedy_one_is_nothing_others_may_be_something() -> None:
+async def test_where_the_first_one_is_nothing_others_may_be_something() -> None:
     """Which is why the user asks."""
-    async with bench(one_after_another(("", 0), ("(1)", 0), ("(2)", 0))) as b:
-        offered = await candidates(b, 2)
-        assert offered is not None
-        assert [each.text for each in offered] == ["(1)", "(2)"]
+    async with bench(saying("", "(1)", "(2)")) as b:
+        assert await offered_texts(b, 2) == ["(1)", "(2)"]
 
 
 async def test_the_first_one_is_shown_while_the_others_are_made() -> None:
     """And the last state shown is the answer."""
     shown: list[list[Suggestion]] = []
-    async with bench(one_after_another((" = 1", 0), (" = 2", 0))) as b:
+    async with bench(saying(" = 1", " = 2")) as b:
         answer = await b.completer.complete(Ask(b.open("x"), 1), shown.append, candidates=2)
     assert [len(each) for each in shown] == [1, 2]
     assert shown[-1] == answer
@@ -157,21 +155,14 @@ def test_the_prompt_is_read_once(order: Order) -> None:
         order=order,
         max_tokens=8,
     )
-    parts, asked = machine(), Asked(request)
+    parts = machine()
     first = complete(parts, request).stats
-    others = [complete(parts, sampled(asked, number).request).stats for number in (1, 2, 3)]
+    job = Job(request.priority, 0, several(Asked(request), 4).request)
+    Choice(parts, job).run()
+    done = collect(job.stream)
+    others = [each.stats for each in done.chunks[-1].alternatives]
     assert first.prefilled_tokens == first.prompt_tokens > 10
-    assert [other.prefilled_tokens for other in others] == [1, 1, 1]
-    assert {other.order for other in others} == {first.order}
-
-
-@pytest.mark.parametrize(("temperature", "seed"), [(0.0, None), (1.5, 7)])
-def test_sampling_follows_the_settings_where_they_say_more(
-    temperature: float, seed: int | None
-) -> None:
-    """A user who wants it hotter gets it."""
-    asked = Asked(CompletionRequest("x", sampling=Sampling(temperature, seed=seed)))
-    first, second = (sampled(asked, number).request.sampling for number in (1, 2))
-    assert first.temperature == max(temperature, TEMPERATURE)
-    assert first.top_p == TOP_P
-    assert (first.seed, second.seed) == ((seed or 0) + 1, (seed or 0) + 2)
+    assert len(others) == 3 + SPARE
+    assert done.stats.prefilled_tokens == 1
+    assert {each.prefilled_tokens for each in others if each} <= {0, 1}
+    assert {each.order for each in others if each} == {first.order}

@@ -10,7 +10,7 @@ const SOURCES: Readonly<Record<string, string>> = {
   joined: 'The model was already writing it for an earlier request.',
   reused: 'It is the rest of a suggestion that you typed along with.',
   prefetched: 'It was prepared when you accepted the suggestion before it.',
-  sampled: 'It is a further candidate, sampled by the model.',
+  candidate: 'It is a further candidate.',
 };
 
 /** How a suggestion came about. */
