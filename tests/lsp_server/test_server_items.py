@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,11 +19,12 @@ INVALID_PARAMS, CANCELLED = -32602, -32800
 
 
 def numbered() -> Any:
-    """A script: each request gets the next number."""
-    count = iter(range(1, 100))
+    """A script: each request gets the next number, and more as its alternatives."""
+    texts = (f" = {number}" for number in range(1, 100))
 
     def write(stream: FakeStream) -> None:
-        stream.write(f" = {next(count)}").finish()
+        stream.write(next(texts))
+        stream.finish(alternatives=islice(texts, stream.request.alternatives))
 
     return write
 
@@ -193,11 +195,12 @@ async def test_why_nothing_was_offered_is_explained_too() -> None:
 
 
 async def test_how_it_was_answered_is_told() -> None:
-    """Reading on, reusing, sampling, preparing."""
+    """Reading on, reusing, looking for others, preparing."""
     async with lab(numbered()) as it:
         await it.begin("x")
         await candidates(it, 2)
-        assert (await it.client.request("midfill/explain", {"itemId": "2"}))["source"] == "sampled"
+        other = await it.client.request("midfill/explain", {"itemId": "2"})
+        assert other["source"] == "candidate"
         it.client.notify("midfill/shown", {"itemId": "1"})
         await it.engine.asked(3)
         it.client.type(" =", 0, 1, version=2)
