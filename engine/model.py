@@ -81,11 +81,6 @@ class Decoder(Protocol):
         """Weights in all matrices and norms, a tied head counted once."""
         ...
 
-    @property
-    def sees_stop(self) -> bool:
-        """Whether a forward pass ends soon once ``stop`` is set, however long it is."""
-        ...
-
     def forward(
         self,
         ids: Sequence[int],
@@ -109,8 +104,6 @@ class Decoder(Protocol):
 
 class LlamaModel:
     """Weights and rotary table, ready to run on one device in one dtype."""
-
-    sees_stop = False
 
     def __init__(self, architecture: LlamaArchitecture, weights: ModelWeights) -> None:
         self.architecture = architecture

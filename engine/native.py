@@ -68,11 +68,6 @@ class NativeModel:
         return self._weights.parameters
 
     @property
-    def sees_stop(self) -> bool:
-        """Kernels do, PyTorch does not."""
-        return self._long_passes is None
-
-    @property
     def format(self) -> str:
         """Of most weights: bf16, fp32, int8 or int4."""
         return self._weights.format

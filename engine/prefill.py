@@ -1,6 +1,7 @@
-"""A prompt's way into the cache, in pieces small enough that a cancel is seen in time.
+"""A prompt's way into the cache, in pieces that take a third of the time between two keys at most.
 
-Kernels see it within a piece, which may be long; PyTorch between two.
+So a cancel is seen in time, and a prompt that is cancelled at every key gets read all the same: what
+a piece has computed stays, what was cut off in the middle of one is lost.
 
 Sizes are powers of two: few shapes for the matrix library to prepare, and few ways to round.
 """
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from midfill.engine.stop import Stop
 
 CHUNK_MS = 50.0
-"""How long one forward pass of the prompt should take at most, if it sees no cancel."""
+"""How long one forward pass of the prompt should take at most; fast typing is a key in 150."""
 _SMALLEST, _LARGEST, _FIRST = 16, 512, 32
 _MEMORY = 0.7
 """Weight of what was measured before against the newest chunk."""
@@ -46,8 +47,6 @@ class Prefiller:
         """Tokens of the next forward pass at most."""
         if self._fixed:
             return self._fixed
-        if self._model.sees_stop:
-            return _LARGEST
         if not self._tokens_per_ms:
             return _FIRST
         tokens = int(min(max(self._tokens_per_ms * CHUNK_MS, _SMALLEST), _LARGEST))

@@ -108,7 +108,6 @@ class ScriptedModel:
     ) -> None:
         self.architecture = SHAPE
         self.dtype, self.device, self.parameters = torch.float32, CPU, 0
-        self.sees_stop = False
         self.forwarded: list[list[int]] = []
         self.before_forward = before_forward
         self._script, self._end = list(script), end

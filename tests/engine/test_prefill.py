@@ -11,13 +11,14 @@ from tiny_engine import ScriptedModel, new_slot, tiny_model
 
 from midfill.engine import prefill
 from midfill.engine.prefill import CHUNK_MS, Prefiller
-from midfill.engine.stop import Stop
+from midfill.engine.stop import Stop, StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from midfill.engine.kv_cache import Slot
     from midfill.engine.model import LlamaModel
+    from midfill.engine.strands import Placing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -40,11 +41,21 @@ class TimedModel(ScriptedModel):
     def __init__(self, clock: Clock) -> None:
         super().__init__([])
         self.clock = clock
+        self.loses_after: Callable[[], bool] = lambda: False
+        """Whether it was stopped by now."""
 
-    def forward(self, ids: Sequence[int], slot: Slot, stop: Stop | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        ids: Sequence[int],
+        slot: Slot,
+        stop: Stop | None = None,
+        placing: Placing | None = None,
+    ) -> torch.Tensor:
         """As the scripted model does, later."""
         self.clock.now += len(ids) / self.clock.tokens_per_ms / 1e3
-        return super().forward(ids, slot, stop)
+        if self.loses_after():
+            raise StoppedError
+        return super().forward(ids, slot, stop, placing)
 
     @property
     def chunks(self) -> list[int]:
@@ -71,6 +82,20 @@ def test_chunks_end_in_the_same_state_as_the_whole(chunk: int) -> None:
     assert slot.ids.tolist() == ids
     whole = model.forward(ids, new_slot())[-1:]
     torch.testing.assert_close(hidden, whole, rtol=0, atol=1e-5)
+
+
+def test_a_prompt_that_is_cancelled_at_every_key_is_read_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a model that sees the cancel in the middle of a pass, and loses what that one computed."""
+    model, prefiller = timed(monkeypatch, 1.0)
+    slot, stop, keys = new_slot(), Stop(), 0
+    model.loses_after = lambda: model.clock.now > 0.15 * keys
+    while slot.length < 1000:
+        keys += 1
+        assert keys < 10
+        prefiller.run(range(slot.length, 1000), slot, stop)
+        model.clock.now = 0.15 * keys
 
 
 def test_a_fixed_chunk_is_kept() -> None:
@@ -103,16 +128,6 @@ def test_the_chunk_follows_the_measured_rate(
     assert prefiller.chunk == chunk
     if 16 < chunk < 512:
         assert CHUNK_MS / 2 < chunk / tokens_per_ms <= CHUNK_MS
-
-
-def test_a_model_that_sees_a_cancel_itself_reads_as_much_as_it_can_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Even a slow one."""
-    model, prefiller = timed(monkeypatch, 0.01)
-    model.sees_stop = True
-    prefiller.run(range(1100), new_slot())
-    assert model.chunks == [512, 512, 76]
 
 
 def test_the_rate_is_remembered_and_smoothed(monkeypatch: pytest.MonkeyPatch) -> None:
