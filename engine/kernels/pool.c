@@ -9,20 +9,21 @@
  * Threads without work spin for a moment, which is shorter than a token, and then sleep.
  *
  * A thread that loses its core in the middle of a unit keeps all others waiting for a scheduler's
- * slice, which is longer than a token. Once the caller has waited so in many of its last runs, it
- * runs alone for a while, and for longer each time that company turns out bad again; trust returns
- * slowly. A single wait costs less than the tokens that would be written alone.
+ * slice, which is longer than a token of a small model. Once the caller has lost a good part of its
+ * last runs by that, it runs alone for a while, and for longer each time that company turns out bad
+ * again; trust returns slowly. What counts is the time: alone, a run takes up to twice as long.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "midfill.h"
 
 enum { UNIT_BITS = 24 };
 enum { SPINS_IN_PHASE = 4000, SPINS_IDLE = 4000 }; /* pauses, about 0.2 ms */
-enum { BAD = 1024, TOO_BAD = BAD / 5, RUNS_JUDGED = 8 };
+enum { ALL = 1024, TOO_MUCH = ALL / 3, RUNS_JUDGED = 8 }; /* of a run's time */
 enum { LEAST_ALONE = 8, MOST_ALONE = 256 };        /* tokens; one counts twice, for its logits */
 static const uint64_t UNIT_MASK = (1u << UNIT_BITS) - 1;
 
@@ -36,7 +37,7 @@ struct pool {
     _Atomic int alone;    /* no other thread takes part in this run */
     int64_t alone_tokens; /* still to come */
     int64_t alone_next;   /* how many, if company is too bad again */
-    int64_t badness;      /* of the last runs with company, 0 to BAD */
+    int64_t lost;         /* of the last runs with company, 0 to ALL of their time */
     int64_t threads;
     struct work work;
     pthread_mutex_t lock;
@@ -123,34 +124,42 @@ static void open_run(struct pool *pool, uint64_t end, int64_t tokens) {
     }
 }
 
-static void judge_company(struct pool *pool, int waited_long) {
+static void judge_company(struct pool *pool, int64_t lost) {
     if (pool->alone) return;
-    pool->badness += ((waited_long ? BAD : 0) - pool->badness) / RUNS_JUDGED;
-    if (waited_long && pool->badness > TOO_BAD) {
+    pool->lost += (lost - pool->lost) / RUNS_JUDGED;
+    if (lost > TOO_MUCH && pool->lost > TOO_MUCH) {
         pool->alone_tokens = pool->alone_next;
         if (pool->alone_next < MOST_ALONE) pool->alone_next *= 2;
-    } else if (!waited_long && pool->alone_next > LEAST_ALONE) {
+    } else if (lost <= TOO_MUCH && pool->alone_next > LEAST_ALONE) {
         pool->alone_next--;
     }
 }
 
+static int64_t nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 void pool_run(struct pool *pool, int64_t phases, int64_t tokens) {
     uint64_t end = (pool->ticket >> UNIT_BITS) + (uint64_t)phases;
-    int waited_long = 0;
+    int64_t start = nanoseconds(), waited = 0, since = 0;
     open_run(pool, end, tokens);
     for (int64_t spins = 0;;) {
         uint64_t ticket = pool->ticket;
-        if (ticket >> UNIT_BITS == end) break;
-        if (take_share(pool, ticket, 0)) {
-            spins = 0;
-        } else if (++spins < SPINS_IN_PHASE * tokens) {
+        int has_ended = ticket >> UNIT_BITS == end;
+        if (has_ended || take_share(pool, ticket, 0)) {
+            if (since) waited += nanoseconds() - since;
+            spins = since = 0;
+            if (has_ended) break;
+        } else if (++spins < SPINS_IN_PHASE) {
             pause_briefly();
         } else {
-            waited_long = 1;
+            if (!since) since = nanoseconds();
             sched_yield();
         }
     }
-    judge_company(pool, waited_long);
+    judge_company(pool, ALL * waited / (nanoseconds() - start + 1));
 }
 
 static int start_worker(struct pool *pool, int64_t thread) {
