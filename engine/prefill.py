@@ -1,7 +1,7 @@
-"""A prompt's way into the cache, in pieces that take a third of the time between two keys at most.
+"""A prompt's way into the cache, in pieces that are short beside the time between two keys.
 
-So a cancel is seen in time, and a prompt that is cancelled at every key gets read all the same: what
-a piece has computed stays, what was cut off in the middle of one is lost.
+So a cancel is seen in time, and a prompt that is cancelled at every key gets read in the end: what
+was cut off in the middle of a piece is lost, what was finished before stays.
 
 Sizes are powers of two: few shapes for the matrix library to prepare, and few ways to round.
 """

@@ -32,7 +32,7 @@ def has_several(generation: Generation, number: int) -> bool:
 
 
 def distinct(place: Place, generations: Iterable[Generation]) -> dict[str, Generation]:
-    """By the texts to show at a place, in order; without those that show nothing, or nothing new."""
+    """By the texts to show at a place, in order; without what shows nothing or nothing new."""
     found: dict[str, Generation] = {}
     for generation in generations:
         text = place.display.finished(generation.rest(place.hole))

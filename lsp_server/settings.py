@@ -72,8 +72,7 @@ class CompletionSettings:
     seed: Annotated[int, Range(0, 2**53)] | None = _SAMPLING.seed
     """Of the random numbers when the temperature is not 0; null: another one each time."""
     tries: Annotated[int, Range(1, 16)] = _REQUEST.tries
-    """Completions written at most, of which the one is shown that fits best before the text behind
-    the cursor; with more than one it comes later, and all at once."""
+    """Completions to write at most; shown is the one that fits best, all at once and later."""
     candidates: Annotated[int, Range(1, MOST_CANDIDATES)] = 1
     """Different completions offered where one is asked for by hand, at most."""
 

@@ -36,7 +36,7 @@ def random_matrix(rows: int, columns: int, bits: int, seed: int = 0) -> GroupedM
 
 def steps(matrix: GroupedMatrix) -> np.ndarray:
     """The distance of neighbouring values at each weight, (rows, columns)."""
-    return np.repeat(matrix.scales.astype(np.float32), GROUP, 1)[:, : matrix.columns]
+    return np.repeat(np.abs(matrix.scales.astype(np.float32)), GROUP, 1)[:, : matrix.columns]
 
 
 @given(WEIGHTS)
