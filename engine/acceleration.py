@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from midfill.weights.architecture import Checkpoint, LlamaArchitecture
 
 TILED_COLUMNS = 32
-"""Of a tile in bf16."""
+"""Of a tile in bf16; vectors take as many."""
 
 log = logging.getLogger(__name__)
 
@@ -94,12 +94,13 @@ def kernels_read_prompts(
 ) -> bool:
     """Whether long passes are fast in the kernels; else they are PyTorch's.
 
-    Quantized ones need vectors for products of bytes, bf16 needs tiles and inputs that fill them.
+    Quantized ones need vectors for products of bytes, bf16 those for pairs of it, or tiles, and inputs
+    that fill them.
     """
     a = architecture
     inputs = (a.hidden_size, a.intermediate_size, a.num_attention_heads * a.head_dim)
     if formats == "bf16":
-        return bool(library.has_tiles()) and all(size % TILED_COLUMNS == 0 for size in inputs)
+        return bool(library.has_bf16_products()) and all(size % TILED_COLUMNS == 0 for size in inputs)
     return formats not in DTYPES and bool(library.has_fast_panels())
 
 

@@ -163,5 +163,5 @@ def load_library(path: Path) -> ctypes.CDLL:
     library.midfill_close.argtypes = [c_void_p]
     library.midfill_close.restype = None
     library.has_fast_panels.argtypes = []
-    library.has_tiles.argtypes = []
+    library.has_bf16_products.argtypes = []
     return library

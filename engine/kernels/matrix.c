@@ -11,11 +11,11 @@ int64_t panels_of(const struct matrix *matrix) { return (matrix->rows + PANEL - 
 enum { WORTH_TILES = 16 }; /* tokens, measured: with fewer a panel is multiplied before it is spread */
 
 enum form wanted_form(const struct matrix *matrix, int64_t tokens) {
-    int tiled = has_tiles() && tokens >= WORTH_TILES;
+    int many = tokens >= WORTH_TILES, tiled = has_tiles() && many;
     switch (matrix->format) {
         case INT8:
         case INT4: return tiled ? ROUNDED : has_fast_panels() ? QUANTS : VALUES;
-        case BF16: return tiled && matrix->cols % GROUP == 0 ? ROUNDED : VALUES;
+        case BF16: return has_bf16_products() && many && matrix->cols % GROUP == 0 ? ROUNDED : VALUES;
         default: return VALUES;
     }
 }
@@ -148,8 +148,13 @@ static void multiply_tiled(const struct panel panels[2], const struct activation
     spread(panels[1], x->stride / GROUP, x->spread + pairs * PANEL);
     for (int64_t first = 0; first < x->tokens; first += TILED_ROWS) {
         float *out[] = {y[0][first], y[1][first]};
-        multiply_tiles(left_packed(x->rounded + first * x->stride, x->stride), x->tokens - first,
-                       weights, PANEL, pairs, 0, out, PANEL);
+        struct left left = left_packed(x->rounded + first * x->stride, x->stride);
+        int64_t rest = x->tokens - first;
+        if (has_tiles())
+            multiply_tiles(left, rest, weights, PANEL, pairs, 0, out, PANEL);
+        else
+            multiply_in_vectors(left, rest < TILED_ROWS ? rest : TILED_ROWS, weights, PANEL, pairs,
+                                out, PANEL);
     }
 }
 

@@ -4,6 +4,87 @@
 #include "attention_block.h"
 #include "midfill.h"
 
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512BF16__)
+
+#include <immintrin.h>
+#include <string.h>
+
+struct left left_rows(const uint16_t *values, int64_t width) {
+    return (struct left){values, width, TILE * width, 2 * TILE};
+}
+
+struct left left_packed(const uint16_t *values, int64_t width) {
+    return (struct left){values, 2 * TILE, TILE * width, TILE * 2 * TILE};
+}
+
+void pack_left(const float *row, int64_t number, int64_t width, uint16_t *packed) {
+    uint16_t *out = packed + number / TILE * TILE * width + number % TILE * 2 * TILE;
+    for (int64_t i = 0; i < width; i += 2 * TILE, out += TILE * 2 * TILE)
+        round_to_bf16(row + i, 2 * TILE, out);
+}
+
+enum { SUMMED_ROWS = 8 }; /* whose sums stay in registers */
+
+static inline __m512bh broadcast_pair(const uint16_t *values) {
+    int32_t both;
+    memcpy(&both, values, sizeof both);
+    return (__m512bh)_mm512_set1_epi32(both);
+}
+
+static void multiply_some(struct left left, const uint32_t *const right[2], int64_t right_stride,
+                          int64_t pairs, float *const out[2], int64_t out_stride) {
+    __m512 sums[SUMMED_ROWS][2];
+    for (int row = 0; row < SUMMED_ROWS; row++) sums[row][0] = sums[row][1] = _mm512_setzero_ps();
+    for (int64_t pair = 0; pair < pairs; pair++) {
+        const uint16_t *at = left.values + pair / TILE * left.next + pair % TILE * 2;
+        __m512bh first = (__m512bh)_mm512_loadu_si512(right[0] + pair * right_stride);
+        __m512bh second = (__m512bh)_mm512_loadu_si512(right[1] + pair * right_stride);
+        for (int row = 0; row < SUMMED_ROWS; row++) {
+            __m512bh both = broadcast_pair(at + row * left.row);
+            sums[row][0] = _mm512_dpbf16_ps(sums[row][0], first, both);
+            sums[row][1] = _mm512_dpbf16_ps(sums[row][1], second, both);
+        }
+    }
+    for (int row = 0; row < SUMMED_ROWS; row++)
+        for (int i = 0; i < 2; i++) _mm512_storeu_ps(out[i] + row * out_stride, sums[row][i]);
+}
+
+void multiply_in_vectors(struct left left, int64_t rows, const uint32_t *const right[2],
+                         int64_t right_stride, int64_t pairs, float *const out[2],
+                         int64_t out_stride) {
+    for (int64_t row = 0; row < rows; row += SUMMED_ROWS) {
+        struct left below = left;
+        below.values += row / TILE * left.below + row % TILE * left.row;
+        float *to[] = {out[0] + row * out_stride, out[1] + row * out_stride};
+        multiply_some(below, right, right_stride, pairs, to, out_stride);
+    }
+}
+
+int has_bf16_products(void) { return 1; }
+
+#else
+
+int has_bf16_products(void) { return 0; }
+
+struct left left_rows(const uint16_t *values, int64_t width) {
+    return (struct left){values, width, 0, 0};
+}
+
+struct left left_packed(const uint16_t *values, int64_t width) { return left_rows(values, width); }
+
+void pack_left(const float *row, int64_t number, int64_t width, uint16_t *packed) {
+    (void)row, (void)number, (void)width, (void)packed;
+}
+
+void multiply_in_vectors(struct left left, int64_t rows, const uint32_t *const right[2],
+                         int64_t right_stride, int64_t pairs, float *const out[2],
+                         int64_t out_stride) {
+    (void)left, (void)rows, (void)right, (void)right_stride, (void)pairs, (void)out;
+    (void)out_stride;
+}
+
+#endif
+
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512F__) && defined(__linux__)
 
 #include <immintrin.h>
@@ -30,20 +111,6 @@ static const struct shapes whole_tiles = {
     .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
     .rows = {TILE, TILE, TILE, TILE, TILE, TILE, TILE, TILE},
 };
-
-struct left left_rows(const uint16_t *values, int64_t width) {
-    return (struct left){values, width, TILE * width, 2 * TILE};
-}
-
-struct left left_packed(const uint16_t *values, int64_t width) {
-    return (struct left){values, 2 * TILE, TILE * width, TILE * 2 * TILE};
-}
-
-void pack_left(const float *row, int64_t number, int64_t width, uint16_t *packed) {
-    uint16_t *out = packed + number / TILE * TILE * width + number % TILE * 2 * TILE;
-    for (int64_t i = 0; i < width; i += 2 * TILE, out += TILE * 2 * TILE)
-        round_to_bf16(row + i, 2 * TILE, out);
-}
 
 void open_tiles(void) { _tile_loadconfig(&whole_tiles); }
 
@@ -158,16 +225,6 @@ int has_tiles(void) { return 0; }
 void open_tiles(void) {}
 
 void close_tiles(void) {}
-
-struct left left_rows(const uint16_t *values, int64_t width) {
-    return (struct left){values, width, 0, 0};
-}
-
-struct left left_packed(const uint16_t *values, int64_t width) { return left_rows(values, width); }
-
-void pack_left(const float *row, int64_t number, int64_t width, uint16_t *packed) {
-    (void)row, (void)number, (void)width, (void)packed;
-}
 
 void multiply_tiles(struct left left, int64_t rows, const uint32_t *const right[2],
                     int64_t right_stride, int64_t pairs, int adding, float *const out[2],

@@ -1,5 +1,6 @@
-/* Products of bf16 matrices in tiles of the processor (Intel AMX), where it has them and the system
- * lets us: a prompt's matrices and its attention. Sums are fp32.
+/* Products of bf16 matrices, tile by tile, with fp32 sums: in tiles of the processor (Intel AMX) where
+ * it has them and the system lets us, a prompt's matrices and its attention; else, of bf16 matrices,
+ * in vectors of pairs (AVX-512 with bf16).
  *
  * The left side lies in rows; the right side in pairs of a row's values, [pair][column], which is
  * the order of attention's packed keys and values, and of a panel once it is spread.
@@ -13,6 +14,8 @@ enum { TILE = 16, TILED_ROWS = 2 * TILE }; /* rows and columns of a tile; rows a
 
 /* Asks the system once for the whole process; 0 where there are none. */
 int has_tiles(void);
+/* In tiles or in vectors. */
+int has_bf16_products(void);
 
 /* Around all products of a thread: others in the process may shape its tiles too. */
 void open_tiles(void);
@@ -40,5 +43,9 @@ void pack_left(const float *row, int64_t number, int64_t width, uint16_t *packed
 void multiply_tiles(struct left left, int64_t rows, const uint32_t *const right[2],
                     int64_t right_stride, int64_t pairs, int adding, float *const out[2],
                     int64_t out_stride);
+/* The same without adding, in vectors; rows are computed in eights. */
+void multiply_in_vectors(struct left left, int64_t rows, const uint32_t *const right[2],
+                         int64_t right_stride, int64_t pairs, float *const out[2],
+                         int64_t out_stride);
 
 #endif
