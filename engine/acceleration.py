@@ -94,13 +94,14 @@ def kernels_read_prompts(
 ) -> bool:
     """Whether long passes are fast in the kernels; else they are PyTorch's.
 
-    Quantized ones need vectors for products of bytes, bf16 those for pairs of it, or tiles, and inputs
-    that fill them.
+    Quantized ones need vectors for products of bytes, bf16 vectors of pairs or tiles, and inputs that
+    fill them.
     """
     a = architecture
     inputs = (a.hidden_size, a.intermediate_size, a.num_attention_heads * a.head_dim)
     if formats == "bf16":
-        return bool(library.has_bf16_products()) and all(size % TILED_COLUMNS == 0 for size in inputs)
+        is_whole = all(size % TILED_COLUMNS == 0 for size in inputs)
+        return is_whole and bool(library.has_bf16_products())
     return formats not in DTYPES and bool(library.has_fast_panels())
 
 
