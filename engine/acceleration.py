@@ -94,8 +94,7 @@ def kernels_read_prompts(
 ) -> bool:
     """Whether long passes are fast in the kernels; else they are PyTorch's.
 
-    Quantized ones need vectors for products of bytes, bf16 vectors of pairs or tiles, and inputs that
-    fill them.
+    Quantized ones need vectors for products of bytes, bf16 vectors of pairs or tiles, whole ones.
     """
     a = architecture
     inputs = (a.hidden_size, a.intermediate_size, a.num_attention_heads * a.head_dim)
