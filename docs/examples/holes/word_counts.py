@@ -1,0 +1,6 @@
+def word_counts(text):
+    """How often each word occurs."""
+    counts = {}
+    for word in text.split():
+        <hole>
+    return counts
