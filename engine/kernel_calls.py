@@ -16,6 +16,7 @@ import torch
 from midfill.engine import quantization
 from midfill.engine.kernel_build import KernelsUnavailableError, build
 from midfill.engine.packed_cache import PackedMatrix
+from midfill.engine.quantization import Form
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,11 @@ FEW_TOKENS = 8
 """Tokens up to which a call costs little more than that of one."""
 FORMATS = {torch.float32: 0, torch.bfloat16: 1}
 """Of plain matrices and of the cache."""
-_GROUPED_FORMATS = {8: 2, 4: 3}
+_GROUPED_FORMATS = {
+    Form(8, has_offsets=False): 2,
+    Form(4, has_offsets=True): 3,
+    Form(4, has_offsets=False): 4,
+}
 
 
 class CMatrix(Structure):
@@ -114,11 +119,11 @@ class Arena:
 
     def put(self, matrix: GroupedMatrix) -> PackedMatrix:
         """Pack a quantized matrix."""
-        size = quantization.packed_bytes(matrix.rows, matrix.columns, matrix.bits)
+        size = quantization.packed_bytes(matrix.rows, matrix.columns, matrix.form)
         offset = self.used_bytes
         quantization.pack(matrix, self._bytes[offset : offset + size])
         self.used_bytes += size
-        return PackedMatrix(matrix.rows, matrix.columns, matrix.bits, offset)
+        return PackedMatrix(matrix.rows, matrix.columns, matrix.form, offset)
 
     def fill(self, content: torch.Tensor) -> None:
         """Take over what was put into another arena, as bytes."""
@@ -128,7 +133,7 @@ class Arena:
     def matrix(self, packed: PackedMatrix) -> CMatrix:
         """A matrix that stands here; the arena has to outlive the use of the result."""
         address = self._bytes[packed.offset :].ctypes.data
-        return CMatrix(address, packed.rows, packed.columns, _GROUPED_FORMATS[packed.bits])
+        return CMatrix(address, packed.rows, packed.columns, _GROUPED_FORMATS[packed.form])
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from midfill.engine import packed_cache, quantization
 from midfill.engine.kernel_calls import Arena, CDecoder, CLayer, CMatrix, dense
 from midfill.engine.linear import DenseLinear
 from midfill.engine.packed_cache import PackedMatrix
-from midfill.engine.quantization import GroupedMatrix
+from midfill.engine.quantization import Form, GroupedMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -183,7 +183,7 @@ class _Builder:
     def _count(self, parts: Sequence[Part]) -> None:
         for part in parts:
             if not isinstance(part, torch.Tensor):
-                self._weights.formats[f"int{part.bits}"] += part.rows * part.columns
+                self._weights.formats[f"int{part.form.bits}"] += part.rows * part.columns
             elif part.ndim > 1:
                 self._weights.formats[self._wanted] += part.numel()
 
@@ -227,7 +227,8 @@ def _of_model(model: LlamaModel) -> Callable[[Sequence[str]], torch.Tensor]:
 
 def _most_bytes(tensors: Mapping[str, TensorSource]) -> int:
     matrices = [source.shape for source in tensors.values() if len(source.shape) == 2]
-    return sum(quantization.packed_bytes(rows, columns, 8) for rows, columns in matrices)
+    most = Form(8, has_offsets=False)
+    return sum(quantization.packed_bytes(rows, columns, most) for rows, columns in matrices)
 
 
 def _weight(linear: Linear) -> torch.Tensor:
@@ -240,7 +241,7 @@ def _without_loss(sources: Sequence[TensorSource], bits: int | None) -> GroupedM
     blocks = [source.blocks() for source in sources]
     parts = [quantization.from_blocks(*block) for block in blocks if block is not None]
     found = [part for part in parts if part is not None]
-    kinds = {part.bits for part in found}
+    kinds = {part.form.bits for part in found}
     if len(found) != len(sources) or len(kinds) > 1 or (bits is not None and kinds != {bits}):
         return None
     return quantization.stack(found)

@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from midfill.engine import quantization
+from midfill.engine.quantization import Form
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ class PackedMatrix:
 
     rows: int
     columns: int
-    bits: int
+    form: Form
     offset: int
 
 
@@ -91,7 +92,7 @@ def load(file: Path) -> Packed | None:
             described = json.loads(opened.metadata()["parts"])
             arena = opened.get_tensor(_ARENA)
             parts = tuple(
-                PackedMatrix(**part)
+                PackedMatrix(**part | {"form": Form(*part["form"])})
                 if isinstance(part, dict)
                 else opened.get_tensor(str(part)).clone()  # lets go of the file
                 for part in described

@@ -1,9 +1,10 @@
 """Matrices in groups of 32 weights along the input, and the panels that the kernels read.
 
-A group is one scale, for 4 bits also one offset, and 32 small integers q::
+A group is one scale, in one of two forms of 4 bits also one offset, and 32 small integers q::
 
     int8    w = scale * (q - 128)       q is 0 to 255      8.5 bits a weight
     int4    w = scale * q + offset      q is 0 to 15         5 bits a weight
+            w = scale * (q - 8)         the same           4.5 bits a weight
 
 These hold what GGUF's Q8_0, Q4_0 and Q4_1 hold, bit for bit. The layout of a panel stands in
 ``kernels/midfill.h``.
@@ -25,10 +26,29 @@ if TYPE_CHECKING:
 GROUP = 32
 PANEL = 16
 """Rows of a panel."""
-_GROUPS_TOGETHER = {8: 2, 4: 1}
-"""Of a panel, by bits: so many fill whole lines of 64 bytes with their scales."""
+_ZERO = 8
+"""Of 4 bits without an offset."""
 _ROWS_AT_ONCE = 2048
 """So that what lies between is small, however large a vocabulary's matrix is."""
+
+
+class Form(NamedTuple):
+    """What a group is made of."""
+
+    bits: int
+    """Of a quant: 8 or 4."""
+    has_offsets: bool
+
+    @property
+    def together(self) -> int:
+        """Groups of a panel that fill whole lines of 64 bytes with their scales and offsets."""
+        return 1 if self.has_offsets else 2
+
+    @property
+    def bytes(self) -> int:
+        """Of so many groups of a panel."""
+        halves = 1 + self.has_offsets
+        return self.together * PANEL * (GROUP * self.bits // 8 + 2 * halves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +62,7 @@ class GroupedMatrix:
     scales: NDArray[np.float16]
     """(rows, groups)."""
     offsets: NDArray[np.float16] | None
-    """(rows, groups), for 4 bits."""
+    """(rows, groups), for 4 bits, unless they are symmetric."""
 
     @property
     def rows(self) -> int:
@@ -50,9 +70,10 @@ class GroupedMatrix:
         return len(self.quants)
 
     @property
-    def bits(self) -> int:
-        """Of a quant: 8 or 4."""
-        return 8 if self.offsets is None else 4
+    def form(self) -> Form:
+        """Of its groups."""
+        bits = 8 if self.quants.shape[2] == GROUP else 4
+        return Form(bits, has_offsets=self.offsets is not None)
 
 
 def from_blocks(type_name: str, blocks: NDArray[np.uint8]) -> GroupedMatrix | None:
@@ -102,29 +123,34 @@ def _padded(values: torch.Tensor) -> torch.Tensor:
 def dequantize(matrix: GroupedMatrix) -> NDArray[np.float32]:
     """The values, (rows, columns), fp32."""
     scales = matrix.scales.astype(np.float32)[..., None]
-    if matrix.offsets is None:
+    if matrix.form.bits == 8:
         values = (matrix.quants.astype(np.float32) - 128) * scales
     else:
         quants = np.concatenate((matrix.quants & 15, matrix.quants >> 4), -1)
-        values = quants * scales + matrix.offsets.astype(np.float32)[..., None]
+        values = quants * scales + _offsets(matrix).astype(np.float32)[..., None]
     return values.reshape(matrix.rows, -1)[:, : matrix.columns]
 
 
 def stack(parts: Sequence[GroupedMatrix]) -> GroupedMatrix:
-    """Matrices of the same width and bits, one below the other."""
-    offsets = [part.offsets for part in parts if part.offsets is not None]
+    """Matrices of the same width and bits, one below the other; with offsets if one has them."""
+    has_offsets = any(part.offsets is not None for part in parts)
     return GroupedMatrix(
         parts[0].columns,
         np.concatenate([part.quants for part in parts]),
         np.concatenate([part.scales for part in parts]),
-        np.concatenate(offsets) if offsets else None,
+        np.concatenate([_offsets(part) for part in parts]) if has_offsets else None,
     )
 
 
-def packed_bytes(rows: int, columns: int, bits: int) -> int:
+def _offsets(matrix: GroupedMatrix) -> NDArray[np.float16]:
+    """Of 4 bits, (rows, groups)."""
+    return matrix.scales * np.float16(-_ZERO) if matrix.offsets is None else matrix.offsets
+
+
+def packed_bytes(rows: int, columns: int, form: Form) -> int:
     """Of all panels of such a matrix."""
     groups = -(-columns // GROUP)
-    return -(-rows // PANEL) * -(-groups // _GROUPS_TOGETHER[bits]) * _together_bytes(bits)
+    return -(-rows // PANEL) * -(-groups // form.together) * form.bytes
 
 
 def pack(matrix: GroupedMatrix, out: NDArray[np.uint8]) -> None:
@@ -132,7 +158,7 @@ def pack(matrix: GroupedMatrix, out: NDArray[np.uint8]) -> None:
     panels, groups = -(-matrix.rows // PANEL), matrix.scales.shape[1]
     quads = matrix.quants.shape[2] // 4
     quants = np.ascontiguousarray(matrix.quants).view("<u4").reshape(matrix.rows, groups, quads)
-    together = _GROUPS_TOGETHER[matrix.bits]
+    together = matrix.form.together
     start, blocks = 0, out.reshape(panels, -(-groups // together), -1)
     for part in (matrix.scales, matrix.offsets, quants):
         if part is not None:
@@ -143,10 +169,6 @@ def pack(matrix: GroupedMatrix, out: NDArray[np.uint8]) -> None:
             raw = raw.reshape(*blocks.shape[:2], -1)
             blocks[..., start : start + raw.shape[2]] = raw
             start += raw.shape[2]
-
-
-def _together_bytes(bits: int) -> int:
-    return _GROUPS_TOGETHER[bits] * PANEL * (GROUP + 2 if bits == 8 else GROUP // 2 + 4)
 
 
 def _panels(values: NDArray[Any], panels: int) -> NDArray[Any]:
@@ -180,8 +202,7 @@ def _from_q4_1(blocks: NDArray[np.uint8]) -> GroupedMatrix:
 
 def _from_q4_0(blocks: NDArray[np.uint8]) -> GroupedMatrix:
     halves, quants = _fields(blocks, 1, GROUP // 2)
-    scales = halves[..., 0]
-    return GroupedMatrix(scales.shape[1] * GROUP, quants, scales, scales * np.float16(-8))
+    return GroupedMatrix(halves.shape[1] * GROUP, quants, halves[..., 0], None)
 
 
 def _quantize_int8(groups: torch.Tensor, columns: int) -> GroupedMatrix:

@@ -14,15 +14,17 @@ enum form wanted_form(const struct matrix *matrix, int64_t tokens) {
     int many = tokens >= WORTH_TILES, tiled = has_tiles() && many;
     switch (matrix->format) {
         case INT8:
-        case INT4: return tiled ? ROUNDED : has_fast_panels() ? QUANTS : VALUES;
+        case INT4:
+        case INT4_EVEN: return tiled ? ROUNDED : has_fast_panels() ? QUANTS : VALUES;
         case BF16: return has_bf16_products() && many && matrix->cols % GROUP == 0 ? ROUNDED : VALUES;
         default: return VALUES;
     }
 }
 
 static const uint8_t *panel_at(const struct matrix *matrix, int64_t panel) {
-    int64_t groups = groups_of(matrix);
-    int64_t bytes = matrix->format == INT8 ? (groups + 1) / 2 * INT8_PAIR : groups * INT4_GROUP;
+    int64_t groups = groups_of(matrix), pairs = (groups + 1) / 2, bytes = groups * INT4_GROUP;
+    if (matrix->format == INT8) bytes = pairs * INT8_PAIR;
+    if (matrix->format == INT4_EVEN) bytes = pairs * INT4_PAIR;
     return (const uint8_t *)matrix->data + panel * bytes;
 }
 
@@ -57,10 +59,11 @@ static void read_group(const struct matrix *matrix, const uint8_t *panel, int64_
         read_halves(pair, group % 2, scale);
         spread_int8(pair + 2 * PANEL * 2 + group % 2 * PANEL * GROUP, out);
     } else {
-        const uint8_t *q = panel + group * INT4_GROUP;
-        read_halves(q, 0, scale);
-        read_halves(q, 1, offset);
-        spread_int4(q + 2 * PANEL * 2, out);
+        struct int4_group at = int4_group_at(panel, group, matrix->format == INT4_EVEN);
+        read_halves(at.scales, 0, scale);
+        if (at.offsets) read_halves(at.offsets, 0, offset);
+        for (int row = 0; row < PANEL && !at.offsets; row++) offset[row] = -INT4_ZERO * scale[row];
+        spread_int4(at.quants, out);
     }
     for (int column = 0; column < GROUP; column++)
         for (int row = 0; row < PANEL; row++)
@@ -125,16 +128,19 @@ static void multiply_panel(struct panel panel, const struct activations *x,
         multiply_grouped(matrix, panel_at(matrix, panel.number), x, y);
     else if (matrix->format == INT8)
         multiply_int8_panel(panel_at(matrix, panel.number), x, y);
-    else
+    else if (matrix->format == INT4)
         multiply_int4_panel(panel_at(matrix, panel.number), x, y);
+    else
+        multiply_int4_even_panel(panel_at(matrix, panel.number), x, y);
 }
 
 static void spread(struct panel panel, int64_t groups, uint32_t *pairs) {
     const struct matrix *matrix = panel.matrix;
     if (matrix->format == INT8)
         spread_int8_panel(panel_at(matrix, panel.number), groups, pairs);
-    else if (matrix->format == INT4)
-        spread_int4_panel(panel_at(matrix, panel.number), groups, pairs);
+    else if (matrix->format != BF16)
+        spread_int4_panel(panel_at(matrix, panel.number), groups, matrix->format == INT4_EVEN,
+                          pairs);
     else
         pack_rows((const uint16_t *)matrix->data + panel.number * PANEL * matrix->cols,
                   rows_of(panel), matrix->cols, pairs, PANEL);

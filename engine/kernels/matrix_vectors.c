@@ -117,18 +117,21 @@ static inline void multiply_int8(const uint8_t *panel, const struct activations 
     store(sum, first, tokens, y);
 }
 
-static inline void multiply_int4(const uint8_t *panel, const struct activations *x, int64_t first,
-                                 int tokens, float y[MAX_TOKENS][PANEL]) {
+static inline void multiply_any_int4(const uint8_t *panel, const struct activations *x,
+                                     int64_t first, int tokens, int is_even,
+                                     float y[MAX_TOKENS][PANEL]) {
     sums sum;
     clear(tokens, sum);
     for (int64_t group = 0; group < x->stride / GROUP; group++) {
-        const uint8_t *halves = panel + group * INT4_GROUP;
+        struct int4_group weights = int4_group_at(panel, group, is_even);
         struct group at = group_at(x, first, group);
         dots dot;
-        prefetch_ahead(x, first, panel, group, INT4_GROUP);
-        dot_int4(halves + LINE, at, tokens, dot);
+        prefetch_ahead(x, first, panel, group, is_even ? INT4_PAIR / 2 : INT4_GROUP);
+        dot_int4(weights.quants, at, tokens, dot);
         for (int v = 0; v < VECTORS; v++) {
-            floats scale = line_halves(halves, v), offset = line_halves(halves + LINE / 2, v);
+            floats scale = line_halves(weights.scales, v);
+            floats offset = is_even ? times(scale, repeat_float(-INT4_ZERO))
+                                    : line_halves(weights.offsets, v);
             for (int token = 0; token < tokens; token++) {
                 floats total = times(offset, repeat_float((float)at.sums[token]));
                 total = multiply_add(to_floats(dot[token][v]), scale, total);
@@ -138,6 +141,16 @@ static inline void multiply_int4(const uint8_t *panel, const struct activations 
         }
     }
     store(sum, first, tokens, y);
+}
+
+static inline void multiply_int4(const uint8_t *panel, const struct activations *x, int64_t first,
+                                 int tokens, float y[MAX_TOKENS][PANEL]) {
+    multiply_any_int4(panel, x, first, tokens, 0, y);
+}
+
+static inline void multiply_int4_even(const uint8_t *panel, const struct activations *x,
+                                      int64_t first, int tokens, float y[MAX_TOKENS][PANEL]) {
+    multiply_any_int4(panel, x, first, tokens, 1, y);
 }
 
 /* A number of tokens known at compile time keeps all sums in registers. */
@@ -165,6 +178,11 @@ void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
     FOR_ALL_TOKENS(multiply_int4)
 }
 
+void multiply_int4_even_panel(const uint8_t *panel, const struct activations *x,
+                              float y[MAX_TOKENS][PANEL]) {
+    FOR_ALL_TOKENS(multiply_int4_even)
+}
+
 #else
 
 int has_fast_panels(void) { return 0; }
@@ -176,6 +194,11 @@ void multiply_int8_panel(const uint8_t *panel, const struct activations *x,
 
 void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
                          float y[MAX_TOKENS][PANEL]) {
+    (void)panel, (void)x, (void)y;
+}
+
+void multiply_int4_even_panel(const uint8_t *panel, const struct activations *x,
+                              float y[MAX_TOKENS][PANEL]) {
     (void)panel, (void)x, (void)y;
 }
 

@@ -3,12 +3,14 @@
  * Everything is fp32 between matrices. A matrix is (rows, cols), y = W x, in one of these formats:
  *   F32, BF16  rows one after another, as torch stores them;
  *   INT8       panels of 16 rows; a row's weights in groups of 32: w = scale * (q - 128);
- *   INT4       the same with w = scale * q + offset.
- * A panel is read from its first byte to its last; columns are padded to whole groups (INT8: pairs
- * of groups), rows to whole panels. In it:
+ *   INT4       the same with w = scale * q + offset;
+ *   INT4_EVEN  the same with w = scale * (q - 8).
+ * A panel is read from its first byte to its last; columns are padded to whole groups (INT8 and
+ * INT4_EVEN: pairs of groups), rows to whole panels. In it:
  *   INT8  for each pair of groups fp16 scale[2][16 rows], q[2][8][16 rows][4 columns];
  *   INT4  for each group fp16 scale[16 rows], fp16 offset[16 rows], q[4][16 rows][4 columns], a
- *         byte holds columns c (low) and c + 16 (high).
+ *         byte holds columns c (low) and c + 16 (high);
+ *   INT4_EVEN  for each pair of groups fp16 scale[2][16 rows], q[2][4][16 rows][4 columns].
  * Scales come first because they are read first: a processor that is asked for the lines of memory
  * in their order reads them a third faster.
  * With rows in the lanes of a vector nothing is ever summed across lanes.
@@ -22,8 +24,24 @@
 
 enum { MAX_TOKENS = 256, PANEL = 16, GROUP = 32, MAX_SPLITS = 32 };
 enum { INT8_PAIR = 2 * PANEL * (GROUP + 2), INT4_GROUP = PANEL * (GROUP / 2 + 4) }; /* bytes */
+enum { INT4_PAIR = 2 * PANEL * (GROUP / 2 + 2) };
 enum { FEW_TOKENS = 8 }; /* a panel's sums for so many stay in registers */
-enum format { F32, BF16, INT8, INT4 };
+enum format { F32, BF16, INT8, INT4, INT4_EVEN };
+
+/* Where a group's 4-bit quants, scales and, but for INT4_EVEN, offsets are. */
+struct int4_group {
+    const uint8_t *quants, *scales, *offsets;
+};
+static inline struct int4_group int4_group_at(const uint8_t *panel, int64_t group, int is_even) {
+    if (is_even) {
+        const uint8_t *pair = panel + group / 2 * INT4_PAIR;
+        const uint8_t *quants = pair + 4 * PANEL + group % 2 * PANEL * GROUP / 2;
+        return (struct int4_group){quants, pair + group % 2 * 2 * PANEL, NULL};
+    }
+    const uint8_t *scales = panel + group * INT4_GROUP;
+    return (struct int4_group){scales + 4 * PANEL, scales, scales + 2 * PANEL};
+}
+enum { INT4_ZERO = 8 }; /* of INT4_EVEN */
 
 struct matrix {
     const void *data;
@@ -93,6 +111,8 @@ void multiply_int8_panel(const uint8_t *panel, const struct activations *x,
                          float y[MAX_TOKENS][PANEL]);
 void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
                          float y[MAX_TOKENS][PANEL]);
+void multiply_int4_even_panel(const uint8_t *panel, const struct activations *x,
+                              float y[MAX_TOKENS][PANEL]);
 
 /* activations.c */
 int64_t stride_of(int64_t cols);

@@ -205,13 +205,14 @@ void spread_int8_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs) {
     }
 }
 
-void spread_int4_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs) {
+void spread_int4_panel(const uint8_t *panel, int64_t groups, int is_even, uint32_t *pairs) {
     for (int64_t group = 0; group < groups; group++, pairs += GROUP / 2 * PANEL) {
-        const uint8_t *halves = panel + group * INT4_GROUP;
-        __m512 offset = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(halves + LINE / 2)));
-        struct line line = line_of(halves, offset, 0);
+        struct int4_group at = int4_group_at(panel, group, is_even);
+        __m512 offset = _mm512_setzero_ps();
+        if (!is_even) offset = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)at.offsets));
+        struct line line = line_of(at.scales, offset, is_even ? INT4_ZERO : 0);
         for (int i = 0; i < LINES / 2; i++) {
-            __m512i words = _mm512_loadu_si512(halves + (1 + i) * LINE);
+            __m512i words = _mm512_loadu_si512(at.quants + i * LINE);
             SPREAD(words, 0, 0xf, line, pairs + 2 * i * PANEL);
             SPREAD(words, 4, 0xf, line, pairs + (2 * i + LINES) * PANEL);
         }
@@ -237,8 +238,8 @@ void spread_int8_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs) {
     (void)panel, (void)groups, (void)pairs;
 }
 
-void spread_int4_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs) {
-    (void)panel, (void)groups, (void)pairs;
+void spread_int4_panel(const uint8_t *panel, int64_t groups, int is_even, uint32_t *pairs) {
+    (void)panel, (void)groups, (void)is_even, (void)pairs;
 }
 
 #endif

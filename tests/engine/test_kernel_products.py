@@ -12,7 +12,7 @@ from processors import PROCESSORS, kernels_for
 
 from midfill.engine import quantization
 from midfill.engine.kernel_calls import Arena, CDecoder, CLayer, load
-from midfill.engine.quantization import GROUP, GroupedMatrix
+from midfill.engine.quantization import GROUP, Form, GroupedMatrix
 
 if TYPE_CHECKING:
     import ctypes
@@ -23,16 +23,17 @@ TOKENS = (*range(1, 10), 13, 16, 17, 50, 64, 256)
 """Each number that has code of its own, and more than stay in registers."""
 WORTH_TILES = 16
 """As in matrix.c."""
+FORMS = [Form(8, has_offsets=False), Form(4, has_offsets=True), Form(4, has_offsets=False)]
 
 
-def some_matrix(columns: int, bits: int) -> GroupedMatrix:
+def some_matrix(columns: int, form: Form) -> GroupedMatrix:
     """Random quants; the first two rows have only the least and only the largest one."""
     random = np.random.default_rng(columns)
     groups = -(-columns // GROUP)
-    quants = random.integers(0, 256, (ROWS, groups, GROUP * bits // 8), np.uint8)
+    quants = random.integers(0, 256, (ROWS, groups, GROUP * form.bits // 8), np.uint8)
     quants[0], quants[1] = 0, 255
     scales, offsets = random.uniform(-1, 1, (2, ROWS, groups)).astype(np.float16)
-    return GroupedMatrix(columns, quants, scales, offsets if bits == 4 else None)
+    return GroupedMatrix(columns, quants, scales, offsets if form.has_offsets else None)
 
 
 def some_activations(columns: int) -> torch.Tensor:
@@ -46,7 +47,7 @@ def some_activations(columns: int) -> torch.Tensor:
 
 def multiply(library: ctypes.CDLL, matrix: GroupedMatrix, vectors: torch.Tensor) -> torch.Tensor:
     """What the kernels make of (T, columns), (T, rows): the matrix is a decoder's head."""
-    arena = Arena(quantization.packed_bytes(matrix.rows, matrix.columns, matrix.bits))
+    arena = Arena(quantization.packed_bytes(matrix.rows, matrix.columns, matrix.form))
     decoder = CDecoder(
         layers=1, hidden=matrix.columns, intermediate=matrix.columns, query_heads=1, kv_heads=1,
         head_dim=16, lm_head=arena.matrix(arena.put(matrix)), layer=pointer(CLayer()),
@@ -58,18 +59,18 @@ def multiply(library: ctypes.CDLL, matrix: GroupedMatrix, vectors: torch.Tensor)
     return out
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("form", FORMS, ids=str)
 @pytest.mark.parametrize("columns", [8, 32, 72, 160])
 @pytest.mark.parametrize("processor", ["this one", *PROCESSORS])
 def test_products_are_exact(
-    processor: str, columns: int, bits: int, monkeypatch: pytest.MonkeyPatch
+    processor: str, columns: int, form: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But for the rounding of fp32 where groups are added up, five of them at most.
 
     With tiles many tokens are multiplied in bf16, which rounds weights to 8 bits.
     """
     library = load() if processor == "this one" else kernels_for(processor, monkeypatch)
-    matrix, activations = some_matrix(columns, bits), some_activations(columns).double()
+    matrix, activations = some_matrix(columns, form), some_activations(columns).double()
     weights = torch.from_numpy(quantization.dequantize(matrix)).double()
     for tokens in TOKENS:
         for first in range(3):

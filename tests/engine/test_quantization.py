@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gguf
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 from midfill.engine.quantization import (
     GROUP,
     PANEL,
+    Form,
     GroupedMatrix,
     dequantize,
     from_blocks,
@@ -21,6 +24,9 @@ from midfill.engine.quantization import (
     quantize,
     stack,
 )
+
+INT8, INT4 = Form(8, has_offsets=False), Form(4, has_offsets=True)
+INT4_EVEN = Form(4, has_offsets=False)
 
 SHAPES = st.tuples(st.integers(1, 35), st.integers(1, 100))
 WEIGHTS = arrays.arrays(
@@ -32,6 +38,12 @@ def random_matrix(rows: int, columns: int, bits: int, seed: int = 0) -> GroupedM
     """Of normal weights."""
     generator = torch.Generator().manual_seed(seed)
     return quantize(torch.randn(rows, columns, generator=generator), bits)
+
+
+def random_form(rows: int, columns: int, form: Form, seed: int = 0) -> GroupedMatrix:
+    """The same of any form."""
+    matrix = random_matrix(rows, columns, form.bits, seed)
+    return matrix if form.has_offsets else replace(matrix, offsets=None)
 
 
 def steps(matrix: GroupedMatrix) -> np.ndarray:
@@ -123,23 +135,27 @@ def test_other_block_types_are_left_alone() -> None:
     assert from_blocks("Q6_K", np.zeros((1, 210), np.uint8)) is None
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-def test_stacked_matrices_keep_their_order(bits: int) -> None:
-    """As queries, keys and values are."""
-    parts = [random_matrix(rows, 64, bits, seed=rows) for rows in (3, 5, 1)]
+@pytest.mark.parametrize(
+    "forms", [[INT8] * 3, [INT4] * 3, [INT4_EVEN] * 3, [INT4_EVEN, INT4, INT4_EVEN]]
+)
+def test_stacked_matrices_keep_their_order(forms: list[Form]) -> None:
+    """As queries, keys and values are; some may have offsets, and others not."""
+    parts = [
+        random_form(rows, 64, form, seed=rows) for rows, form in zip((3, 5, 1), forms, strict=True)
+    ]
     expected = np.concatenate([dequantize(part) for part in parts])
     np.testing.assert_array_equal(dequantize(stack(parts)), expected)
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-def test_a_panel_is_laid_out_as_the_kernels_header_says(bits: int) -> None:
+@pytest.mark.parametrize("form", [INT8, INT4, INT4_EVEN])
+def test_a_panel_is_laid_out_as_the_kernels_header_says(form: Form) -> None:
     """Each quant, scale and offset found where ``kernels/midfill.h`` puts it."""
-    matrix = random_matrix(rows=35, columns=70, bits=bits)
+    matrix = random_form(35, 70, form)
     groups, panels = 3, 3
-    raw = np.full(packed_bytes(35, 70, bits), 255, np.uint8)
+    raw = np.full(packed_bytes(35, 70, form), 255, np.uint8)
     pack(matrix, raw)
     panel = raw.reshape(panels, -1)[2]
-    together = {8: 2, 4: 1}[bits]
+    together = {INT8: 2, INT4: 1, INT4_EVEN: 2}[form]
     quads = matrix.quants.shape[2] // 4
     blocks = panel.reshape(-(-groups // together), -1)
     half_bytes = 2 * PANEL * 2  # two groups' scales, or a group's scales and offsets
