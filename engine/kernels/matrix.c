@@ -8,6 +8,7 @@ static int64_t groups_of(const struct matrix *matrix) { return (matrix->cols + G
 
 int64_t panels_of(const struct matrix *matrix) { return (matrix->rows + PANEL - 1) / PANEL; }
 
+enum { WIDE = 2048 };      /* columns, measured */
 enum { WORTH_TILES = 16 }; /* tokens, measured: with fewer a panel is multiplied before it is spread */
 
 enum form wanted_form(const struct matrix *matrix, int64_t tokens) {
@@ -147,7 +148,7 @@ static void spread(struct panel panel, int64_t groups, uint32_t *pairs) {
 }
 
 static void multiply_tiled(const struct panel panels[2], const struct activations *x,
-                           float y[2][MAX_TOKENS][PANEL]) {
+                           float y[FOUR][MAX_TOKENS][PANEL]) {
     int64_t pairs = x->stride / 2;
     const uint32_t *weights[] = {x->spread, x->spread + pairs * PANEL};
     spread(panels[0], x->stride / GROUP, x->spread);
@@ -164,11 +165,33 @@ static void multiply_tiled(const struct panel panels[2], const struct activation
     }
 }
 
-void multiply_panels(const struct panel panels[2], int64_t count, const struct activations *x,
-                     float y[2][MAX_TOKENS][PANEL]) {
+/* One token reads the memory fastest if it comes from several places, but of short rows. */
+int64_t panels_at_once(const struct matrix *matrix, int64_t tokens) {
+    if (tokens > FEW_TOKENS) return 2;
+    int is_wide = matrix->cols >= WIDE && matrix->format != F32 && matrix->format != BF16;
+    return tokens == 1 && is_wide && has_fast_panels() ? FOUR : 1;
+}
+
+static int are_alike(const struct panel panels[FOUR], int64_t count) {
+    for (int64_t i = 1; i < count; i++)
+        if (panels[i].matrix->format != panels[0].matrix->format) return 0;
+    return 1;
+}
+
+static void multiply_four(const struct panel panels[FOUR], const struct activations *x,
+                          float y[FOUR][MAX_TOKENS][PANEL]) {
+    const uint8_t *at[FOUR];
+    for (int i = 0; i < FOUR; i++) at[i] = panel_at(panels[i].matrix, panels[i].number);
+    multiply_four_panels(panels[0].matrix->format, at, x, y);
+}
+
+void multiply_panels(const struct panel panels[FOUR], int64_t count, const struct activations *x,
+                     float y[FOUR][MAX_TOKENS][PANEL]) {
     if (wanted_form(panels[0].matrix, x->tokens) == ROUNDED &&
         wanted_form(panels[1].matrix, x->tokens) == ROUNDED)
         multiply_tiled(panels, x, y);
+    else if (count == FOUR && are_alike(panels, count))
+        multiply_four(panels, x, y);
     else
         for (int64_t i = 0; i < count; i++) multiply_panel(panels[i], x, y[i]);
 }

@@ -95,62 +95,62 @@ static inline void store(sums sum, int64_t first, int tokens, float y[MAX_TOKENS
             store_floats(y[first + token] + v * LANES, sum[token][v]);
 }
 
-static inline void multiply_int8(const uint8_t *panel, const struct activations *x, int64_t first,
-                                 int tokens, float y[MAX_TOKENS][PANEL]) {
-    sums sum;
-    clear(tokens, sum);
-    for (int64_t group = 0; group < x->stride / GROUP; group++) {
-        const uint8_t *pair = panel + group / 2 * INT8_PAIR;
-        int64_t second = group % 2;
-        struct group at = group_at(x, first, group);
-        dots dot;
-        prefetch_ahead(x, first, panel, group, INT8_PAIR / 2);
-        dot_int8(pair + (1 + second * QUADS) * LINE, at, tokens, dot);
-        for (int v = 0; v < VECTORS; v++) {
-            floats scale = line_halves(pair + second * LINE / 2, v);
-            for (int token = 0; token < tokens; token++) {
-                floats both = times(scale, repeat_float(at.scales[token]));
-                sum[token][v] = multiply_add(to_floats(dot[token][v]), both, sum[token][v]);
-            }
+static inline void add_int8(const uint8_t *panel, int64_t group, struct group x, int tokens,
+                            sums sum) {
+    const uint8_t *pair = panel + group / 2 * INT8_PAIR;
+    int64_t second = group % 2;
+    dots dot;
+    dot_int8(pair + (1 + second * QUADS) * LINE, x, tokens, dot);
+    for (int v = 0; v < VECTORS; v++) {
+        floats scale = line_halves(pair + second * LINE / 2, v);
+        for (int token = 0; token < tokens; token++) {
+            floats both = times(scale, repeat_float(x.scales[token]));
+            sum[token][v] = multiply_add(to_floats(dot[token][v]), both, sum[token][v]);
         }
     }
-    store(sum, first, tokens, y);
 }
 
-static inline void multiply_any_int4(const uint8_t *panel, const struct activations *x,
-                                     int64_t first, int tokens, int is_even,
-                                     float y[MAX_TOKENS][PANEL]) {
-    sums sum;
-    clear(tokens, sum);
-    for (int64_t group = 0; group < x->stride / GROUP; group++) {
-        struct int4_group weights = int4_group_at(panel, group, is_even);
-        struct group at = group_at(x, first, group);
-        dots dot;
-        prefetch_ahead(x, first, panel, group, is_even ? INT4_PAIR / 2 : INT4_GROUP);
-        dot_int4(weights.quants, at, tokens, dot);
-        for (int v = 0; v < VECTORS; v++) {
-            floats scale = line_halves(weights.scales, v);
-            floats offset = is_even ? times(scale, repeat_float(-INT4_ZERO))
-                                    : line_halves(weights.offsets, v);
-            for (int token = 0; token < tokens; token++) {
-                floats total = times(offset, repeat_float((float)at.sums[token]));
-                total = multiply_add(to_floats(dot[token][v]), scale, total);
-                floats factor = repeat_float(at.scales[token]);
-                sum[token][v] = multiply_add(total, factor, sum[token][v]);
-            }
+static inline void add_any_int4(const uint8_t *panel, int64_t group, struct group x, int tokens,
+                                int is_even, sums sum) {
+    struct int4_group weights = int4_group_at(panel, group, is_even);
+    dots dot;
+    dot_int4(weights.quants, x, tokens, dot);
+    for (int v = 0; v < VECTORS; v++) {
+        floats scale = line_halves(weights.scales, v);
+        floats offset = is_even ? times(scale, repeat_float(-INT4_ZERO))
+                                : line_halves(weights.offsets, v);
+        for (int token = 0; token < tokens; token++) {
+            floats total = times(offset, repeat_float((float)x.sums[token]));
+            total = multiply_add(to_floats(dot[token][v]), scale, total);
+            floats factor = repeat_float(x.scales[token]);
+            sum[token][v] = multiply_add(total, factor, sum[token][v]);
         }
     }
-    store(sum, first, tokens, y);
 }
 
-static inline void multiply_int4(const uint8_t *panel, const struct activations *x, int64_t first,
-                                 int tokens, float y[MAX_TOKENS][PANEL]) {
-    multiply_any_int4(panel, x, first, tokens, 0, y);
+static inline void add_int4(const uint8_t *panel, int64_t group, struct group x, int tokens,
+                            sums sum) {
+    add_any_int4(panel, group, x, tokens, 0, sum);
 }
 
-static inline void multiply_int4_even(const uint8_t *panel, const struct activations *x,
-                                      int64_t first, int tokens, float y[MAX_TOKENS][PANEL]) {
-    multiply_any_int4(panel, x, first, tokens, 1, y);
+static inline void add_int4_even(const uint8_t *panel, int64_t group, struct group x, int tokens,
+                                 sums sum) {
+    add_any_int4(panel, group, x, tokens, 1, sum);
+}
+
+/* Of a format: some tokens of one panel, and one token of four panels, whose bytes come in turn. */
+#define MULTIPLY(format, group_bytes)                                                                 static inline void multiply_##format(const uint8_t *panel, const struct activations *x,                                                int64_t first, int tokens, float y[MAX_TOKENS][PANEL]) {         sums sum;                                                                                         clear(tokens, sum);                                                                               for (int64_t group = 0; group < x->stride / GROUP; group++) {                                         prefetch_ahead(x, first, panel, group, group_bytes);                                              add_##format(panel, group, group_at(x, first, group), tokens, sum);                           }                                                                                                 store(sum, first, tokens, y);                                                                 }                                                                                                 static void multiply_four_##format(const uint8_t *const panels[FOUR],                                                                const struct activations *x,                                                                      float y[FOUR][MAX_TOKENS][PANEL]) {                                sums sum[FOUR];                                                                                   for (int i = 0; i < FOUR; i++) clear(1, sum[i]);                                                  for (int64_t group = 0; group < x->stride / GROUP; group++) {                                         struct group at = group_at(x, 0, group);                                                          for (int i = 0; i < FOUR; i++) add_##format(panels[i], group, at, 1, sum[i]);                 }                                                                                                 for (int i = 0; i < FOUR; i++) store(sum[i], 0, 1, y[i]);                                     }
+MULTIPLY(int8, INT8_PAIR / 2)
+MULTIPLY(int4, INT4_GROUP)
+MULTIPLY(int4_even, INT4_PAIR / 2)
+
+void multiply_four_panels(int64_t format, const uint8_t *const panels[FOUR],
+                          const struct activations *x, float y[FOUR][MAX_TOKENS][PANEL]) {
+    switch (format) {
+        case INT8: multiply_four_int8(panels, x, y); break;
+        case INT4: multiply_four_int4(panels, x, y); break;
+        default: multiply_four_int4_even(panels, x, y);
+    }
 }
 
 /* A number of tokens known at compile time keeps all sums in registers. */
@@ -200,6 +200,11 @@ void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
 void multiply_int4_even_panel(const uint8_t *panel, const struct activations *x,
                               float y[MAX_TOKENS][PANEL]) {
     (void)panel, (void)x, (void)y;
+}
+
+void multiply_four_panels(int64_t format, const uint8_t *const panels[FOUR],
+                          const struct activations *x, float y[FOUR][MAX_TOKENS][PANEL]) {
+    (void)format, (void)panels, (void)x, (void)y;
 }
 
 #endif

@@ -25,6 +25,7 @@
 enum { MAX_TOKENS = 256, PANEL = 16, GROUP = 32, MAX_SPLITS = 32 };
 enum { INT8_PAIR = 2 * PANEL * (GROUP + 2), INT4_GROUP = PANEL * (GROUP / 2 + 4) }; /* bytes */
 enum { INT4_PAIR = 2 * PANEL * (GROUP / 2 + 2) };
+enum { FOUR = 4 };       /* panels at once, at most */
 enum { FEW_TOKENS = 8 }; /* a panel's sums for so many stay in registers */
 enum format { F32, BF16, INT8, INT4, INT4_EVEN };
 
@@ -100,10 +101,12 @@ struct panel {
     const struct matrix *matrix;
     int64_t number;
 };
-/* y[i] = W x for the rows of each panel; rows past a matrix's last hold anything. The second of one
- * is the first again. */
-void multiply_panels(const struct panel panels[2], int64_t count, const struct activations *x,
-                     float y[2][MAX_TOKENS][PANEL]);
+/* y[i] = W x for the rows of each panel; rows past a matrix's last hold anything. Up to FOUR; of many
+ * tokens there are two, the second of one the first again. */
+void multiply_panels(const struct panel panels[FOUR], int64_t count, const struct activations *x,
+                     float y[FOUR][MAX_TOKENS][PANEL]);
+/* How many are best multiplied at once. */
+int64_t panels_at_once(const struct matrix *matrix, int64_t tokens);
 
 /* matrix_vectors.c */
 int has_fast_panels(void);
@@ -113,6 +116,9 @@ void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
                          float y[MAX_TOKENS][PANEL]);
 void multiply_int4_even_panel(const uint8_t *panel, const struct activations *x,
                               float y[MAX_TOKENS][PANEL]);
+/* Of one token. */
+void multiply_four_panels(int64_t format, const uint8_t *const panels[FOUR],
+                          const struct activations *x, float y[FOUR][MAX_TOKENS][PANEL]);
 
 /* activations.c */
 int64_t stride_of(int64_t cols);

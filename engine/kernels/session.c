@@ -73,8 +73,11 @@ static const struct matrix *matrix_of(const struct session *s, struct step step)
     }
 }
 
-/* Of a matrix in a unit; of gate and up it is one each. */
-static int64_t panels_at_once(int64_t tokens) { return tokens <= FEW_TOKENS ? 1 : 2; }
+/* Panels of a matrix in a unit; those of gate and up share what is best. */
+static int64_t panels_of_unit(const struct session *s, struct step step) {
+    int64_t at_once = panels_at_once(matrix_of(s, step), s->tokens);
+    return step.kind == GATE_UP ? (at_once + 1) / 2 : at_once;
+}
 
 static int64_t units(void *context, int64_t phase) {
     const struct session *s = context;
@@ -83,8 +86,7 @@ static int64_t units(void *context, int64_t phase) {
     struct step step = step_at(s, plan, phase);
     if (step.kind >= INPUT) return s->tokens;
     if (step.kind == ATTEND) return attention_units(&s->decoder, s->tokens, s->splits);
-    int64_t panels = panels_of(matrix_of(s, step));
-    int64_t at_once = step.kind == GATE_UP ? 1 : panels_at_once(s->tokens);
+    int64_t panels = panels_of(matrix_of(s, step)), at_once = panels_of_unit(s, step);
     return (panels + at_once - 1) / at_once;
 }
 
@@ -138,23 +140,35 @@ static void put(const struct matrix *matrix, int64_t panel, int64_t tokens, int 
     }
 }
 
+static int64_t at_most(int64_t count, int64_t most) { return count < most ? count : most; }
+
 static void multiply(const struct matrix *matrix, const struct activations *x, int64_t unit,
                      int adding, float *out) {
-    float y[2][MAX_TOKENS][PANEL];
-    int64_t at_once = panels_at_once(x->tokens), first = unit * at_once;
-    int64_t rest = panels_of(matrix) - first, count = rest < at_once ? rest : at_once;
-    struct panel panels[] = {{matrix, first}, {matrix, first + count - 1}};
+    float y[FOUR][MAX_TOKENS][PANEL];
+    int64_t at_once = panels_at_once(matrix, x->tokens), first = unit * at_once;
+    int64_t count = at_most(panels_of(matrix) - first, at_once);
+    struct panel panels[FOUR];
+    for (int64_t i = 0; i < FOUR; i++)
+        panels[i] = (struct panel){matrix, first + at_most(i, count - 1)};
     multiply_panels(panels, count, x, y);
     for (int64_t i = 0; i < count; i++) put(matrix, first + i, x->tokens, adding, y[i], out);
 }
 
-static void gate(const struct layer *layer, const struct activations *x, int64_t panel,
+static void gate(const struct layer *layer, const struct activations *x, int64_t unit,
                  float *out) {
-    float y[2][MAX_TOKENS][PANEL];
-    struct panel panels[] = {{&layer->gate_proj, panel}, {&layer->up_proj, panel}};
-    multiply_panels(panels, 2, x, y);
-    for (int64_t token = 0; token < x->tokens; token++) activate(y[0][token], y[1][token]);
-    put(&layer->gate_proj, panel, x->tokens, 0, y[0], out);
+    float y[FOUR][MAX_TOKENS][PANEL];
+    const struct matrix *gates = &layer->gate_proj, *ups = &layer->up_proj;
+    int64_t at_once = (panels_at_once(gates, x->tokens) + 1) / 2, first = unit * at_once;
+    int64_t count = at_most(panels_of(gates) - first, at_once);
+    struct panel panels[FOUR] = {{gates, first}, {ups, first}};
+    if (count == 2) panels[2] = (struct panel){gates, first + 1};
+    if (count == 2) panels[3] = (struct panel){ups, first + 1};
+    multiply_panels(panels, 2 * count, x, y);
+    for (int64_t i = 0; i < count; i++) {
+        for (int64_t token = 0; token < x->tokens; token++)
+            activate(y[2 * i][token], y[2 * i + 1][token]);
+        put(gates, first + i, x->tokens, 0, y[2 * i], out);
+    }
 }
 
 static void run_unit(struct session *s, struct step step, const struct activations *x,

@@ -26,13 +26,13 @@ WORTH_TILES = 16
 FORMS = [Form(8, has_offsets=False), Form(4, has_offsets=True), Form(4, has_offsets=False)]
 
 
-def some_matrix(columns: int, form: Form) -> GroupedMatrix:
+def some_matrix(columns: int, form: Form, rows: int = ROWS) -> GroupedMatrix:
     """Random quants; the first two rows have only the least and only the largest one."""
     random = np.random.default_rng(columns)
     groups = -(-columns // GROUP)
-    quants = random.integers(0, 256, (ROWS, groups, GROUP * form.bits // 8), np.uint8)
+    quants = random.integers(0, 256, (rows, groups, GROUP * form.bits // 8), np.uint8)
     quants[0], quants[1] = 0, 255
-    scales, offsets = random.uniform(-1, 1, (2, ROWS, groups)).astype(np.float16)
+    scales, offsets = random.uniform(-1, 1, (2, rows, groups)).astype(np.float16)
     return GroupedMatrix(columns, quants, scales, offsets if form.has_offsets else None)
 
 
@@ -80,3 +80,18 @@ def test_products_are_exact(
             is_tiled = library.has_tiles() and tokens >= WORTH_TILES
             tolerance = 1 / 256 if is_tiled else 1e-5
             assert (error.abs() / size).max() < tolerance, (tokens, first)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("processor", ["this one", *PROCESSORS])
+def test_panels_with_long_rows_are_multiplied_side_by_side(
+    processor: str, form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four at once by one token, and the one that is left over; by two tokens one after another."""
+    library = load() if processor == "this one" else kernels_for(processor, monkeypatch)
+    matrix, activations = some_matrix(2080, form, rows=70), some_activations(2080).double()
+    weights = torch.from_numpy(quantization.dequantize(matrix)).double()
+    for tokens in (1, 2):
+        vectors = activations[2 : 2 + tokens]
+        error = multiply(library, matrix, vectors.float()) - vectors @ weights.T
+        assert (error.abs() / (vectors.abs() @ weights.abs().T)).max() < 1e-5

@@ -155,6 +155,16 @@ def test_long_passes_in_the_kernels_equal_pytorch(shape: str, wanted: str) -> No
     assert_close(ours, run(reference(checkpoint, wanted), ids), wanted)
 
 
+@pytest.mark.parametrize("wanted", ["int8", "int4"])
+def test_long_rows_in_the_kernels_equal_pytorch(wanted: str) -> None:
+    """Whose panels are read side by side, also where their number is odd."""
+    shape = replace(SHAPE, num_hidden_layers=1, hidden_size=2048, intermediate_size=2064)
+    checkpoint = tiny_checkpoint(shape)
+    ids = some_ids(shape, 6)
+    ours = run(native(checkpoint, wanted), ids, 1, 1, 1, 2)
+    assert_close(ours, run(reference(checkpoint, wanted), ids), wanted)
+
+
 @pytest.mark.parametrize("types", [("Q4_1",), ("Q4_0",), ("Q8_0",), ("Q8_0", "Q4_1", "F16")])
 def test_a_quantized_file_is_read_as_it_is(types: tuple[str, ...], tmp_path: Path) -> None:
     """Its own blocks, with query and key rows in order; matrices fused of several types too."""
