@@ -89,7 +89,7 @@ def test_panels_with_long_rows_are_multiplied_side_by_side(
 ) -> None:
     """Four at once by one token, and the one that is left over; by two tokens one after another."""
     library = load() if processor == "this one" else kernels_for(processor, monkeypatch)
-    matrix, activations = some_matrix(2080, form, rows=70), some_activations(2080).double()
+    matrix, activations = some_matrix(3104, form, rows=70), some_activations(3104).double()
     weights = torch.from_numpy(quantization.dequantize(matrix)).double()
     for tokens in (1, 2):
         vectors = activations[2 : 2 + tokens]
