@@ -49,8 +49,6 @@ AT_ONCE = 4
 """Tries; each token more makes a pass take longer, and fewer know of one another's turns."""
 _LONG_TOKEN = 12
 """Characters; so many of the suffix are encoded for each of them."""
-_FIRST_TOKENS = 8
-"""Of what a try is weighed by: mostly they tell that it cannot be the best. So many cost little."""
 _ROWS = 64
 """Of logits at once: each has as many numbers as the vocabulary tokens."""
 
@@ -72,20 +70,13 @@ class Scale:
         """Of all completions, with the prompt's last token as its root."""
         return Tree(self._machine.model, slot, len(self._prompt.ids) - 1)
 
-    def weigh(
-        self,
-        text: str,
-        tokens: Sequence[GeneratedToken],
-        branch: Branch,
-        least: float = -math.inf,
-    ) -> float:
+    def weigh(self, text: str, tokens: Sequence[GeneratedToken], branch: Branch) -> float:
         """The logarithm of the probability of a completion and the suffix's begin behind it.
 
         Args:
             text: The completion.
             tokens: Those of a branch of the tree; only what differs from them is computed.
             branch: Where they stand, behind the root; the last ones may lack.
-            least: That counts; of what is less, any greater number is given that is less, too.
         """
         ids = self._encode(text)
         pairs = zip(tokens, ids, branch.nodes, strict=False)
@@ -93,9 +84,8 @@ class Scale:
         total = sum(token.logprob for token in tokens[:same])
         start = branch.length - len(branch.nodes) + same
         fork = branch.fork(start)
-        while same < len(ids) and total >= least:
-            count = _FIRST_TOKENS if fork.length == start else _ROWS
-            wanted = ids[same : same + count]
+        while same < len(ids):  # all, where a completion goes on as the suffix does
+            wanted = ids[same : same + _ROWS]
             hidden = fork.read([self._prompt.ids[-1], *ids][same : same + len(wanted)])
             logits = fork.logits(hidden)[:, : self._machine.tokenizer.vocab_size]
             row = logits.gather(1, torch.tensor(wanted, device=logits.device)[:, None])[:, 0]
@@ -208,7 +198,7 @@ class Choice:
         is_known = course.text in self._weighed
         if is_known or course.logprob < course.floor or self._job.stream.interrupted:
             return
-        weight = self._scale.weigh(course.text, course.tokens, done.branch, self._floor)
+        weight = self._scale.weigh(course.text, course.tokens, done.branch)
         self._weighed[course.text] = weight, course
         for each in self._courses:
             each.floor = self._floor

@@ -157,77 +157,19 @@ void pack_values(const uint16_t *values, int64_t count, int64_t width, uint32_t 
         }
 }
 
-static inline __m512bh broadcast_pair(const uint16_t *values) {
-    int32_t both;
-    memcpy(&both, values, sizeof both);
-    return (__m512bh)_mm512_set1_epi32(both);
-}
-
 enum { VECTORS = BLOCK / LANES };
 
-enum { SUMMED_ROWS = 6 }; /* whose sums stay in registers */
-
-/* out (rows, BLOCK of `width`) += or = left (rows, 2 pairs) times packed (pairs, the same). */
-static inline void multiply_some(const uint16_t *left, int rows, int64_t pairs,
-                                 const uint32_t *packed, int64_t width, int adding, float *out) {
-    __m512 sums[SUMMED_ROWS][VECTORS];
-    for (int row = 0; row < rows; row++)
-        for (int v = 0; v < VECTORS; v++)
-            sums[row][v] = adding ? _mm512_loadu_ps(out + row * width + v * LANES)
-                                  : _mm512_setzero_ps();
-    for (int64_t pair = 0; pair < pairs; pair++) {
-        __m512bh right[VECTORS];
-        for (int v = 0; v < VECTORS; v++)
-            right[v] = (__m512bh)_mm512_loadu_si512(packed + pair * width + v * LANES);
-        for (int row = 0; row < rows; row++) {
-            __m512bh both = broadcast_pair(left + 2 * (row * pairs + pair));
-            for (int v = 0; v < VECTORS; v++)
-                sums[row][v] = _mm512_dpbf16_ps(sums[row][v], right[v], both);
-        }
-    }
-    for (int row = 0; row < rows; row++)
-        for (int v = 0; v < VECTORS; v++)
-            _mm512_storeu_ps(out + row * width + v * LANES, sums[row][v]);
-}
-
-#define SOME(rows) multiply_some(left, rows, pairs, packed, width, adding, out)
-
-static void multiply_block(const uint16_t *left, int64_t rows, int64_t pairs,
-                           const uint32_t *packed, int64_t width, int adding, float *out) {
-    for (; rows > 0; rows -= SUMMED_ROWS) {
-        switch (rows) {
-            case 1: SOME(1); break;
-            case 2: SOME(2); break;
-            case 3: SOME(3); break;
-            case 4: SOME(4); break;
-            case 5: SOME(5); break;
-            default: SOME(SUMMED_ROWS);
-        }
-        left += SUMMED_ROWS * 2 * pairs;
-        out += SUMMED_ROWS * width;
-    }
-}
-
-static void multiply_tiled(const uint16_t *left, int64_t rows, int64_t pairs,
-                           const uint32_t *packed, int64_t width, int adding, float *out) {
+void multiply_packed(const uint16_t *left, int64_t rows, int64_t pairs, const uint32_t *packed,
+                     int64_t width, int adding, float *out) {
     for (; rows > 0; rows -= TILED_ROWS) {
         for (int64_t column = 0; column < width; column += 2 * TILE) {
             const uint32_t *right[] = {packed + column, packed + column + TILE};
             float *to[] = {out + column, out + column + TILE};
-            multiply_tiles(left_rows(left, 2 * pairs), rows, right, width, pairs, adding, to, width);
+            multiply_bf16(left_rows(left, 2 * pairs), rows, right, width, pairs, adding, to, width);
         }
         left += TILED_ROWS * 2 * pairs;
         out += TILED_ROWS * width;
     }
-}
-
-void multiply_packed(const uint16_t *left, int64_t rows, int64_t pairs, const uint32_t *packed,
-                     int64_t width, int adding, float *out) {
-    if (has_tiles())
-        multiply_tiled(left, rows, pairs, packed, width, adding, out);
-    else
-        for (int64_t column = 0; column < width; column += BLOCK)
-            multiply_block(left, rows, pairs, packed + column, width, adding, out + column);
 }
 
 /* 2^x, to 5e-5: the weights are rounded to 4e-3. Taylor series on half an octave to each side. */

@@ -41,8 +41,8 @@ void pack_rows(const uint16_t *values, int64_t count, int64_t width, uint32_t *p
 void pack_values(const uint16_t *values, int64_t count, int64_t width, uint32_t *packed);
 
 /* Up to PACKED_ROWS products, out (rows, width) = or += left (rows, 2 pairs) times packed
- * (pairs, width); width is a multiple of BLOCK. With tiles, rows behind the last are computed too,
- * up to a multiple of 16. */
+ * (pairs, width); width is a multiple of BLOCK. Rows behind the last are computed too, up to a
+ * multiple of 16. */
 void multiply_packed(const uint16_t *left, int64_t rows, int64_t pairs, const uint32_t *packed,
                      int64_t width, int adding, float *out);
 

@@ -156,12 +156,7 @@ static void multiply_tiled(const struct panel panels[2], const struct activation
     for (int64_t first = 0; first < x->tokens; first += TILED_ROWS) {
         float *out[] = {y[0][first], y[1][first]};
         struct left left = left_packed(x->rounded + first * x->stride, x->stride);
-        int64_t rest = x->tokens - first;
-        if (has_tiles())
-            multiply_tiles(left, rest, weights, PANEL, pairs, 0, out, PANEL);
-        else
-            multiply_in_vectors(left, rest < TILED_ROWS ? rest : TILED_ROWS, weights, PANEL, pairs,
-                                out, PANEL);
+        multiply_bf16(left, x->tokens - first, weights, PANEL, pairs, 0, out, PANEL);
     }
 }
 

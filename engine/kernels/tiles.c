@@ -7,7 +7,6 @@
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512BF16__)
 
 #include <immintrin.h>
-#include <string.h>
 
 struct left left_rows(const uint16_t *values, int64_t width) {
     return (struct left){values, width, TILE * width, 2 * TILE};
@@ -25,16 +24,13 @@ void pack_left(const float *row, int64_t number, int64_t width, uint16_t *packed
 
 enum { SUMMED_ROWS = 8 }; /* whose sums stay in registers */
 
-static inline __m512bh broadcast_pair(const uint16_t *values) {
-    int32_t both;
-    memcpy(&both, values, sizeof both);
-    return (__m512bh)_mm512_set1_epi32(both);
-}
-
 static void multiply_some(struct left left, const uint32_t *const right[2], int64_t right_stride,
-                          int64_t pairs, float *const out[2], int64_t out_stride) {
+                          int64_t pairs, int adding, float *const out[2], int64_t out_stride) {
     __m512 sums[SUMMED_ROWS][2];
-    for (int row = 0; row < SUMMED_ROWS; row++) sums[row][0] = sums[row][1] = _mm512_setzero_ps();
+    for (int row = 0; row < SUMMED_ROWS; row++)
+        for (int i = 0; i < 2; i++)
+            sums[row][i] = adding ? _mm512_loadu_ps(out[i] + row * out_stride)
+                                  : _mm512_setzero_ps();
     for (int64_t pair = 0; pair < pairs; pair++) {
         const uint16_t *at = left.values + pair / TILE * left.next + pair % TILE * 2;
         __m512bh first = (__m512bh)_mm512_loadu_si512(right[0] + pair * right_stride);
@@ -49,14 +45,14 @@ static void multiply_some(struct left left, const uint32_t *const right[2], int6
         for (int i = 0; i < 2; i++) _mm512_storeu_ps(out[i] + row * out_stride, sums[row][i]);
 }
 
-void multiply_in_vectors(struct left left, int64_t rows, const uint32_t *const right[2],
-                         int64_t right_stride, int64_t pairs, float *const out[2],
-                         int64_t out_stride) {
+static void multiply_in_vectors(struct left left, int64_t rows, const uint32_t *const right[2],
+                                int64_t right_stride, int64_t pairs, int adding,
+                                float *const out[2], int64_t out_stride) {
     for (int64_t row = 0; row < rows; row += SUMMED_ROWS) {
         struct left below = left;
         below.values += row / TILE * left.below + row % TILE * left.row;
         float *to[] = {out[0] + row * out_stride, out[1] + row * out_stride};
-        multiply_some(below, right, right_stride, pairs, to, out_stride);
+        multiply_some(below, right, right_stride, pairs, adding, to, out_stride);
     }
 }
 
@@ -74,13 +70,6 @@ struct left left_packed(const uint16_t *values, int64_t width) { return left_row
 
 void pack_left(const float *row, int64_t number, int64_t width, uint16_t *packed) {
     (void)row, (void)number, (void)width, (void)packed;
-}
-
-void multiply_in_vectors(struct left left, int64_t rows, const uint32_t *const right[2],
-                         int64_t right_stride, int64_t pairs, float *const out[2],
-                         int64_t out_stride) {
-    (void)left, (void)rows, (void)right, (void)right_stride, (void)pairs, (void)out;
-    (void)out_stride;
 }
 
 #endif
@@ -123,9 +112,9 @@ void close_tiles(void) { _tile_release(); }
     else                  \
         _tile_zero(tile)
 
-void multiply_tiles(struct left left, int64_t rows, const uint32_t *const right[2],
-                    int64_t right_stride, int64_t pairs, int adding, float *const out[2],
-                    int64_t out_stride) {
+static void multiply_tiles(struct left left, int64_t rows, const uint32_t *const right[2],
+                           int64_t right_stride, int64_t pairs, int adding, float *const out[2],
+                           int64_t out_stride) {
     const uint16_t *at = left.values;
     int64_t bytes = out_stride * (int64_t)sizeof(float), below = TILE * out_stride;
     int64_t left_bytes = left.row * (int64_t)sizeof *at;
@@ -227,19 +216,38 @@ void open_tiles(void) {}
 
 void close_tiles(void) {}
 
-void multiply_tiles(struct left left, int64_t rows, const uint32_t *const right[2],
-                    int64_t right_stride, int64_t pairs, int adding, float *const out[2],
-                    int64_t out_stride) {
-    (void)left, (void)rows, (void)right, (void)right_stride, (void)pairs, (void)adding;
-    (void)out, (void)out_stride;
-}
-
 void spread_int8_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs) {
     (void)panel, (void)groups, (void)pairs;
 }
 
 void spread_int4_panel(const uint8_t *panel, int64_t groups, int is_even, uint32_t *pairs) {
     (void)panel, (void)groups, (void)is_even, (void)pairs;
+}
+
+#endif
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512BF16__)
+
+void multiply_bf16(struct left left, int64_t rows, const uint32_t *const right[2],
+                   int64_t right_stride, int64_t pairs, int adding, float *const out[2],
+                   int64_t out_stride) {
+    if (rows > TILED_ROWS) rows = TILED_ROWS;
+#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__linux__)
+    if (has_tiles()) {
+        multiply_tiles(left, rows, right, right_stride, pairs, adding, out, out_stride);
+        return;
+    }
+#endif
+    multiply_in_vectors(left, rows, right, right_stride, pairs, adding, out, out_stride);
+}
+
+#else
+
+void multiply_bf16(struct left left, int64_t rows, const uint32_t *const right[2],
+                   int64_t right_stride, int64_t pairs, int adding, float *const out[2],
+                   int64_t out_stride) {
+    (void)left, (void)rows, (void)right, (void)right_stride, (void)pairs, (void)adding;
+    (void)out, (void)out_stride;
 }
 
 #endif

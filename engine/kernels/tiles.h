@@ -1,6 +1,5 @@
 /* Products of bf16 matrices, tile by tile, with fp32 sums: in tiles of the processor (Intel AMX) where
- * it has them and the system lets us, a prompt's matrices and its attention; else, of bf16 matrices,
- * in vectors of pairs (AVX-512 with bf16).
+ * it has them and the system lets us, else in vectors of pairs (AVX-512 with bf16).
  *
  * The left side lies in rows; the right side in pairs of a row's values, [pair][column], which is
  * the order of attention's packed keys and values, and of a panel once it is spread.
@@ -38,14 +37,21 @@ struct left left_packed(const uint16_t *values, int64_t width);
 void pack_left(const float *row, int64_t number, int64_t width, uint16_t *packed);
 
 /* Both of out[i] (rows, TILE) = or += left (rows, 2 pairs) times right[i] (pairs, TILE). Strides
- * count elements of a row; pairs are a multiple of TILE. Rows, TILED_ROWS at most, are computed in
- * whole tiles. */
-void multiply_tiles(struct left left, int64_t rows, const uint32_t *const right[2],
-                    int64_t right_stride, int64_t pairs, int adding, float *const out[2],
-                    int64_t out_stride);
-/* The same without adding, in vectors; rows are computed in eights. */
-void multiply_in_vectors(struct left left, int64_t rows, const uint32_t *const right[2],
-                         int64_t right_stride, int64_t pairs, float *const out[2],
-                         int64_t out_stride);
+ * count elements of a row; pairs are a multiple of TILE. Of rows, TILED_ROWS at most, whole tiles are
+ * computed. */
+void multiply_bf16(struct left left, int64_t rows, const uint32_t *const right[2],
+                   int64_t right_stride, int64_t pairs, int adding, float *const out[2],
+                   int64_t out_stride);
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#include <string.h>
+
+static inline __m512bh broadcast_pair(const uint16_t *values) {
+    int32_t both;
+    memcpy(&both, values, sizeof both);
+    return (__m512bh)_mm512_set1_epi32(both);
+}
+#endif
 
 #endif

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midfill.engine.api import Sampling
-from midfill.engine.sampler import Sampler, truncate
+from midfill.engine.sampler import Sampler, likeliest, truncate
 
 VOCABULARY = 12
 PADDED = 16
@@ -153,3 +153,12 @@ def test_the_logits_are_left_as_they_were() -> None:
     logits = torch.tensor([3.0, 2.0, 1.0])
     Sampler(Sampling(temperature=1.0, repetition_penalty=2.0, top_k=1), 2).choose(logits, [0])
     assert logits.tolist() == [3.0, 2.0, 1.0]
+
+
+@given(row=st.lists(logit, min_size=1, max_size=40), count=st.integers(1, 6))
+def test_the_likeliest_are_the_greatest(row: list[float], count: int) -> None:
+    """However far below the first they are; all, if there are no more."""
+    found = likeliest(np.array(row, np.float32), count)
+
+    assert len({*found.tolist()}) == min(count, len(row))
+    assert sorted(row[place] for place in found) == sorted(row)[-count:]
