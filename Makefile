@@ -33,7 +33,7 @@ demo: model  ## watch a real model fill a hole in a real Python file
 
 test: model  ## run the tests on the real model (editors: make e2e), with coverage of at least 90 %
 	@path="$$($(BIN)/midfill models path $(MODEL))" && \
-		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest --ignore=tests/e2e -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
+		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest --ignore=tests/e2e --cov --cov-report=term $(ARGS)
 
 check: setup  ## format, lint, types, import contracts, project rules
 	@$(BIN)/ruff check

@@ -195,7 +195,8 @@ def test_two_processes_do_the_steps_of_one(data: Path, tmp_path: Path, sharded: 
     arguments = ["--data", str(data), "--out", str(tmp_path / "two")]
     subprocess.run(
         [
-            *(sys.executable, "-P", "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+            *(sys.executable, "-P", "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node", "2"),
             *("-m", "midfill.weights.recipes.train", str(tmp_path / "two.toml"), *arguments),
         ],
         check=True,
