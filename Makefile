@@ -7,10 +7,10 @@ PYTHON ?= python3
 MODEL := smollm2-135m
 DEMO := docs/examples/primes.py
 BIN := .venv/bin
-RECIPES := weights/recipes/midfill_135m
+RECIPES := recipes/training/midfill_135m
 RECIPE := $(RECIPES).toml $(RECIPES)_long.toml $(RECIPES)_more.toml
 TRAINING := build/training
-E2E := tests/e2e tests/lsp_server/test_lsp_process.py tests/lsp_server/test_cli_demo.py
+E2E := tests/e2e tests/lsp_server/test_lsp_process.py tests/cli/test_demo.py
 LUA := editor-client/neovim
 VSCODE := editor-client/vscode
 WORKBENCH := build/e2e/workbench
@@ -65,14 +65,14 @@ bench: model  ## measure the engine, keystrokes and the server's start (ARGS go 
 train: model $(TRAINING)/corpus/documents.jsonl  ## make the model anew (RECIPE=, EVALUATION=): corpus (network), shards, training
 	@set -e; for recipe in $(RECIPE); do \
 		name=$$(basename $$recipe .toml); \
-		$(BIN)/python -P -m midfill.weights.recipes.shards $$recipe $(TRAINING)/corpus/documents.jsonl $(TRAINING)/shards/$$name; \
+		$(BIN)/python -P -m midfill.recipes.training.shards $$recipe $(TRAINING)/corpus/documents.jsonl $(TRAINING)/shards/$$name; \
 		MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=100000000 OMP_WAIT_POLICY=PASSIVE \
-			$(BIN)/python -P -m torch.distributed.run --nproc-per-node auto -m midfill.weights.recipes.train \
+			$(BIN)/python -P -m torch.distributed.run --nproc-per-node auto -m midfill.recipes.training.run \
 			$$recipe --data $(TRAINING)/shards/$$name --out $(TRAINING)/$$name; \
 	done
 
 $(TRAINING)/corpus/documents.jsonl:
-	$(BIN)/python -P -m midfill.weights.recipes.corpus --out $(TRAINING)/corpus --evaluation $(EVALUATION)
+	$(BIN)/python -P -m midfill.recipes.corpus.make --out $(TRAINING)/corpus --evaluation $(EVALUATION)
 
 wheel: setup  ## build the wheel, install it into a fresh environment, try it in a hostile folder
 	@rm -rf build/lib build/bdist.* build/wheel-env dist
@@ -84,7 +84,7 @@ wheel: setup  ## build the wheel, install it into a fresh environment, try it in
 clean:  ## remove everything that the other targets made, .venv too (but no pulled model)
 	rm -rf .venv build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
-	find engine lsp_server weights tests -name __pycache__ -prune -exec rm -r {} +
+	find cli engine lsp_server recipes weights tests -name __pycache__ -prune -exec rm -r {} +
 
 model: setup
 	@$(BIN)/midfill models pull $(MODEL) >/dev/null
@@ -100,7 +100,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 # mypy finds packages by folders, and ours get their names from the mapping in pyproject.toml.
 $(TYPES):
 	@mkdir -p $@
-	@for name in engine lsp_server weights; do ln -sfn ../../../$$name $@/$$name; done
+	@for name in cli engine lsp_server recipes weights; do ln -sfn ../../../$$name $@/$$name; done
 
 $(VSCODE)/node_modules/.package-lock.json: $(VSCODE)/package.json $(VSCODE)/package-lock.json
 	cd $(VSCODE) && npm ci --no-audit --no-fund --silent

@@ -193,7 +193,7 @@ def test_a_suggestion_is_explained_in_a_window(tmp_path: Path) -> None:
 @pytest.mark.real_model
 def test_the_real_model_writes_in_a_real_editor(tmp_path: Path, real_model_path: Path) -> None:
     """What is seen is what is in the file after Tab."""
-    command = (sys.executable, "-P", "-m", "midfill.lsp_server.cli", "lsp")
+    command = (sys.executable, "-P", "-m", "midfill.cli", "lsp")
     text = "def is_even(number):\n    return number % 2 == 0\n\n\ndef is_odd(number):\n    return"
     with editing(tmp_path, text, server=(*command, "--model", str(real_model_path))) as it:
         it.type(" ")

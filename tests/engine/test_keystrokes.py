@@ -13,6 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
+from repository import TEST_DATA
 from sentencepiece import SentencePieceProcessor
 from tiny_models import TINY_ARCHITECTURE, write_gguf, write_llama_folder
 from tiny_tokenizers import code_llama_sentencepiece, tiny_byte_level_vocabulary
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DATA = Path(__file__).parents[1] / "data/typing"
+DATA = TEST_DATA / "typing"
 CONTEXT = 8192
 WHOLE_FILE, CUT_FILE = 8000, 1024
 """Prompt budgets. The file takes the tiny tokenizers 2,200 and 2,400 tokens; what is before the

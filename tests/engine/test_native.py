@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processors import NO_VECTORS, VECTOR_PROCESSORS, kernels_for
+from repository import TEST_DATA
 from tiny_engine import CPU, FP32, SHAPE, ArraySource, tiny_checkpoint
 from tiny_models import write_gguf
 from torch.nn.functional import cross_entropy
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from midfill.engine.model import Decoder, LlamaModel
     from midfill.weights.architecture import Checkpoint, LlamaArchitecture
 
-PROMPTS = Path(__file__).parents[1] / "data/prompts.json"
+PROMPTS = TEST_DATA / "prompts.json"
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1, "int8": 0.1, "int4": 0.1}
 """Largest difference of a logit, in standard deviations of all logits. fp32 only adds in another

@@ -6,15 +6,15 @@ The files in ``tests/data/clients`` say whether they were recorded or taken from
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import writing
 from lsp_client import URI
 from lsp_lab import Lab, item, lab
+from repository import TEST_DATA
 
-CLIENTS = Path(__file__).parents[1] / "data" / "clients"
+CLIENTS = TEST_DATA / "clients"
 NAMES = sorted(path.stem for path in CLIENTS.glob("*.json"))
 ENCODINGS = {
     "emacs-30-eglot": "utf-32",

@@ -19,12 +19,13 @@ from lsp_client import INLINE, INVOKED, URI, Client, RpcError, started
 from lsp_lab import item
 from lsprotocol import types
 from pytest_lsp import ClientServerConfig, LanguageClient
+from repository import SCRIPTED_SERVER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-SCRIPTED = (sys.executable, str(Path(__file__).parents[1] / "scripted_server.py"), "lsp")
-REAL = (sys.executable, "-P", "-m", "midfill.lsp_server.cli", "lsp")
+SCRIPTED = (*SCRIPTED_SERVER, "lsp")
+REAL = (sys.executable, "-P", "-m", "midfill.cli", "lsp")
 
 CANCELLED, INVALID_PARAMS = -32800, -32602
 
@@ -294,7 +295,7 @@ async def test_a_client_that_checks_types_is_content() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_initialize_is_answered_before_torch_and_numpy_are_loaded() -> None:
-    """How long it takes is measured by midfill.weights.recipes.startup."""
+    """How long it takes is measured by midfill.recipes.keystrokes.startup."""
     async with started(*REAL) as (client, process):
         await client.request("initialize", {"processId": None, "capabilities": INLINE})
         maps = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from cattrs import ClassValidationError
 from fakes import origin
 from lsprotocol import types
+from repository import ROOT
 
 from midfill.lsp_server.explanation import Explanation, Source
 from midfill.lsp_server.messages import (
@@ -66,7 +66,7 @@ def test_a_partial_result_has_items_sequence_and_version() -> None:
 
 def test_the_documentation_shows_what_is_announced() -> None:
     """Clients are written from it."""
-    text = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
     blocks = [json.loads(block.partition("```")[0]) for block in text.split("```json\n")[1:]]
     item, announced, partial, status, candidates, explanation = blocks
     assert converter().unstructure(converter().structure(item, types.InlineCompletionItem)) == item

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from repository import ROOT
 
 from midfill.engine.api import CompletionRequest, EngineConfig, Sampling, Scope
 from midfill.engine.errors import InvalidRequestError
@@ -251,7 +251,7 @@ def test_the_engine_accepts_the_whole_range_and_nothing_above(
 
 def test_the_documentation_lists_every_option() -> None:
     """docs/settings.md is this table; the message shows the line to write."""
-    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     documented = [line for line in page.split("\n") if line.startswith("| `midfill.")]
     assert documented == [
         f"| `{row.name}` | {row.allowed} | `{row.default}` | {row.meaning} |" for row in table()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
+from repository import ROOT
 
 from midfill.lsp_server.settings import Row, table
 
-MANIFEST = Path(__file__).parents[2] / "editor-client" / "vscode" / "package.json"
+MANIFEST = ROOT / "editor-client" / "vscode" / "package.json"
 CLIENT_ONLY = {
     "midfill.server.command",
     "midfill.server.install",

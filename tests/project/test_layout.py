@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("engine", "lsp_server", "weights")
+from repository import PACKAGES, ROOT
+
 CODE = {".py", ".pyi", ".ts", ".js", ".mjs", ".lua", ".c", ".cc", ".cpp", ".h", ".sh"}
 ABSOLUTE_PATH = re.compile(r"(?<![\w.~-])/[\w.-]+(?:/[\w.-]+)+")
 ON_EVERY_MACHINE = ("/bin/", "/dev/", "/etc/", "/proc/", "/sys/", "/usr/")
@@ -95,9 +95,3 @@ def test_no_file_names_a_path_of_the_machine_it_was_written_on(tmp_path: Path) -
     files = project_files()
     found = {str(path.relative_to(ROOT)): paths_of_this_machine(text_of(path)) for path in files}
     assert {name: paths for name, paths in found.items() if paths} == {}
-
-
-def test_test_files_have_names_of_their_own() -> None:
-    """Without packages in tests/, pytest imports them by their base names."""
-    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
-    assert sorted(names) == sorted(set(names))

@@ -57,7 +57,7 @@ def main() -> None:
         assert subprocess.run(trapped, cwd=folder, capture_output=True).returncode, "no trap there"
         assert b"infill" in run(folder, MIDFILL, "--help")
         assert b"smollm2-135m" in run(folder, MIDFILL, "models", "list")
-        module = (sys.executable, "-P", "-m", "midfill.lsp_server.cli", "--help")
+        module = (sys.executable, "-P", "-m", "midfill.cli", "--help")
         assert b"infill" in run(folder, *module)
         session = b"".join(map(framed, (INITIALIZE, SHUTDOWN, EXIT)))
         assert b"inlineCompletionProvider" in run(folder, MIDFILL, "lsp", sent=session)

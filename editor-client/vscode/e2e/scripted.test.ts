@@ -39,7 +39,7 @@ before(async () => {
   const settings = {
     'editor.autoClosingBrackets': 'never',
     'editor.autoIndent': 'none',
-    'midfill.server.command': wire.tapped(PYTHON, path.join(ROOT, 'tests', SERVER), 'lsp'),
+    'midfill.server.command': wire.tapped(PYTHON, path.join(ROOT, 'tests/support', SERVER), 'lsp'),
   };
   bench = await Workbench.start({ folder, workspace, settings, extensions: { faulty: FAULTY } });
   screen = new Screen(await bench.open(), workspace);

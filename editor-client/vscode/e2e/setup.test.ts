@@ -34,7 +34,7 @@ let screen: Screen;
 keepEvidence(folder, () => screen);
 
 before(async () => {
-  execFileSync(PYTHON, [path.join(import.meta.dirname, 'wheels.py'), folder, path.join(ROOT, 'tests', SERVER)]);
+  execFileSync(PYTHON, [path.join(import.meta.dirname, 'wheels.py'), folder, path.join(ROOT, 'tests/support', SERVER)]);
   const programs = path.join(folder, 'bin');
   mkdirSync(programs);
   symlinkSync(realpathSync(PYTHON), path.join(programs, 'python3'));

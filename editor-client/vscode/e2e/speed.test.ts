@@ -42,7 +42,7 @@ keepEvidence(folder, () => screen);
 before(async () => {
   const settings = {
     'editor.autoClosingBrackets': 'never',
-    'midfill.server.command': wire.tapped(PYTHON, '-P', '-m', 'midfill.lsp_server.cli', 'lsp'),
+    'midfill.server.command': wire.tapped(PYTHON, '-P', '-m', 'midfill.cli', 'lsp'),
   };
   const environment = { XDG_DATA_HOME: env.XDG_DATA_HOME ?? path.join(env.HOME ?? '', '.local/share') };
   bench = await Workbench.start({ folder, workspace, settings, environment });

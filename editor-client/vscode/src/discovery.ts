@@ -60,7 +60,7 @@ export function configured(words: readonly string[], home: string): Command | un
 
 /** How to start the server of a Python. */
 export function serverOf(python: string): Command {
-  return { command: python, args: ['-P', '-m', 'midfill.lsp_server.cli', 'lsp'] };
+  return { command: python, args: ['-P', '-m', 'midfill.cli', 'lsp'] };
 }
 
 /** The interpreter of a virtual environment. */

@@ -1,0 +1,85 @@
+"""What ``midfill infill`` asks the engine: the server's defaults, the options, the repository."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midfill.cli.source_file import absolute
+from midfill.engine.api import Order
+from midfill.engine.errors import InvalidRequestError
+from midfill.lsp_server.explanation import Asked
+from midfill.lsp_server.settings import Settings
+
+if TYPE_CHECKING:
+    import argparse
+
+    from midfill.cli.source_file import Hole, SourceFile
+
+CONTEXT_TIME_LIMIT_MS = 5000
+"""Longer than while typing: nobody types, and the same command should see the same context."""
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The language server's defaults, with the options of the command line over them."""
+    defaults = Settings()
+    completion = replace(
+        defaults.completion,
+        max_tokens=args.max_tokens,
+        multiline="never" if args.single_line else defaults.completion.multiline,
+        time_limit_ms=None,
+        heal=not args.no_heal,
+        temperature=args.temperature,
+        seed=args.seed,
+    )
+    context = replace(
+        defaults.context, enabled=not args.no_context, time_limit_ms=CONTEXT_TIME_LIMIT_MS
+    )
+    return replace(
+        defaults,
+        model=args.model or defaults.model,
+        adapter=args.adapter,
+        dialect=args.dialect,
+        completion=completion,
+        context=context,
+    )
+
+
+def find_root(path: Path | None, named: str | None) -> Path | None:
+    """The folder that context may come from: the one named, or the file's git repository, if any.
+
+    Raises:
+        InvalidRequestError: the named one is no folder, or the file is not in it.
+    """
+    if named is None:
+        above = () if path is None else absolute(path).parents
+        return next((folder for folder in above if (folder / ".git").exists()), None)
+    root = absolute(Path(named))
+    if not root.is_dir():
+        raise InvalidRequestError(f"--repo {named} is no folder: name the repository's top")
+    if path is not None and not absolute(path).is_relative_to(root):
+        raise InvalidRequestError(f"{path} is not in --repo {named}: name a folder above it")
+    return root
+
+
+def request_of(
+    args: argparse.Namespace, settings: Settings, source: SourceFile, hole: Hole
+) -> Asked:
+    """The request to fill the hole, with context from the repository.
+
+    Raises:
+        InvalidRequestError: an option is out of range.
+    """
+    from midfill.lsp_server.context import ContextGatherer
+    from midfill.lsp_server.prompt import build_request
+
+    root = find_root(source.path, args.repo)
+    roots = () if root is None else (root,)
+    started = time.perf_counter()
+    context = ContextGatherer(roots, settings.context).gather(source.snapshot, hole.start, ())
+    context_ms = (time.perf_counter() - started) * 1000
+    place = (hole.start, hole.end)
+    request = build_request(source.snapshot, place, settings, roots=roots, context=context.pieces)
+    return Asked(replace(request, order=Order(args.order)), context.provenance, context_ms)

@@ -1,0 +1,4 @@
+"""How fast the engine is, beside llama.cpp: prompts, decode, drafts, openings.
+
+May import the rooms keystrokes and reports.
+"""

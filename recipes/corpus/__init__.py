@@ -1,0 +1,4 @@
+"""Which text a model is trained on: packages, their licences, filters.
+
+Imports no other room.
+"""

@@ -1,0 +1,4 @@
+"""What a keystroke costs, by replaying recorded editing sessions.
+
+May import the room reports.
+"""

@@ -1,0 +1,4 @@
+"""How generated programs run without harm, in processes with limits.
+
+Imports no other room.
+"""

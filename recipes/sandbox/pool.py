@@ -1,0 +1,216 @@
+"""Runs a generated Python program and says whether it ended without an error.
+
+A warm worker (``sandbox_worker.py``) forks for each program, so that Python starts once. Each
+program has
+
+- its own process group, ended with everything it started, and a limit of wall-clock time;
+- limits of the kernel: address space, processor time, file size, no core files, and (for users
+  other than root) no new processes or threads;
+- no network: a network namespace of its own where the kernel lets us make one, and in any case a
+  guard in the interpreter, which also refuses to start processes and to change files outside;
+- an empty temporary folder as its working folder and home, deleted afterwards;
+- an empty standard input; what it prints goes nowhere.
+
+What it does not protect against: code written to break out. The guard is part of the interpreter
+that it guards, files that the user may read can be read, and a program can forge its own verdict.
+It is for the slips of a language model, not for an attacker: evaluate models you do not trust in a
+container or a virtual machine.
+
+Invariant: ``run`` answers within the time limit and a grace period, whatever the program does, and
+leaves no process and no file behind.
+
+::
+
+    with Sandbox(Limits()) as sandbox:
+        sandbox.run("assert 1 + 1 == 2") -> Verdict(passed=True, reason="passed", seconds=0.004)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from midfill.engine.errors import InvalidRequestError, MidfillError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+WORKER = Path(__file__).with_name("worker.py")
+GRACE_SECONDS = 20.0
+"""Beyond a program's time limit, for the worker to clean up on a busy machine."""
+START_SECONDS = 60.0
+"""For the worker to start."""
+_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
+"""All that a program sees of ours; the seed makes the order of sets repeatable."""
+
+
+class SandboxError(MidfillError):
+    """The sandbox itself does not work here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one program may use."""
+
+    wall_seconds: float = 20.0
+    """From its start; generous, since machines are busy: processor time is what usually ends."""
+    cpu_seconds: int = 5
+    memory_bytes: int = 1 << 30
+    """Of address space."""
+    file_bytes: int = 1 << 20
+    """Of each file that it writes."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        for name, value in asdict(self).items():
+            if not value > 0:
+                raise InvalidRequestError(f"{name} is {value}; it must be over 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one program."""
+
+    passed: bool
+    """It ran to its end without an exception."""
+    reason: str
+    """``passed``, ``time limit``, ``processor time limit``, ``signal N``, ``exit code N``, or the
+    exception: its type and the begin of its message."""
+    seconds: float
+    """Of wall-clock time."""
+
+
+class Sandbox:
+    """One worker; for one thread at a time.
+
+    Args:
+        limits: Of each program.
+
+    Raises:
+        SandboxError: there is no such thing on this system, or the worker does not start.
+    """
+
+    def __init__(self, limits: Limits = Limits()) -> None:
+        if not hasattr(os, "fork"):
+            raise SandboxError(f"programs cannot be confined on {sys.platform}; use Linux")
+        self._limits = limits
+        self._folder = tempfile.TemporaryDirectory(prefix="midfill-", ignore_cleanup_errors=True)
+        self.protections: tuple[str, ...] = ()
+        """Which of the protections that depend on the system are there."""
+        self._worker = self._start()
+
+    def __enter__(self) -> Self:
+        """Nothing more to do."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    @property
+    def worker_pid(self) -> int:
+        """The worker's process id; another one after the worker was lost."""
+        return self._worker.pid
+
+    def run(self, source: str) -> Verdict:
+        """Run a program to its end or to its limits."""
+        request = json.dumps({"source": source, "limits": asdict(self._limits)})
+        reply = None
+        with suppress(BrokenPipeError):
+            self._pipe_in.write(request.encode() + b"\n")
+            self._pipe_in.flush()
+            reply = self._read(self._limits.wall_seconds + GRACE_SECONDS)
+        if reply is None:  # the program has hurt the worker
+            self._end()
+            self._worker = self._start()
+            return Verdict(passed=False, reason="sandbox lost", seconds=self._limits.wall_seconds)
+        return Verdict(**reply)
+
+    def close(self) -> None:
+        """End the worker and whatever runs in it, and remove its files."""
+        self._end()
+        self._folder.cleanup()
+
+    def _end(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._worker.pid, signal.SIGKILL)
+        self._worker.communicate()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        worker = subprocess.Popen(  # noqa: S603  our own file
+            [sys.executable, "-P", "-s", str(WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_ENVIRONMENT | {"TMPDIR": self._folder.name, "HOME": self._folder.name},
+            cwd=self._folder.name,
+            start_new_session=True,
+        )
+        assert worker.stdin is not None, "it was asked for"
+        assert worker.stdout is not None, "it was asked for"
+        self._worker, self._pipe_in, self._pipe_out = worker, worker.stdin, worker.stdout
+        hello = self._read(START_SECONDS)
+        if hello is None:
+            self.close()
+            raise SandboxError(f"{WORKER.name} does not start; run it with {sys.executable} -P")
+        self.protections = tuple(hello["protections"])
+        return worker
+
+    def _read(self, seconds: float) -> dict[str, Any] | None:
+        """The worker's next line; None if it does not come in time or the worker has ended."""
+        ready, _, _ = select.select([self._pipe_out], [], [], seconds)
+        line = self._pipe_out.readline() if ready else b""
+        reply: dict[str, Any] | None = json.loads(line) if line.endswith(b"\n") else None
+        return reply
+
+
+class SandboxPool:
+    """Several workers behind one queue.
+
+    Args:
+        workers: How many.
+        limits: Of each program.
+    """
+
+    def __init__(self, workers: int, limits: Limits) -> None:
+        if workers < 1:
+            raise InvalidRequestError(f"workers is {workers}; it must be 1 or more")
+        self._free: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
+        with ExitStack() as opening:
+            sandboxes = [opening.enter_context(Sandbox(limits)) for _ in range(workers)]
+            self._stack = opening.pop_all()
+        for sandbox in sandboxes:
+            self._free.put(sandbox)
+        self.protections = sandboxes[0].protections
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="sandbox")
+
+    def __enter__(self) -> Self:
+        """Nothing more to do."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Drop what has not started, end the rest."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._stack.close()
+
+    def submit(self, source: str) -> Future[Verdict]:
+        """Run a program as soon as a worker is free."""
+        return self._threads.submit(self._run, source)
+
+    def _run(self, source: str) -> Verdict:
+        sandbox = self._free.get()
+        try:
+            return sandbox.run(source)
+        finally:
+            self._free.put(sandbox)

@@ -1,0 +1,4 @@
+"""How a model is trained: examples, shards, stages, steps, checkpoints.
+
+Imports no other room.
+"""

@@ -1,0 +1,91 @@
+"""The command ``midfill lsp``: its options, its exit code, its log."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes import FakeEngine
+
+from midfill.cli import build_parser, lsp, main
+from midfill.lsp_server import transport
+from midfill.lsp_server.engine_host import EngineHost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:65535", ("::1", 65535)), ("a:80", ("a", 80))],
+)
+def test_an_address_is_a_host_and_a_port(text: str, address: tuple[str, int]) -> None:
+    """IPv6 in brackets."""
+    assert build_parser().parse_args(["lsp", "--tcp", text]).tcp == address
+
+
+def test_editors_may_say_stdio() -> None:
+    """VS Code's client library always does."""
+    args = build_parser().parse_args(["lsp", "--stdio", "--model", "m", "--adapter", "a"])
+    assert (args.tcp, args.model, args.adapter) == (None, "m", "a")
+
+
+def test_a_client_that_hangs_up_at_once_ends_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the code for a session that did not end well; the log is there."""
+    (source, to_server), (from_server, sink) = os.pipe(), os.pipe()
+    monkeypatch.setattr(transport, "take_stdio", lambda: (source, sink))
+    os.close(to_server)
+    log_file = tmp_path / "lsp.log"
+    code = main(["lsp", "--log-file", str(log_file)], open_engine=lambda *_: FakeEngine())
+    os.close(source)
+    os.close(from_server)
+    assert code == 1
+    assert log_file.exists()
+
+
+def test_a_server_over_tcp_says_where_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stderr, because stdout belongs to protocols."""
+
+    async def serve(_make: object, host: str, port: int, announce: Callable[[str], None]) -> None:
+        announce(f"{host}:{port}")
+
+    monkeypatch.setattr(transport, "serve_tcp", serve)
+    options = ["--tcp", "127.0.0.1:9", "--log-file", str(tmp_path / "lsp.log")]
+    assert main(["lsp", *options], open_engine=lambda *_: FakeEngine()) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "midfill listens at 127.0.0.1:9\n"
+    assert captured.out == ""
+
+
+def test_a_thread_that_imports_torch_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It cannot be interrupted, so the process ends without it."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr("logging.shutdown", lambda: None)
+    host = EngineHost(lambda *_: FakeEngine())
+    lsp._leave_if_opening(host, 3)
+    assert codes == []
+    may_end = threading.Event()
+    host._opener = threading.Thread(target=may_end.wait)
+    host._opener.start()
+    lsp._leave_if_opening(host, 3)
+    assert codes == [3]
+    may_end.set()
+    host._opener.join()
+
+
+def test_wrong_addresses_are_refused() -> None:
+    """With what would be right."""
+    for text in ("nowhere", ":80", "host:", "host:x", "host:65536", "host:²"):
+        with pytest.raises(argparse.ArgumentTypeError, match="not HOST:PORT"):
+            lsp._address(text)
