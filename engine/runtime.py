@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from midfill.engine.acceleration import open_decoder, use_threads
 from midfill.engine.api import EngineInfo, Priority
-from midfill.engine.byte_index import ByteIndex
-from midfill.engine.choosing import Choice
+from midfill.engine.backend import open_decoder, use_threads
 from midfill.engine.errors import (
     CorruptModelError,
     EngineClosedError,
     InfillingNotSupportedError,
     InvalidRequestError,
 )
-from midfill.engine.generation import Generation, Machine
-from midfill.engine.infilling import DIALECTS, Prompter, choose_dialect
-from midfill.engine.kv_cache import KVCache, Slot
-from midfill.engine.loader import choose_placement
-from midfill.engine.prefill import Prefiller
-from midfill.engine.scheduler import Scheduler
-from midfill.engine.tokenizer import open_tokenizer
+from midfill.engine.generation.best_of import BestOf
+from midfill.engine.generation.generation import Generation
+from midfill.engine.generation.machine import Machine
+from midfill.engine.model.kv_cache import KVCache, Slot
+from midfill.engine.model.loader import choose_placement
+from midfill.engine.model.prefill import Prefiller
+from midfill.engine.prompt.dialects import DIALECTS, choose_dialect
+from midfill.engine.prompt.prompter import Prompter
+from midfill.engine.scheduling.scheduler import Scheduler
+from midfill.engine.tokens.byte_index import ByteIndex
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.weights.architecture import SentencePieceModel
 from midfill.weights.checkpoint import open_checkpoint
 
@@ -33,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from midfill.engine.api import CompletionRequest, EngineConfig
-    from midfill.engine.infilling import Dialect
-    from midfill.engine.scheduler import Job
-    from midfill.engine.stream import Stream
-    from midfill.engine.tokenizer import Tokenizer
+    from midfill.engine.prompt.dialects import Dialect
+    from midfill.engine.scheduling.scheduler import Job
+    from midfill.engine.scheduling.stream import Stream
+    from midfill.engine.tokens.tokenizer import Tokenizer
     from midfill.weights.architecture import Checkpoint
 
 LONGEST_CONTEXT = 16384
@@ -51,6 +53,8 @@ class Runtime:
     def __init__(self, machine: Machine, info: EngineInfo, threads: int) -> None:
         self._machine = machine
         self._info = info
+        self._last_middle = list[int]()
+        """Ids of the last completion: drafts of the next one come from it."""
         self._scheduler = Scheduler(
             self._answer,
             prepare=lambda: use_threads(machine.model, _thread_count(threads)),
@@ -82,13 +86,14 @@ class Runtime:
 
     def _answer(self, job: Job) -> None:
         """Run a job; if its prompt was cut to be in time, the whole one is read behind it."""
-        kind = Choice if job.request.tries > 1 else Generation
-        generation = kind(self._machine, job)
-        if generation.is_short:
+        kind = BestOf if job.request.tries > 1 else Generation
+        answer = kind(self._machine, job, self._last_middle)
+        if answer.prompt.is_short:
             whole = replace(job.request, read_ms=None, max_tokens=0, priority=Priority.PREWARM)
             with suppress(EngineClosedError):
                 self._scheduler.submit(whole)
-        generation.run()
+        answer.run()
+        self._last_middle = answer.middle_ids
 
 
 def open_runtime(config: EngineConfig) -> Runtime:
@@ -109,11 +114,11 @@ def start_runtime(
     dialect = _dialect(checkpoint, tokenizer, config.dialect)
     prompter = Prompter(dialect, tokenizer, checkpoint.name)
     placement = choose_placement(config.device, config.dtype)
-    accelerated = open_decoder(
+    backend = open_decoder(
         *(checkpoint, placement, _thread_count(config.threads)),
         lambda share: report("reading weights", share),
     )
-    model = accelerated.model
+    model = backend.model
     slots = [Slot(model.architecture, model.dtype, model.device) for _ in range(config.cache_slots)]
     machine = Machine(
         model=model,
@@ -130,9 +135,9 @@ def start_runtime(
         dialect=dialect.name,
         parameters=model.parameters,
         context_length=context_length,
-        dtype=accelerated.dtype_name,
+        dtype=backend.dtype_name,
         device=str(placement.device),
-        device_reason=accelerated.reason,
+        device_reason=backend.reason,
     )
     return Runtime(machine, info, config.threads)
 

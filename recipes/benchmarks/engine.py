@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-from midfill.engine.acceleration import use_threads
 from midfill.engine.api import EngineConfig, Sampling
-from midfill.engine.kv_cache import Slot
+from midfill.engine.backend import use_threads
+from midfill.engine.generation.sampler import Sampler
+from midfill.engine.model.kv_cache import Slot
 from midfill.engine.runtime import open_runtime
-from midfill.engine.sampler import Sampler
 from midfill.recipes.benchmarks import limits as bench_limits
 from midfill.recipes.benchmarks.limits import GIGA, Limits, Work
 from midfill.recipes.benchmarks.load import Load, fill, measure_load
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from midfill.engine.generation import Machine
+    from midfill.engine.generation.machine import Machine
     from midfill.recipes.reports.journal import Output
     from midfill.weights.architecture import LlamaArchitecture
 

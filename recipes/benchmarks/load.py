@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import torch
 
     from midfill.engine.api import EngineConfig
-    from midfill.engine.generation import Machine
-    from midfill.engine.kv_cache import Slot
+    from midfill.engine.generation.machine import Machine
+    from midfill.engine.model.kv_cache import Slot
 
 _PROMPT, _DECODED = 2048, 32
 """Tokens of the work whose memory is measured."""
@@ -70,9 +70,9 @@ def main(fields: str) -> int:
     began = time.perf_counter()
     import torch
 
-    from midfill.engine.acceleration import use_threads
     from midfill.engine.api import EngineConfig
-    from midfill.engine.kv_cache import Slot
+    from midfill.engine.backend import use_threads
+    from midfill.engine.model.kv_cache import Slot
     from midfill.engine.runtime import open_runtime
 
     imported = time.perf_counter()

@@ -32,8 +32,8 @@ from rich.progress import track
 from rich.table import Table
 
 from midfill.engine import CompletionRequest, EngineConfig, Order
-from midfill.engine.acceleration import use_threads
-from midfill.engine.kv_cache import Slot
+from midfill.engine.backend import use_threads
+from midfill.engine.model.kv_cache import Slot
 from midfill.engine.runtime import open_runtime
 from midfill.weights.checkpoint import open_checkpoint
 from midfill.weights.errors import InvalidRequestError
@@ -43,7 +43,7 @@ from midfill.weights.registry import default_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from midfill.engine.generation import Machine
+    from midfill.engine.generation.machine import Machine
 
 PROMPTS = Path("tests/data/prompts.json")
 """In a checkout: 20 pieces of code in 17 languages."""
@@ -107,7 +107,7 @@ def greedy(machine: Machine, ids: Sequence[int], count: int) -> tuple[list[int],
         logits = model.logits(model.forward(new, slot)[-1:])[0].float()
         (first, second), (token, _) = (pair.tolist() for pair in logits.topk(2))
         gaps.append(first - second)
-        if token in machine.stops:
+        if token in machine.end_ids:
             break
         tokens.append(token)
         new = [token]
@@ -139,7 +139,7 @@ def compare(
     )
     ids = machine.prompter.build(request, BUDGET, lambda _ids: 0).ids
     ours, gaps = greedy(machine, ids, args.max_tokens)
-    theirs = _until(complete(ids, args.max_tokens), machine.stops)
+    theirs = _until(complete(ids, args.max_tokens), machine.end_ids)
     text = b"".join(map(machine.tokenizer.token_bytes, ours)).decode("utf-8", "replace")
     return Outcome(hole.language, len(ids), len(ours), text, parting(ours, theirs, gaps))
 
@@ -275,8 +275,8 @@ def _hole(language: str, lines: list[str]) -> Hole:
     return Hole(language, f"{before}\n{line[:cut]}", f"\n{behind}\n")
 
 
-def _until(tokens: list[int], stops: frozenset[int]) -> list[int]:
-    end = next((n for n, token in enumerate(tokens) if token in stops), len(tokens))
+def _until(tokens: list[int], end_ids: frozenset[int]) -> list[int]:
+    end = next((n for n, token in enumerate(tokens) if token in end_ids), len(tokens))
     return tokens[:end]
 
 

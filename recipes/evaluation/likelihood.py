@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from midfill.engine import Engine
     from midfill.engine.api import CompletionRequest
-    from midfill.engine.generation import Machine
+    from midfill.engine.generation.machine import Machine
 
     Scorer = Callable[[CompletionRequest, str], float]
 

@@ -33,15 +33,15 @@ from rich.console import Console
 from rich.progress import track
 
 from midfill.engine import CompletionRequest, EngineConfig, Scope
-from midfill.engine.healing import split
 from midfill.engine.runtime import open_runtime
+from midfill.engine.tokens.healing import split
 from midfill.weights.registry import default_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from midfill.engine import Engine, EngineInfo
-    from midfill.engine.tokenizer import Tokenizer
+    from midfill.engine.tokens.tokenizer import Tokenizer
 
 MODULES = (
     *("argparse", "calendar", "configparser", "csv", "difflib"),

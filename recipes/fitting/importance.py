@@ -20,18 +20,18 @@ import torch
 from rich.progress import track
 from safetensors.torch import save_file
 
-from midfill.engine.kv_cache import Slot
-from midfill.engine.loader import choose_placement, load_model
-from midfill.engine.model import LlamaModel
-from midfill.engine.tokenizer import open_tokenizer
+from midfill.engine.model.kv_cache import Slot
+from midfill.engine.model.llama import LlamaModel
+from midfill.engine.model.loader import choose_placement, load_model
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.recipes.long_context.texts import encode_head, read_documents
 from midfill.weights.checkpoint import open_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from midfill.engine.linear import Linear
-    from midfill.engine.model import LayerWeights
+    from midfill.engine.model.linear import Linear
+    from midfill.engine.model.llama import LayerWeights
 
 PARTS = {
     "qkv_proj": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),

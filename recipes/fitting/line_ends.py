@@ -1,7 +1,7 @@
-"""Where a middle should end: what ``Dialect.end_at_line`` and ``Dialect.joining`` are worth.
+"""Where a middle should end: what ``Dialect.end_at_line`` and ``Dialect.end_weights`` are worth.
 
 Holes are drawn in held-out Python files of a corpus, as the training draws them, but without spans
-that end anywhere. The model fills each one, greedily, once for every threshold without joining and
+that end anywhere. The model fills each one, greedily, once for every threshold without weights and
 once with it, with no rule to stop it but the one that is measured. Counted are middles that come
 out exactly (blanks at the ends aside) and middles with the right number of lines.
 
@@ -31,8 +31,8 @@ from midfill.weights.errors import InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from midfill.engine.joining import JoinWeights
     from midfill.engine.runtime import Runtime
+    from midfill.engine.stopping.suffix_fit import EndWeights
     from midfill.recipes.training.examples import Document
 
 BEFORE, BEHIND = 1500, 800
@@ -85,11 +85,11 @@ def choose_gaps(documents: Sequence[Document], count: int, seed: int) -> list[Ga
 
 
 def measure(
-    runtime: Runtime, gaps: Iterable[Gap], threshold: float, joining: JoinWeights | None = None
+    runtime: Runtime, gaps: Iterable[Gap], threshold: float, end_weights: EndWeights | None = None
 ) -> Ends:
     """Fill all gaps with one threshold."""
     prompter = runtime.machine.prompter
-    prompter.dialect = replace(prompter.dialect, end_at_line=threshold, joining=joining)
+    prompter.dialect = replace(prompter.dialect, end_at_line=threshold, end_weights=end_weights)
     count = exact = lines_right = 0
     for gap in gaps:
         count += 1
@@ -99,13 +99,13 @@ def measure(
         text = "".join(chunk.text for chunk in runtime.infill(request))
         exact += text.strip() == gap.middle.strip()
         lines_right += _lines(text) == _lines(gap.middle)
-    return Ends(threshold, count, exact, lines_right, joins=joining is not None)
+    return Ends(threshold, count, exact, lines_right, joins=end_weights is not None)
 
 
 def as_markdown(ends: Sequence[Ends]) -> str:
     """The table for ``docs/results.md``."""
     rows = ["| threshold | exact | right number of lines | holes |", "|---:|---:|---:|---:|"]
-    names = [f"{e.threshold:g}, joining" if e.joins else f"{e.threshold:g}" for e in ends]
+    names = [f"{e.threshold:g}, suffix fit" if e.joins else f"{e.threshold:g}" for e in ends]
     rows += [
         f"| {name} | {e.exact} | {e.lines_right} | {e.gaps} |"
         for name, e in zip(names, ends, strict=True)
@@ -131,11 +131,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     runtime = open_runtime(EngineConfig(args.model, threads=args.threads))
     with closing(runtime):
         own = runtime.machine.prompter.dialect
-        cells: list[tuple[float, JoinWeights | None]] = [(t, None) for t in args.thresholds]
-        cells += [(own.end_at_line, own.joining)] if own.joining else []
+        cells: list[tuple[float, EndWeights | None]] = [(t, None) for t in args.thresholds]
+        cells += [(own.end_at_line, own.end_weights)] if own.end_weights else []
         ends = [
-            measure(runtime, track(gaps, f"{threshold:g}", console=console), threshold, joining)
-            for threshold, joining in cells
+            measure(runtime, track(gaps, f"{threshold:g}", console=console), threshold, end_weights)
+            for threshold, end_weights in cells
         ]
     console.print(as_markdown(ends), markup=False, highlight=False)
     if args.json:

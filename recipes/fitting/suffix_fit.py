@@ -1,4 +1,4 @@
-"""The weights of ``engine.joining``: a logistic regression on line ends of true middles.
+"""The weights of ``EndOfLine``: a logistic regression on line ends of true middles.
 
 Holes are drawn in held-out files of a corpus, as in ``line_ends``. Each line end in one, up to its
 own end, is a case: the engine is given the text up to there, in the order that it would choose, and
@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.progress import track
 
 from midfill.engine import CompletionRequest, EngineConfig
-from midfill.engine.joining import Joint, JoinWeights, Signs, read_signs
+from midfill.engine.model.token_tree import SlotText
 from midfill.engine.runtime import open_runtime
-from midfill.engine.strands import Line
-from midfill.engine.surroundings import Surroundings
+from midfill.engine.stopping.suffix_fit import EndEvidence, EndWeights, SuffixFit, read_evidence
+from midfill.engine.stopping.surroundings import Surroundings
 from midfill.recipes.fitting.line_ends import choose_gaps
 from midfill.recipes.training.examples import read_documents
 from midfill.weights.errors import InvalidRequestError
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from midfill.recipes.fitting.line_ends import Gap
 
 MAX_LINES = 4
-"""Line ends of a hole that are looked at: the first ones, and the true one."""
+"""SlotText ends of a hole that are looked at: the first ones, and the true one."""
 PROMPT_TOKENS = 1024
 
 
@@ -49,15 +49,15 @@ class Case:
     """A line end in a true middle."""
 
     hole: int
-    signs: Signs
+    evidence: EndEvidence
     is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """How well cases are told apart, by some of the signs."""
+    """How well cases are told apart, by some of the evidence."""
 
-    signs: str
+    evidence: str
     area: float
     """Under the ROC curve: how often a true end is put above another line end."""
     right: float
@@ -71,8 +71,8 @@ def cases_of(runtime: Runtime, number: int, hole: Gap) -> Iterator[Case]:
     machine = runtime.machine
     tokenizer, model = machine.tokenizer, machine.model
     is_whole = Surroundings.of(hole.prefix, hole.suffix).is_whole_line
-    joint = Joint(tokenizer, hole.suffix, is_whole_line=is_whole)
-    suffix = joint.ids(behind_line_end=False)
+    fit = SuffixFit(tokenizer, hole.suffix, is_whole_line=is_whole)
+    suffix = fit.ids(behind_line_end=False)
     if not suffix:
         return
     request = CompletionRequest(hole.prefix, hole.suffix)
@@ -85,8 +85,8 @@ def cases_of(runtime: Runtime, number: int, hole: Gap) -> Iterator[Case]:
         hidden = machine.prefiller.run(ids[slot.length :], slot)
         assert hidden is not None, "nobody stops it"
         logits = model.logits(hidden)[0]
-        signs = read_signs(Line(model, slot), logits, suffix, machine.stops)
-        yield Case(number, signs, is_last)
+        evidence = read_evidence(SlotText(model, slot), logits, suffix, machine.end_ids)
+        yield Case(number, evidence, is_last)
 
 
 def _line_ends(middle: str) -> list[tuple[int, bool]]:
@@ -100,9 +100,9 @@ def _line_ends(middle: str) -> list[tuple[int, bool]]:
     return [(stop, stop == last) for stop in [*stops[:-1][:MAX_LINES], *stops[-1:]]]
 
 
-def fit(signs: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Bias and weights, (1 + S,), of the logistic regression on S signs, (N, S), by Newton."""
-    rows = np.c_[np.ones(len(signs)), signs]
+def fit(evidence: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Bias and weights, (1 + S,), of the logistic regression on S columns, (N, S), by Newton."""
+    rows = np.c_[np.ones(len(evidence)), evidence]
     weights = np.zeros(rows.shape[1])
     ridge = 1e-3 * np.eye(len(weights))
     for _ in range(50):
@@ -120,28 +120,30 @@ def worth(name: str, odds: NDArray[np.float64], labels: NDArray[np.bool_]) -> Wo
     return Worth(name, float(area), float(((odds > 0) == labels).mean()), float(loss))
 
 
-def evaluate(cases: Sequence[Case]) -> tuple[JoinWeights, list[Worth]]:
+def evaluate(cases: Sequence[Case]) -> tuple[EndWeights, list[Worth]]:
     """Weights of all cases; and what each sign is worth on odd holes, fitted on even ones.
 
     Raises:
         InvalidRequestError: odd holes or even ones lack line ends of one kind.
     """
     labels = np.array([case.is_last for case in cases])
-    signs = np.array([case.signs for case in cases])
+    evidence = np.array([case.evidence for case in cases])
     held = np.array([case.hole % 2 == 1 for case in cases])
     if len({(case.hole % 2, case.is_last) for case in cases}) < 4:
         raise InvalidRequestError("the holes have too few line ends: ask for more with --holes")
     table = []
     for name, columns in (("end", [0]), ("gap", [1]), ("end and gap", [0, 1])):
-        bias, *factors = fit(signs[~held][:, columns], labels[~held])
-        table.append(worth(name, bias + signs[held][:, columns] @ factors, labels[held]))
-    return JoinWeights(*(round(float(weight), 3) for weight in fit(signs, labels))), table
+        bias, *factors = fit(evidence[~held][:, columns], labels[~held])
+        table.append(worth(name, bias + evidence[held][:, columns] @ factors, labels[held]))
+    return EndWeights(*(round(float(weight), 3) for weight in fit(evidence, labels))), table
 
 
 def as_markdown(table: Sequence[Worth]) -> str:
     """The table for ``docs/results.md``."""
-    rows = ["| signs | area under ROC | right | loss |", "|---|---:|---:|---:|"]
-    rows += [f"| {w.signs} | {w.area:.3f} | {100 * w.right:.1f} % | {w.loss:.3f} |" for w in table]
+    rows = ["| evidence | area under ROC | right | loss |", "|---|---:|---:|---:|"]
+    rows += [
+        f"| {w.evidence} | {w.area:.3f} | {100 * w.right:.1f} % | {w.loss:.3f} |" for w in table
+    ]
     return "\n".join(rows)
 
 

@@ -17,7 +17,7 @@ from midfill.recipes.evaluation.completions import complete_until
 
 if TYPE_CHECKING:
     from midfill.engine import Engine
-    from midfill.engine.tokenizer import Tokenizer
+    from midfill.engine.tokens.tokenizer import Tokenizer
 
 ROOM = 96
 """Tokens beside the haystack, for the key, the question and the answer."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from midfill.engine.kv_cache import Slot
+from midfill.engine.model.kv_cache import Slot
 from midfill.recipes.long_context.texts import encode_head
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from midfill.engine.generation import Machine
+    from midfill.engine.generation.machine import Machine
 
 FIRST_BUCKET = 512
 TAIL = 512

@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from midfill.engine.acceleration import use_threads
+from midfill.engine.backend import use_threads
 from midfill.engine.errors import InvalidRequestError
 from midfill.engine.runtime import open_runtime
 from midfill.recipes.evaluation.problems import choose

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from midfill.engine.tokenizer import Tokenizer
+    from midfill.engine.tokens.tokenizer import Tokenizer
 
 CORPUS_KEYS = {"text": str, "repo": str, "path": str}
 """What a line of a corpus must have; the corpus of ``midfill``'s training has more."""

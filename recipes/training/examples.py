@@ -18,8 +18,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import CompletionRequest, ContextPiece, Order
-from midfill.engine.infilling import DIALECTS, Prompter
-from midfill.engine.tokenizer import open_tokenizer
+from midfill.engine.prompt.dialects import DIALECTS
+from midfill.engine.prompt.prompter import Prompter
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.lsp_server.extracts import extract
 from midfill.lsp_server.languages import defined_name, language, language_id_of
 from midfill.lsp_server.uses import uses
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from midfill.engine.tokenizer import Tokenizer
+    from midfill.engine.tokens.tokenizer import Tokenizer
     from midfill.recipes.training.holes import Hole
     from midfill.weights.architecture import BytePairVocabulary
 

@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.fsdp import fully_shard
 
-from midfill.engine.tokenizer import open_tokenizer
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.recipes.training.examples import FIM_TOKENS
 from midfill.recipes.training.model import LoraConfig, TrainedModel
 from midfill.weights.architecture import BytePairVocabulary

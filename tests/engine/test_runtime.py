@@ -20,7 +20,7 @@ from tiny_tokenizers import (
     train_sentencepiece,
 )
 
-from midfill.engine import acceleration, open_engine
+from midfill.engine import backend, open_engine
 from midfill.engine.api import (
     CompletionRequest,
     EngineConfig,
@@ -36,7 +36,7 @@ from midfill.engine.errors import (
     InvalidRequestError,
     ModelNotFoundError,
 )
-from midfill.engine.kernel_build import KernelsUnavailableError
+from midfill.engine.kernels.build import KernelsUnavailableError
 from midfill.engine.runtime import LONGEST_CONTEXT, Runtime, open_runtime, start_runtime
 from midfill.weights.architecture import SentencePieceModel
 
@@ -319,7 +319,7 @@ def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     def unavailable() -> None:
         raise KernelsUnavailableError("no C compiler")
 
-    monkeypatch.setattr(acceleration, "load", unavailable)
+    monkeypatch.setattr(backend, "load", unavailable)
 
 
 @pytest.mark.usefixtures("without_kernels")

@@ -11,8 +11,8 @@ from fakes import FakeStream
 from tiny_engine import collect, complete, machine
 
 from midfill.engine.api import CompletionRequest, Order, Priority
-from midfill.engine.choosing import Choice
-from midfill.engine.scheduler import Job
+from midfill.engine.generation.best_of import Choice
+from midfill.engine.scheduling.scheduler import Job
 from midfill.lsp_server.candidates import SPARE, TRIES, several
 from midfill.lsp_server.explanation import Asked
 from midfill.lsp_server.place import Ask

@@ -12,7 +12,7 @@ from repository import TEST_DATA
 from transformers import AutoModelForCausalLM
 
 from midfill.engine import EngineConfig
-from midfill.engine.kv_cache import Slot
+from midfill.engine.model.kv_cache import Slot
 from midfill.engine.runtime import open_runtime
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-    from midfill.engine.generation import Machine
-    from midfill.engine.model import LlamaModel
+    from midfill.engine.generation.machine import Machine
+    from midfill.engine.model.llama import LlamaModel
 
 PROMPTS = TEST_DATA / "prompts.json"
 

@@ -16,8 +16,8 @@ from peft import LoraConfig, get_peft_model
 from tiny_models import write_llama_folder
 from tiny_tokenizers import tiny_tokenizer_json
 
-from midfill.engine.kv_cache import Slot
-from midfill.engine.loader import Placement, load_model
+from midfill.engine.model.kv_cache import Slot
+from midfill.engine.model.loader import Placement, load_model
 from midfill.weights.formats.adapter import apply
 from midfill.weights.formats.huggingface import read_checkpoint
 

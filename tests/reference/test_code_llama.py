@@ -32,7 +32,7 @@ from midfill.engine import (
     open_engine,
 )
 from midfill.engine.errors import InfillingNotSupportedError
-from midfill.engine.kv_cache import Slot
+from midfill.engine.model.kv_cache import Slot
 from midfill.engine.runtime import open_runtime
 from midfill.lsp_server.engine_host import EngineHost
 from midfill.lsp_server.server import MidfillServer

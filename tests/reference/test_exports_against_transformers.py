@@ -17,9 +17,9 @@ from tiny_engine import SHAPE, tiny_checkpoint
 from tiny_tokenizers import python_source
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from midfill.engine.kv_cache import Slot
-from midfill.engine.loader import Placement, load_model
-from midfill.engine.tokenizer import open_tokenizer
+from midfill.engine.model.kv_cache import Slot
+from midfill.engine.model.loader import Placement, load_model
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.weights.export import Target, export
 from midfill.weights.formats.adapter import apply
 

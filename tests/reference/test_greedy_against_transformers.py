@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 import torch
 
-from midfill.engine.kv_cache import Slot
+from midfill.engine.model.kv_cache import Slot
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from midfill.engine.model import LlamaModel
+    from midfill.engine.model.llama import LlamaModel
 
 logger = logging.getLogger(__name__)
 

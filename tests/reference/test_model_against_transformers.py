@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from midfill.engine.kv_cache import KVCache, Slot
-from midfill.engine.prefill import Prefiller
+from midfill.engine.model.kv_cache import KVCache, Slot
+from midfill.engine.model.prefill import Prefiller
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from midfill.engine.model import LlamaModel
+    from midfill.engine.model.llama import LlamaModel
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ digits first. So the file's own rule is put into transformers' tokenizer before 
 the two rules part only where whitespace stands before a digit (two or more before an ASCII one),
 unmodified transformers must agree everywhere else, and does.
 
-SentencePiece is compared with its own library in tests/engine/test_tokenizer_sentencepiece.py:
+SentencePiece is compared with its own library in tests/engine/tokens/test_sentencepiece.py:
 that is what Code Llama's reference implementation calls.
 """
 
@@ -22,13 +22,13 @@ from tiny_tokenizers import python_source
 from tokenizers import pre_tokenizers
 from transformers import AutoTokenizer
 
-from midfill.engine.tokenizer import open_tokenizer
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.weights.formats.gguf import read_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from midfill.engine.tokenizer import Tokenizer
+    from midfill.engine.tokens.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.real_model
 

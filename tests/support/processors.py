@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from midfill.engine import kernel_build
-from midfill.engine.kernel_calls import load_library
+from midfill.engine.kernels import build
+from midfill.engine.kernels.bindings import load_library
 
 if TYPE_CHECKING:
     import ctypes
@@ -33,17 +33,17 @@ VECTOR_PROCESSORS = PROCESSORS[1:]
 def kernels_for(processor: str, patch: pytest.MonkeyPatch) -> ctypes.CDLL:
     """Its library; skips the test where this processor or the compiler lacks what it has."""
     flags = _FLAGS[processor]
-    missing = set(flags.values()) - set(kernel_build._processor_features().split())
+    missing = set(flags.values()) - set(build._processor_features().split())
     if missing:
         pytest.skip(f"this processor lacks {', '.join(sorted(missing))}")
     if not _compiler_knows(list(flags)):
         pytest.skip(f"the compiler does not know all of {' '.join(flags)}")
-    patch.setattr(kernel_build, "_FLAGS", [*kernel_build._FLAGS, *flags])
-    patch.setattr(kernel_build, "_NATIVE_FLAGS", {})
-    patch.setattr(kernel_build, "_processor_features", lambda: processor)
-    return load_library(kernel_build.build())
+    patch.setattr(build, "_FLAGS", [*build._FLAGS, *flags])
+    patch.setattr(build, "_NATIVE_FLAGS", {})
+    patch.setattr(build, "_processor_features", lambda: processor)
+    return load_library(build.build())
 
 
 def _compiler_knows(flags: Sequence[str]) -> bool:
-    command = [*kernel_build._find_compiler(), *flags, "-E", "-x", "c", os.devnull]
+    command = [*build._find_compiler(), *flags, "-E", "-x", "c", os.devnull]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0

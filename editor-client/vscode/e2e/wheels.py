@@ -28,8 +28,8 @@ def make(folder: Path, files: dict[str, str], needs: str = "") -> None:
 def main(folder: str, server: str) -> None:
     """Write both."""
     cli = CLI.format(python=sys.executable, server=server)
-    packages = ("midfill", "midfill/lsp_server")
-    files = {f"{name}/__init__.py": "" for name in packages} | {"midfill/lsp_server/cli.py": cli}
+    packages = ("midfill",)
+    files = {f"{name}/__init__.py": "" for name in packages} | {"midfill/cli.py": cli}
     make(Path(folder, "whole"), files)
     make(Path(folder, "wanting"), {}, "Requires-Dist: midfill-needs-this\n")
 

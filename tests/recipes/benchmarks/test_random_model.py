@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from tiny_models import TINY_ARCHITECTURE, write_gguf
 
-from midfill.engine.acceleration import open_decoder
-from midfill.engine.kv_cache import Slot
-from midfill.engine.loader import choose_placement
+from midfill.engine.backend import open_decoder
+from midfill.engine.model.kv_cache import Slot
+from midfill.engine.model.loader import choose_placement
 from midfill.recipes.benchmarks import random_model
 from midfill.weights.checkpoint import open_checkpoint
 

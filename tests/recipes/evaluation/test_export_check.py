@@ -14,7 +14,7 @@ from tiny_tokenizers import tiny_byte_level_vocabulary
 
 from midfill.engine import EngineConfig
 from midfill.engine.runtime import open_runtime
-from midfill.engine.tokenizer import open_tokenizer
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.recipes.evaluation import export_check
 from midfill.recipes.evaluation.export_check import (
     PROMPTS,

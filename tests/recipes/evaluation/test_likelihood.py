@@ -10,7 +10,7 @@ from fakes import FakeEngine
 from tiny_engine import complete, machine, new_slot
 
 from midfill.engine.api import CompletionRequest, ContextPiece, Order
-from midfill.engine.generation import Machine
+from midfill.engine.generation.machine import Machine
 from midfill.recipes.evaluation.likelihood import bits_per_byte, scorer
 
 REQUEST = CompletionRequest(

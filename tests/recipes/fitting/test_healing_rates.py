@@ -14,7 +14,7 @@ from tiny_tokenizers import code_llama_tokenizer_data, tiny_byte_level_vocabular
 
 from midfill.engine import EngineConfig
 from midfill.engine.runtime import open_runtime
-from midfill.engine.tokenizer import open_tokenizer
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.recipes.fitting.healing_rates import (
     MODULES,
     PLACES,
@@ -35,7 +35,7 @@ from midfill.recipes.fitting.healing_rates import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from midfill.engine.tokenizer import Tokenizer
+    from midfill.engine.tokens.tokenizer import Tokenizer
 
 SOURCE = '''\
 LIMIT = 10

@@ -11,7 +11,7 @@ from tiny_adapters import adapter_tensors, write_adapter
 from tiny_engine import SHAPE, tiny_checkpoint, tiny_model
 from torch.nn.functional import rms_norm
 
-from midfill.engine.native_weights import build_native_weights
+from midfill.engine.kernels.weights import build_native_weights
 from midfill.recipes.fitting.importance import PARTS, measure
 from midfill.weights.architecture import expected_shapes
 from midfill.weights.errors import CorruptModelError

@@ -10,8 +10,8 @@ import pytest
 from tiny_corpus import tiny_documents, write_tiny_base
 
 from midfill.engine import CompletionChunk
-from midfill.engine.infilling import DIALECTS
-from midfill.engine.joining import JoinWeights
+from midfill.engine.prompt.dialects import DIALECTS
+from midfill.engine.stopping.suffix_fit import EndWeights
 from midfill.recipes.fitting import line_ends
 from midfill.recipes.fitting.line_ends import Gap, as_markdown, choose_gaps, measure
 from midfill.weights.errors import InvalidRequestError
@@ -55,17 +55,17 @@ def test_middles_count_if_they_are_exact_or_have_the_right_number_of_lines() -> 
 
 def test_joining_is_measured_where_it_is_asked_for() -> None:
     """And named in the table."""
-    runtime, weights = Scripted("x", "x"), JoinWeights(1.0, 0.0, 1.0)
+    runtime, weights = Scripted("x", "x"), EndWeights(1.0, 0.0, 1.0)
     gap = Gap("a", "x", "d")
 
     plain = measure(runtime, [gap], 0.1)  # type: ignore[arg-type]
-    assert runtime.dialect.joining is None
+    assert runtime.dialect.end_weights is None
     joined = measure(runtime, [gap], 0.1, weights)  # type: ignore[arg-type]
-    assert runtime.dialect.joining == weights
+    assert runtime.dialect.end_weights == weights
 
     assert [line.split("|")[1] for line in as_markdown([plain, joined]).splitlines()[2:]] == [
         " 0.1 ",
-        " 0.1, joining ",
+        " 0.1, suffix fit ",
     ]
 
 

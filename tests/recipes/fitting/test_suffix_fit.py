@@ -11,7 +11,7 @@ import pytest
 from tiny_corpus import tiny_documents, write_tiny_base
 from tiny_engine import ScriptedModel, machine
 
-from midfill.engine.joining import Signs
+from midfill.engine.stopping.suffix_fit import EndEvidence
 from midfill.recipes.fitting import suffix_fit
 from midfill.recipes.fitting.line_ends import Gap
 from midfill.recipes.fitting.suffix_fit import Case, cases_of, evaluate, fit, worth
@@ -45,17 +45,17 @@ def test_cases_are_the_line_ends_of_a_true_middle(
     cases = list(cases_of(Parts(), 3, Gap("x = 0\n", middle, suffix)))  # type: ignore[arg-type]
 
     assert [case.is_last for case in cases] == are_last
-    assert all(case.hole == 3 and case.signs.gap <= 0 for case in cases)
+    assert all(case.hole == 3 and case.evidence.gap <= 0 for case in cases)
 
 
 def test_the_fit_finds_the_weights_that_made_the_labels() -> None:
     """Up to the noise of the draw."""
     rng = np.random.default_rng(0)
-    signs = rng.normal(size=(4000, 2))
-    odds = 1.0 + signs @ [2.0, -0.5]
+    evidence = rng.normal(size=(4000, 2))
+    odds = 1.0 + evidence @ [2.0, -0.5]
     labels = rng.random(4000) < 1 / (1 + np.exp(-odds))
 
-    assert fit(signs, labels) == pytest.approx([1.0, 2.0, -0.5], abs=0.2)
+    assert fit(evidence, labels) == pytest.approx([1.0, 2.0, -0.5], abs=0.2)
 
 
 def test_the_area_counts_how_often_an_end_is_put_above_another_line_end() -> None:
@@ -68,17 +68,17 @@ def test_the_area_counts_how_often_an_end_is_put_above_another_line_end() -> Non
 
 def test_signs_are_judged_on_holes_that_did_not_fit_them() -> None:
     """The gap tells odd holes apart here, and says nothing of even ones."""
-    even = [Case(0, Signs(-1.0, -float(n % 5)), n % 2 == 0) for n in range(40)]
-    odd = [Case(1, Signs(-1.0, -1.0 - n), n == 0) for n in (0, 1) for _ in range(5)]
+    even = [Case(0, EndEvidence(-1.0, -float(n % 5)), n % 2 == 0) for n in range(40)]
+    odd = [Case(1, EndEvidence(-1.0, -1.0 - n), n == 0) for n in (0, 1) for _ in range(5)]
     _, table = evaluate(even + odd)
 
-    assert [row.signs for row in table] == ["end", "gap", "end and gap"]
+    assert [row.evidence for row in table] == ["end", "gap", "end and gap"]
     assert table[0].area == 0.5
 
 
 def test_holes_that_are_too_few_are_refused() -> None:
     """Half of them judge, and must have ends and other line ends."""
-    cases = [Case(hole, Signs(-1.0, -1.0), is_last=True) for hole in range(4)]
+    cases = [Case(hole, EndEvidence(-1.0, -1.0), is_last=True) for hole in range(4)]
 
     with pytest.raises(InvalidRequestError, match="--holes"):
         evaluate(cases)

@@ -16,7 +16,7 @@ from tiny_tokenizers import tiny_byte_level_vocabulary
 
 from midfill import cli
 from midfill.engine.errors import InvalidRequestError
-from midfill.engine.tokenizer import open_tokenizer
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.recipes.long_context import perplexity
 from midfill.recipes.long_context import run as long
 from midfill.recipes.long_context.keys import Hunt, hide

@@ -9,8 +9,8 @@ import torch
 from tiny_engine import FP32, tiny_checkpoint
 from torch.nn.functional import cross_entropy, linear
 
-from midfill.engine.kv_cache import Slot
-from midfill.engine.loader import load_model
+from midfill.engine.model.kv_cache import Slot
+from midfill.engine.model.loader import load_model
 from midfill.recipes.training import model as training_model
 from midfill.recipes.training.model import LoraConfig, Rows, TrainedModel, attend, named_parts
 

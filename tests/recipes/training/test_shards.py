@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_corpus import tiny_base_vocabulary, tiny_documents, write_tiny_base
 
-from midfill.engine.tokenizer import open_tokenizer
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.recipes.training import shards
 from midfill.recipes.training.config import ShardConfig
 from midfill.recipes.training.examples import with_fim_tokens

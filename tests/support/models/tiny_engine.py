@@ -11,14 +11,16 @@ from tiny_models import TINY_ARCHITECTURE, random_tensors
 from tiny_tokenizers import tiny_byte_level_vocabulary
 
 from midfill.engine.api import CompletionChunk, CompletionRequest, CompletionStats
-from midfill.engine.byte_index import ByteIndex
-from midfill.engine.generation import Generation, Machine
-from midfill.engine.infilling import DIALECTS, Prompter
-from midfill.engine.kv_cache import KVCache, Slot
-from midfill.engine.loader import Placement, load_model
-from midfill.engine.prefill import Prefiller
-from midfill.engine.scheduler import Job
-from midfill.engine.tokenizer import open_tokenizer
+from midfill.engine.generation.generation import Generation
+from midfill.engine.generation.machine import Machine
+from midfill.engine.model.kv_cache import KVCache, Slot
+from midfill.engine.model.loader import Placement, load_model
+from midfill.engine.model.prefill import Prefiller
+from midfill.engine.prompt.dialects import DIALECTS
+from midfill.engine.prompt.prompter import Prompter
+from midfill.engine.scheduling.scheduler import Job
+from midfill.engine.tokens.byte_index import ByteIndex
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.weights.architecture import Checkpoint
 
 if TYPE_CHECKING:
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from midfill.engine.model import LlamaModel
-    from midfill.engine.stop import Stop
-    from midfill.engine.strands import Placing
-    from midfill.engine.tokenizer import Tokenizer
+    from midfill.engine.model.decoder import TreePositions
+    from midfill.engine.model.llama import LlamaModel
+    from midfill.engine.scheduling.cancel import CancelFlag
+    from midfill.engine.tokens.tokenizer import Tokenizer
     from midfill.weights.architecture import LlamaArchitecture, TokenizerData
 
 CPU = torch.device("cpu")
@@ -116,13 +118,13 @@ class ScriptedModel:
         self,
         ids: Sequence[int],
         slot: Slot,
-        _stop: Stop | None = None,
-        placing: Placing | None = None,
+        _cancel: CancelFlag | None = None,
+        tree: TreePositions | None = None,
     ) -> torch.Tensor:
         """Hidden states of width 1: how many tokens of the script are spelled by then."""
         self.before_forward(len(self.forwarded))
         self.forwarded.append(list(ids))
-        places = range(slot.length, slot.length + len(ids)) if not placing else placing.positions
+        places = range(slot.length, slot.length + len(ids)) if not tree else tree.positions
         spelled = torch.tensor(list(places)) + 1 - slot.prompt_length
         slot.reserve(slot.length + len(ids))
         slot.append(ids)
@@ -187,10 +189,15 @@ class Completed:
         return last
 
 
-def complete(parts: Machine, request: CompletionRequest, job: Job | None = None) -> Completed:
-    """Answer one request in this thread."""
+def complete(
+    parts: Machine,
+    request: CompletionRequest,
+    job: Job | None = None,
+    last_middle: Sequence[int] = (),
+) -> Completed:
+    """Answer one request in this thread, after a completion with these ids."""
     job = job or Job(request.priority, 0, request)
-    Generation(parts, job).run()
+    Generation(parts, job, last_middle).run()
     return collect(job.stream)
 
 

@@ -12,7 +12,7 @@ from tiny_engine import SHAPE, tiny_checkpoint
 from tiny_models import write_gguf
 from tiny_tokenizers import FIM_MARKERS, code_llama_tokenizer_data, tiny_byte_level_vocabulary
 
-from midfill.engine.infilling import DIALECTS
+from midfill.engine.prompt.dialects import DIALECTS
 from midfill.weights.architecture import LlamaArchitecture, RopeScaling
 from midfill.weights.errors import UnsupportedModelError
 from midfill.weights.formats.gguf import read_checkpoint

@@ -1,0 +1,66 @@
+"""What every completion of a model shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from midfill.engine.api import Priority
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from midfill.engine.api import CompletionRequest
+    from midfill.engine.model.decoder import Decoder
+    from midfill.engine.model.kv_cache import KVCache
+    from midfill.engine.model.prefill import Prefiller
+    from midfill.engine.prompt.prompter import Prompt, Prompter
+    from midfill.engine.tokens.byte_index import ByteIndex
+    from midfill.engine.tokens.tokenizer import Tokenizer
+
+_MARGIN = 16
+"""Tokens of a slot kept free, for what healing generates again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A model with its tokenizer, prompts and cache; it remembers no completion."""
+
+    model: Decoder
+    tokenizer: Tokenizer
+    index: ByteIndex
+    prompter: Prompter
+    cache: KVCache
+    prefiller: Prefiller
+    context_length: int
+    """Tokens a slot may hold."""
+    draft_tokens: int = 0
+    """Tokens drafted at most between two of the model's."""
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end a middle: no control token has a place in one."""
+        return self.tokenizer.special_ids | self.tokenizer.eos_ids
+
+    def content_ids(self, *, line_ends: bool) -> NDArray[np.int64]:
+        """All other tokens, (n,), or those of them that are not line ends and blanks only."""
+        is_content = np.ones(self.tokenizer.vocab_size, bool)
+        is_content[sorted(self.end_ids)] = False
+        if not line_ends:
+            is_content[self.index.line_ends] = False
+        return np.flatnonzero(is_content)
+
+    def most_new_tokens(self, request: CompletionRequest) -> int:
+        """Tokens that its completion may have; half a slot is the prompt's."""
+        return min(request.max_tokens, self.context_length // 2)
+
+    def build_prompt(self, request: CompletionRequest) -> Prompt:
+        """The prompt that fits the slot, and the time where somebody waits."""
+        room = self.context_length - self.most_new_tokens(request) - _MARGIN
+        in_haste = request.read_ms is not None and request.priority < Priority.PREFETCH
+        patience = self.prefiller.tokens_in(request.read_ms or 0) if in_haste else None
+        return self.prompter.build(
+            request, min(request.max_prompt_tokens, room), self.cache.match, patience
+        )

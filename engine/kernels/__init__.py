@@ -1,0 +1,4 @@
+"""The same computation in native kernels: C, bindings, packed weights.
+
+May import the room model and scheduling.cancel.
+"""

@@ -1,0 +1,247 @@
+"""A decoder's weights as the kernels read them: chosen formats, packed, with C's view of them."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from midfill.engine.kernels import packed_cache, quantization
+from midfill.engine.kernels.bindings import Arena, CDecoder, CLayer, CMatrix, dense
+from midfill.engine.kernels.packed_cache import PackedMatrix
+from midfill.engine.kernels.quantization import Form, GroupedMatrix
+from midfill.engine.model.linear import DenseLinear
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from midfill.engine.kernels.packed_cache import Packed, Part
+    from midfill.engine.model.linear import Linear
+    from midfill.engine.model.llama import LlamaModel
+    from midfill.weights.architecture import Checkpoint, TensorSource
+
+_Part = TypeVar("_Part")
+
+BITS = {"int8": 8, "int4": 4}
+READERS = 2
+"""Threads that read layers: one would leave the disk or the processor waiting for the other."""
+
+
+@dataclass
+class NativeWeights:
+    """What ``midfill_open`` is given, and all that has to stay in memory for it."""
+
+    decoder: CDecoder
+    layers: object
+    arena: Arena
+    parameters: int
+    """Weights in all matrices and norms, a tied head counted once."""
+    kept: list[torch.Tensor] = field(default_factory=list)
+    """Norms, and what is not packed."""
+    formats: Counter[str] = field(default_factory=Counter)
+    """Weights of the layers in each format, by name."""
+
+    @property
+    def format(self) -> str:
+        """The one of most weights of the layers."""
+        return self.formats.most_common(1)[0][0]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what was packed."""
+        return self.arena.used_bytes
+
+
+def build_native_weights(
+    checkpoint: Checkpoint,
+    wanted: str,
+    model: LlamaModel | None = None,
+    on_progress: Callable[[float], None] = lambda _share: None,
+) -> NativeWeights:
+    """Weights for the kernels.
+
+    Args:
+        checkpoint: Where from: blocks are read without PyTorch's rounding.
+        wanted: ``bf16`` or ``fp32`` (the model's own dtype): all as it is; ``int8``, ``int4``:
+            quantized, the head of an int4 model to int8; ``auto``: GGUF's Q4_0, Q4_1 and Q8_0
+            without loss, anything else to int8. GGUF blocks of a wanted kind are never requantized.
+        model: The same decoder in torch, whose plain matrices are then shared; None reads
+            some layers at a time, so that no more of them are plain at once.
+        on_progress: Called with the share done, 0 to 1, after each layer.
+    """
+    if model is not None:
+        return _Builder(checkpoint, wanted, _of_model(model), on_progress).build()
+    file = packed_cache.place(checkpoint, wanted)
+    packed = packed_cache.load(file) if file else None
+    builder = _Builder(checkpoint, wanted, _of_checkpoint(checkpoint.tensors), on_progress, packed)
+    weights = builder.build()
+    if file and not packed:
+        packed_cache.save(file, builder.placed, weights.arena.used)
+    return weights
+
+
+class _Builder:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        wanted: str,
+        plain: Callable[[Sequence[str]], torch.Tensor],
+        on_progress: Callable[[float], None],
+        packed: Packed | None = None,
+    ) -> None:
+        self._architecture, self._tensors = checkpoint.architecture, checkpoint.tensors
+        self._importance = checkpoint.importance
+        self._wanted, self._plain, self._on_progress = wanted, plain, on_progress
+        self._layers = (CLayer * self._architecture.num_hidden_layers)()
+        arena = Arena(_most_bytes(self._tensors))
+        parameters = sum(prod(source.shape) for source in self._tensors.values())
+        self._weights = NativeWeights(CDecoder(), self._layers, arena, parameters)
+        self._packed = packed
+        self.placed: list[Part] = []
+        """Every part that was put, in order."""
+
+    def build(self) -> NativeWeights:
+        a, weights, decoder = self._architecture, self._weights, self._weights.decoder
+        if self._packed:
+            weights.arena.fill(self._packed.arena)
+        parts = iter(self._packed.parts if self._packed else self._read())
+        for index in range(a.num_hidden_layers):
+            self._layers[index] = CLayer(*(self._put(next(parts)) for _ in CLayer._fields_))
+            self._on_progress((index + 1) / a.num_hidden_layers)
+        self._count(self.placed)
+        decoder.layers, decoder.hidden = a.num_hidden_layers, a.hidden_size
+        decoder.intermediate, decoder.head_dim = a.intermediate_size, a.head_dim
+        decoder.query_heads, decoder.kv_heads = a.num_attention_heads, a.num_key_value_heads
+        decoder.rms_norm_eps = a.rms_norm_eps
+        tied = a.tie_word_embeddings
+        decoder.lm_head = self._put(next(parts))
+        decoder.embed_tokens = decoder.lm_head if tied else self._put(next(parts))
+        decoder.norm = self._put(next(parts))
+        decoder.layer = self._layers
+        return weights
+
+    def _read(self) -> Iterator[GroupedMatrix | torch.Tensor]:
+        """All parts out of the checkpoint, in the order of ``build``."""
+        for layer in _read_ahead(self._read_layer, self._architecture.num_hidden_layers):
+            yield from layer
+        tied = self._architecture.tie_word_embeddings
+        yield self._read_matrix(["model.embed_tokens" if tied else "lm_head"], is_head=True)
+        if not tied:
+            yield self._read_embedding()
+        yield self._read_vector("model.norm")
+
+    def _read_layer(self, index: int) -> list[GroupedMatrix | torch.Tensor]:
+        """In the order of ``CLayer``."""
+        prefix = f"model.layers.{index}."
+        attention, feed_forward = prefix + "self_attn.", prefix + "mlp."
+        return [
+            self._read_vector(prefix + "input_layernorm"),
+            self._read_vector(prefix + "post_attention_layernorm"),
+            self._read_matrix([f"{attention}{part}_proj" for part in "qkv"]),
+            self._read_matrix([attention + "o_proj"]),
+            self._read_matrix([feed_forward + "gate_proj"]),
+            self._read_matrix([feed_forward + "up_proj"]),
+            self._read_matrix([feed_forward + "down_proj"]),
+        ]
+
+    def _read_vector(self, name: str) -> torch.Tensor:
+        return self._tensors[name + ".weight"].read(torch.float32)
+
+    def _read_embedding(self) -> torch.Tensor:
+        """Only single rows are read of it, so it is not worth quantizing."""
+        plain = self._plain(["model.embed_tokens"])
+        return plain if self._wanted == "fp32" else plain.bfloat16()
+
+    def _read_matrix(
+        self, names: list[str], *, is_head: bool = False
+    ) -> GroupedMatrix | torch.Tensor:
+        if self._wanted in ("bf16", "fp32"):
+            return self._plain(names)
+        bits = None if self._wanted == "auto" else 8 if is_head else BITS[self._wanted]
+        blocks = _without_loss([self._tensors[name + ".weight"] for name in names], bits)
+        return blocks or quantization.quantize(self._plain(names), bits or 8, self._measured(names))
+
+    def _measured(self, names: Sequence[str]) -> torch.Tensor | None:
+        """The importance of their inputs, which they share; None if it was not measured."""
+        source = self._importance.get(names[0] + ".weight")
+        return None if source is None else source.read(torch.float32)
+
+    def _put(self, part: GroupedMatrix | Part) -> CMatrix | int:
+        """What C is told of a matrix, or of a vector."""
+        arena = self._weights.arena
+        placed = arena.put(part) if isinstance(part, GroupedMatrix) else part
+        self.placed.append(placed)
+        if isinstance(placed, PackedMatrix):
+            return arena.matrix(placed)
+        self._weights.kept.append(placed)
+        return placed.data_ptr() if placed.ndim == 1 else dense(placed)
+
+    def _count(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            if not isinstance(part, torch.Tensor):
+                self._weights.formats[f"int{part.form.bits}"] += part.rows * part.columns
+            elif part.ndim > 1:
+                self._weights.formats[self._wanted] += part.numel()
+
+
+def _read_ahead(read: Callable[[int], _Part], count: int) -> Iterator[_Part]:
+    """What ``read`` gives for 0, 1, ..., in this order; the next few are read meanwhile."""
+    with ThreadPoolExecutor(READERS) as pool:
+        pending = deque(pool.submit(read, index) for index in range(min(READERS, count)))
+        for index in range(READERS, count + READERS):
+            part = pending.popleft().result()
+            if index < count:
+                pending.append(pool.submit(read, index))
+            yield part
+
+
+def _of_checkpoint(
+    tensors: Mapping[str, TensorSource],
+) -> Callable[[Sequence[str]], torch.Tensor]:
+    """Matrices of these names, one below the other, in fp32."""
+    return lambda names: torch.cat(
+        [tensors[name + ".weight"].read(torch.float32) for name in names]
+    )
+
+
+def _of_model(model: LlamaModel) -> Callable[[Sequence[str]], torch.Tensor]:
+    """The same out of a model, which has them fused."""
+    weights = model.weights
+    found = {"model.embed_tokens": weights.embed_tokens, "lm_head": _weight(weights.lm_head)}
+    for index, layer in enumerate(weights.layers):
+        prefix = f"model.layers.{index}."
+        gate, up = _weight(layer.gate_up_proj).chunk(2)
+        found |= {
+            prefix + "self_attn.q_proj": _weight(layer.qkv_proj),
+            prefix + "self_attn.o_proj": _weight(layer.o_proj),
+            prefix + "mlp.gate_proj": gate,
+            prefix + "mlp.up_proj": up,
+            prefix + "mlp.down_proj": _weight(layer.down_proj),
+        }
+    return lambda names: found[names[0]]
+
+
+def _most_bytes(tensors: Mapping[str, TensorSource]) -> int:
+    matrices = [source.shape for source in tensors.values() if len(source.shape) == 2]
+    most = Form(8, has_offsets=False)
+    return sum(quantization.packed_bytes(rows, columns, most) for rows, columns in matrices)
+
+
+def _weight(linear: Linear) -> torch.Tensor:
+    assert isinstance(linear, DenseLinear), linear
+    return linear.weight
+
+
+def _without_loss(sources: Sequence[TensorSource], bits: int | None) -> GroupedMatrix | None:
+    """GGUF's own blocks, if all parts have blocks of the same (wanted) bits."""
+    blocks = [source.blocks() for source in sources]
+    parts = [quantization.from_blocks(*block) for block in blocks if block is not None]
+    found = [part for part in parts if part is not None]
+    kinds = {part.form.bits for part in found}
+    if len(found) != len(sources) or len(kinds) > 1 or (bits is not None and kinds != {bits}):
+        return None
+    return quantization.stack(found)

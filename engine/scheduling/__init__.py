@@ -1,0 +1,4 @@
+"""Whose turn it is, and how chunks and cancels travel between threads.
+
+Imports no other room.
+"""

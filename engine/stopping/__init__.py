@@ -1,0 +1,4 @@
+"""Where generated text ends.
+
+May import the rooms model and tokens.
+"""

@@ -1,0 +1,125 @@
+"""Byte-level BPE (Radford et al. 2019, GPT-2), run by the ``tokenizers`` library.
+
+Special tokens are not in the library's vocabulary at all, so no user text can become one. Bytes
+that have no token of their own are dropped, as in transformers and llama.cpp: SmolLM2's vocabulary
+lacks the control characters 04, 06, 13, 14, 16 and 1D and the UTF-8 lead bytes F1 and F2.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import tokenizers
+from tokenizers import models, pre_tokenizers
+
+from midfill.engine.tokens.vocabulary import Vocabulary, replace_surrogates
+from midfill.weights.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from midfill.weights.architecture import BytePairVocabulary
+
+# A place where a pre-token ends whatever comes before or after: behind a run of letters, and before
+# whitespace. Only unmistakable characters count, so that Unicode versions cannot matter.
+_SEAM = re.compile(r".*(?:[A-Za-z](?=[\x00-@\[-`{-\x7f])|\S(?=[ \t\n\r]))", re.DOTALL)
+
+_CONTRACTIONS = frozenset({"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"})
+_HALF_CONTRACTIONS = frozenset("rvl")  # behind an apostrophe, one more letter changes the split
+_DIGITS = frozenset("0123456789")
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's printable stand-in for each byte: itself if printable Latin-1, else from U+0100."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(0x100 + n): byte for n, byte in enumerate(others)
+    }
+
+
+BYTE_ALPHABET = _byte_alphabet()
+_TO_LATIN_1 = {ord(character): byte for character, byte in BYTE_ALPHABET.items()}
+
+
+def _bytes_of(token: str) -> bytes:
+    if not token or not BYTE_ALPHABET.keys() >= set(token):
+        raise UnsupportedModelError(
+            f"token {token!r} cannot be mapped to bytes; every token that is not special must be "
+            "written in GPT-2's byte alphabet: mark it as a control token, or use another model"
+        )
+    return token.translate(_TO_LATIN_1).encode("latin-1")
+
+
+def _gpt2_split() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+
+
+def _smollm_split() -> pre_tokenizers.PreTokenizer:
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    return pre_tokenizers.Sequence([digits, _gpt2_split()])
+
+
+SPLITS = {
+    "gpt-2": (_gpt2_split, _CONTRACTIONS),
+    "smollm": (_smollm_split, _CONTRACTIONS | _DIGITS),
+}
+"""Of each of PRE_TOKENIZERS: how it splits, and the pre-tokens that never grow."""
+
+
+class ByteLevelBpe(Vocabulary):
+    """A Tokenizer from a vocabulary and its merges.
+
+    Raises:
+        UnsupportedModelError: an unknown pre-tokenizer, or a token that cannot be mapped to bytes.
+    """
+
+    def __init__(self, data: BytePairVocabulary) -> None:
+        if data.pre_tokenizer not in SPLITS:
+            raise UnsupportedModelError(
+                f"the pre-tokenizer is {data.pre_tokenizer!r}; known are {', '.join(SPLITS)}: "
+                "use a model with one of these"
+            )
+        split, self._final = SPLITS[data.pre_tokenizer]
+        plain = {token: i for i, token in enumerate(data.tokens) if i not in data.special}
+        super().__init__(
+            [b"" if i in data.special else _bytes_of(t) for i, t in enumerate(data.tokens)],
+            {i: data.tokens[i] for i in data.special},
+            data.bos_id,
+            data.eos_ids,
+        )
+        self._tokenizer = tokenizers.Tokenizer(_merging(plain, data.merges))
+        self._tokenizer.pre_tokenizer = split()
+
+    def encode(self, text: str, *, leading_space: bool = True) -> list[int]:  # noqa: ARG002
+        """The ids of user text; see the Tokenizer protocol."""
+        encoding = self._tokenizer.encode(replace_surrogates(text), add_special_tokens=False)
+        ids: list[int] = encoding.ids
+        return ids
+
+    def stable_length(self, text: str, ids: list[int]) -> int:
+        """How many leading ids no further text could change: those of finished pre-tokens."""
+        text = replace_surrogates(text)
+        return len(ids) - len(self.encode(text[self._finished(text) :]))
+
+    def _finished(self, text: str) -> int:
+        """Where the last pre-token starts, or the text's end if not even that one can grow."""
+        seam = _SEAM.match(text)
+        start = seam.end() if seam else 0
+        words = self._tokenizer.pre_tokenizer.pre_tokenize_str(text[start:])
+        if not words or words[-1][0] in self._final:
+            return len(text)
+        growing = 1
+        if len(words) > 1 and words[-2][0] == "'" and words[-1][0] in _HALF_CONTRACTIONS:
+            growing = 2
+        first_character: int = words[-growing][1][0]
+        return start + first_character
+
+
+def _merging(plain: dict[str, int], merges: tuple[tuple[str, str], ...]) -> models.BPE:
+    for left, right in merges:
+        if not {left, right, left + right} <= plain.keys():
+            raise UnsupportedModelError(
+                f"the merge of {left!r} and {right!r} makes or needs a token that is missing or "
+                "special; merges must stay within the plain tokens: use another model"
+            )
+    return models.BPE(vocab=plain, merges=list(merges))

@@ -1,0 +1,134 @@
+"""Packed weights on disk: read back bit for bit, for the same files only, and never in the way."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import platformdirs
+import pytest
+import torch
+from tiny_models import write_gguf
+
+from midfill.engine.kernels import packed_cache, quantization
+from midfill.engine.kernels.bindings import load
+from midfill.engine.kernels.model import NativeModel
+from midfill.engine.kernels.weights import build_native_weights
+from midfill.engine.model.kv_cache import Slot
+from midfill.weights.checkpoint import open_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from midfill.engine.kernels.weights import NativeWeights
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, in which small models are kept too."""
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
+    monkeypatch.setattr(packed_cache, "LEAST_BYTES", 0)
+    return tmp_path / "cache/packed"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A small file, all formats mixed."""
+    write_gguf(tmp_path / "tiny.gguf", types=("Q8_0", "Q4_1", "F16"))
+    return tmp_path / "tiny.gguf"
+
+
+def opened(model: Path, wanted: str = "auto") -> NativeWeights:
+    """As the runtime does it."""
+    return build_native_weights(open_checkpoint(str(model)), wanted)
+
+
+def logits(weights: NativeWeights, model: Path) -> torch.Tensor:
+    """Of some tokens."""
+    architecture = open_checkpoint(str(model)).architecture
+    native = NativeModel(architecture, torch.bfloat16, weights, 1, load())
+    return native.logits(
+        native.forward([1, 2, 3], Slot(architecture, torch.bfloat16, native.device))
+    )
+
+
+@pytest.mark.parametrize("wanted", ["auto", "int4"])
+def test_a_second_opening_converts_nothing_and_gives_the_same(
+    model: Path, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes, formats, counts, and what the model computes."""
+    first = opened(model, wanted)
+    for name in ("quantize", "from_blocks", "pack"):
+        monkeypatch.delattr(quantization, name)
+    second = opened(model, wanted)
+    assert torch.equal(first.arena.used, second.arena.used)
+    assert (first.formats, first.parameters) == (second.formats, second.parameters)
+    assert torch.equal(logits(first, model), logits(second, model))
+
+
+def test_each_format_has_a_file_of_its_own(model: Path, cache: Path) -> None:
+    """And no opening adds a second one."""
+    for wanted in ("auto", "int4", "auto", "int4"):
+        opened(model, wanted)
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_changed_model_is_converted_again(model: Path, cache: Path) -> None:
+    """Though its name and size are the same."""
+    before = opened(model).arena.used.clone()
+    write_gguf(model, types=("Q4_0", "Q4_1", "F16"))
+    os.utime(model, ns=(1, 1))
+    assert not torch.equal(opened(model).arena.used, before)
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_change_of_the_code_that_reads_or_packs_counts_too(model: Path) -> None:
+    """A new version never takes over what an old one made wrong."""
+    names = {file.name for file in packed_cache.code(open_checkpoint(str(model)))}
+    assert names == {"gguf.py", "quantization.py", "weights.py"}
+
+
+@pytest.mark.parametrize("keep", [0, 100, -1])
+def test_a_broken_file_is_converted_again_and_replaced(
+    model: Path, cache: Path, keep: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cut anywhere."""
+    whole = opened(model).arena.used
+    (file,) = cache.iterdir()
+    content = file.read_bytes()
+    file.write_bytes(content[:keep])
+    assert torch.equal(opened(model).arena.used, whole)
+    assert "cannot read the packed weights" in caplog.text
+    assert file.read_bytes() == content
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(
+    model: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a file here."""
+    cache.parent.mkdir()
+    cache.write_text("in the way", encoding="utf-8")
+    opened(model)
+    assert "cannot keep the packed weights" in caplog.text
+
+
+def test_the_oldest_files_go(model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those not used for the longest time."""
+    monkeypatch.setattr(packed_cache, "KEPT", 1)
+    opened(model)
+    (first,) = cache.iterdir()
+    os.utime(first, ns=(1, 1))
+    opened(model, "int4")
+    (second,) = cache.iterdir()
+    assert second != first
+
+
+def test_small_and_huge_models_are_not_kept(
+    model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Converting the one costs nothing, keeping the other much."""
+    for limits in ((1 << 30, 1 << 40), (0, 10)):
+        monkeypatch.setattr(packed_cache, "LEAST_BYTES", limits[0])
+        monkeypatch.setattr(packed_cache, "MOST_BYTES", limits[1])
+        opened(model)
+        assert not cache.exists()

@@ -1,0 +1,117 @@
+"""Byte-level BPE: the byte alphabet, pre-tokens and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tiny_tokenizers import tiny_byte_level_vocabulary
+from tokenizers import pre_tokenizers
+
+from midfill.engine.tokens.bpe import BYTE_ALPHABET, SPLITS, ByteLevelBpe
+from midfill.weights.architecture import PRE_TOKENIZERS
+from midfill.weights.errors import UnsupportedModelError
+
+
+def stable_text(pre_tokenizer: str, text: str) -> str:
+    """The part of the text whose tokens are stable."""
+    tokenizer = ByteLevelBpe(tiny_byte_level_vocabulary(pre_tokenizer))
+    ids = tokenizer.encode(text)
+    stable = ids[: tokenizer.stable_length(text, ids)]
+    return b"".join(map(tokenizer.token_bytes, stable)).decode()
+
+
+def test_the_alphabet_is_gpt2s() -> None:
+    """256 characters, one per byte, those of the tokenizers library."""
+    assert sorted(BYTE_ALPHABET) == sorted(pre_tokenizers.ByteLevel.alphabet())
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    for character in (chr(c) for c in range(0x800)):
+        [(shown, _)] = byte_level.pre_tokenize_str(character)
+        assert bytes(BYTE_ALPHABET[c] for c in shown) == character.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "stable"),
+    [
+        ("", ""),
+        ("pri", ""),
+        ("x = pri", "x ="),
+        ("x = pri ", "x = pri"),
+        ("print(", "print"),
+        ("foo()\n    ", "foo()"),
+        ("foo()\n    \n", "foo()"),
+        ("foo()\r\n", "foo()"),
+        ("it's", "it's"),
+        ("it's so", "it's"),
+        ("they'", "they"),
+        ("they'r", "they"),
+        ("they're", "they're"),
+        ("they'rex", "they're"),
+        (" 'l", " '"),
+        ("x ''l", "x ''"),
+        ("'L", "'"),
+        ("a\u00a0", "a"),
+        ("日本 語", "日本"),
+        ("日本語", ""),
+        ("cafe\u0301", "cafe"),
+        ("e\u0301x", "e\u0301"),
+    ],
+)
+@pytest.mark.parametrize("pre_tokenizer", ["smollm", "gpt-2"])
+def test_all_but_the_last_pre_token_is_stable(pre_tokenizer: str, text: str, stable: str) -> None:
+    """A finished contraction is stable as well, and half a one takes its apostrophe with it."""
+    assert stable_text(pre_tokenizer, text) == stable
+
+
+def test_single_digits_are_stable_where_digits_are_split() -> None:
+    """One token each, whatever follows; GPT-2 takes runs of digits together."""
+    assert stable_text("smollm", "x = 12") == "x = 12"
+    assert stable_text("gpt-2", "x = 12") == "x ="
+    assert stable_text("smollm", "x = ½") == "x = "
+
+
+def test_digits_are_split_and_whitespace_before_them_is_not() -> None:
+    """The smollm rule splits digits first, so a digit never takes the space in front of it."""
+    tokenizer = ByteLevelBpe(tiny_byte_level_vocabulary("smollm"))
+    spelled = [tokenizer.token_bytes(i) for i in tokenizer.encode("x  12")]
+    assert spelled == [b"x", b"  ", b"1", b"2"]
+    tokenizer = ByteLevelBpe(tiny_byte_level_vocabulary("gpt-2"))
+    spelled = [tokenizer.token_bytes(i) for i in tokenizer.encode("x  12")]
+    assert spelled[:2] == [b"x", b" "]
+
+
+def test_a_long_text_without_seams_is_still_exact() -> None:
+    """Minified text of other scripts has no seam at all: the whole of it is split."""
+    tokenizer = ByteLevelBpe(tiny_byte_level_vocabulary())
+    text = "語。" * 500
+    ids = tokenizer.encode(text)
+    assert tokenizer.stable_length(text, ids) == len(ids) - len(tokenizer.encode("。"))
+
+
+def test_the_pre_tokenizers_that_the_formats_let_through_are_implemented() -> None:
+    """Those and no others."""
+    assert SPLITS.keys() == PRE_TOKENIZERS
+
+
+def test_an_unknown_pre_tokenizer_is_refused() -> None:
+    """A guess would silently split text in another way than the model's training did."""
+    data = replace(tiny_byte_level_vocabulary(), pre_tokenizer="qwen2")
+    with pytest.raises(UnsupportedModelError, match="'qwen2'; known are gpt-2, smollm"):
+        ByteLevelBpe(data)
+
+
+@pytest.mark.parametrize("token", ["a b", "▁def", "", "\xad"])
+def test_a_token_that_is_no_bytes_is_refused(token: str) -> None:
+    """Tokens are written in the byte alphabet; a raw space, for one, is not in it."""
+    data = tiny_byte_level_vocabulary()
+    with pytest.raises(UnsupportedModelError, match="cannot be mapped to bytes"):
+        ByteLevelBpe(replace(data, tokens=(*data.tokens, token)))
+
+
+def test_a_merge_that_makes_a_special_token_is_refused() -> None:
+    """User text could reach it."""
+    data = tiny_byte_level_vocabulary()
+    left, right = data.merges[-1]
+    special = data.special | {data.tokens.index(left + right)}
+    with pytest.raises(UnsupportedModelError, match="missing or special"):
+        ByteLevelBpe(replace(data, special=special))
