@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from midfill.cli.output import Completion, as_json, stats_line, unified_diff
 from midfill.cli.request import request_of, settings_of
-from midfill.cli.source_file import Hole, Place, SourceFile, read_source
+from midfill.cli.source_file import LineColumn, Region, SourceFile, read_source
 from midfill.cli.terminal import TextPrinter, loading, show_diff, text_printer
 from midfill.engine.api import CompletionRequest, Order
 from midfill.engine.errors import InvalidRequestError
-from midfill.lsp_server.explanation import Explanation, Origin, Source
-from midfill.lsp_server.postprocess import Display
+from midfill.lsp_server.request.display import Display
+from midfill.lsp_server.request.explanation import Explanation
+from midfill.lsp_server.request.origin import Origin, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,15 +56,15 @@ class EngineOpener(Protocol):
         ...
 
 
-def parse_place(text: str) -> Place:
+def parse_place(text: str) -> LineColumn:
     """``LINE:COL``, two whole numbers from 1, as an argparse type."""
     match = re.fullmatch(r"([1-9][0-9]{0,8}):([1-9][0-9]{0,8})", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not LINE:COL, counted from 1, like 12:5")
-    return Place(int(match[1]), int(match[2]))
+    return LineColumn(int(match[1]), int(match[2]))
 
 
-def parse_range(text: str) -> tuple[Place, Place]:
+def parse_range(text: str) -> tuple[LineColumn, LineColumn]:
     """``L1:C1-L2:C2`` as an argparse type."""
     start, dash, end = text.partition("-")
     if not dash:
@@ -199,7 +200,7 @@ def _check_combination(args: argparse.Namespace) -> None:
         raise InvalidRequestError("--stream shows the first try: leave out --tries, or --stream")
 
 
-def _find_hole(source: SourceFile, args: argparse.Namespace) -> Hole:
+def _find_hole(source: SourceFile, args: argparse.Namespace) -> Region:
     if args.at is not None:
         return source.at(args.at)
     if args.range is not None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from midfill.cli.source_file import Hole, Place, SourceFile
+    from midfill.cli.source_file import LineColumn, Region, SourceFile
     from midfill.engine.api import CompletionStats, EngineInfo
-    from midfill.lsp_server.explanation import Explanation
+    from midfill.lsp_server.request.explanation import Explanation
 
 _NO_LINE_END = "\n\\ No newline at end of file\n"
 
@@ -22,7 +22,7 @@ class Completion:
     """A hole, what fills it, and where that came from."""
 
     source: SourceFile
-    hole: Hole
+    hole: Region
     middle: str
     stats: CompletionStats
     engine: EngineInfo
@@ -99,7 +99,7 @@ def _name_in_diff(path: Path | None) -> str:
     return (whole.relative_to(here) if whole.is_relative_to(here) else path).as_posix().lstrip("/")
 
 
-def _place_as_json(place: Place) -> dict[str, int]:
+def _place_as_json(place: LineColumn) -> dict[str, int]:
     return {"line": place.line, "column": place.column}
 
 

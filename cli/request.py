@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from midfill.cli.source_file import absolute
 from midfill.engine.api import Order
 from midfill.engine.errors import InvalidRequestError
-from midfill.lsp_server.explanation import Asked
+from midfill.lsp_server.request.origin import Asked
 from midfill.lsp_server.settings import Settings
 
 if TYPE_CHECKING:
     import argparse
 
-    from midfill.cli.source_file import Hole, SourceFile
+    from midfill.cli.source_file import Region, SourceFile
 
 CONTEXT_TIME_LIMIT_MS = 5000
 """Longer than while typing: nobody types, and the same command should see the same context."""
@@ -65,15 +65,15 @@ def find_root(path: Path | None, named: str | None) -> Path | None:
 
 
 def request_of(
-    args: argparse.Namespace, settings: Settings, source: SourceFile, hole: Hole
+    args: argparse.Namespace, settings: Settings, source: SourceFile, hole: Region
 ) -> Asked:
     """The request to fill the hole, with context from the repository.
 
     Raises:
         InvalidRequestError: an option is out of range.
     """
-    from midfill.lsp_server.context import ContextGatherer
-    from midfill.lsp_server.prompt import build_request
+    from midfill.lsp_server.context.gatherer import ContextGatherer
+    from midfill.lsp_server.request.build import build_request
 
     root = find_root(source.path, args.repo)
     roots = () if root is None else (root,)

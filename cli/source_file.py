@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midfill.engine.errors import InvalidRequestError
-from midfill.lsp_server.postprocess import line_end_of, with_line_ends
+from midfill.lsp_server.text.lines import line_end_of, with_line_ends
 
 if TYPE_CHECKING:
-    from midfill.lsp_server.snapshot import Snapshot
+    from midfill.lsp_server.text.snapshot import Snapshot
 
 BOM = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class LineColumn:
     """A place between two characters, as people and compilers count: both from 1."""
 
     line: int
@@ -34,7 +34,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class Region:
     """What the middle replaces: offsets into the text, equal where there is nothing to replace."""
 
     start: int
@@ -63,7 +63,7 @@ class SourceFile:
         """Of the snapshot."""
         return self.snapshot.text
 
-    def offset(self, place: Place) -> int:
+    def offset(self, place: LineColumn) -> int:
         """Where a place is in the text.
 
         Raises:
@@ -83,18 +83,18 @@ class SourceFile:
             )
         return start + place.column - 1
 
-    def place(self, offset: int) -> Place:
+    def place(self, offset: int) -> LineColumn:
         """The place of an offset, 0 to the text's length; within a line end it is the line's."""
         line = self.snapshot.line_of(offset)
         end = min(offset, self.snapshot.line_end(line))
-        return Place(line + 1, end - self.snapshot.line_start(line) + 1)
+        return LineColumn(line + 1, end - self.snapshot.line_start(line) + 1)
 
-    def at(self, place: Place) -> Hole:
+    def at(self, place: LineColumn) -> Region:
         """The empty hole at a place; raises InvalidRequestError as ``offset`` does."""
         offset = self.offset(place)
-        return Hole(offset, offset)
+        return Region(offset, offset)
 
-    def between(self, start: Place, end: Place) -> Hole:
+    def between(self, start: LineColumn, end: LineColumn) -> Region:
         """The hole from one place to another.
 
         Raises:
@@ -105,9 +105,9 @@ class SourceFile:
                 f"the range ends at {end.line}:{end.column}, before it starts at "
                 f"{start.line}:{start.column}: give L1:C1-L2:C2 in the order of the text"
             )
-        return Hole(self.offset(start), self.offset(end))
+        return Region(self.offset(start), self.offset(end))
 
-    def marked(self, marker: str) -> Hole:
+    def marked(self, marker: str) -> Region:
         """The hole that a marker text fills.
 
         Raises:
@@ -127,12 +127,12 @@ class SourceFile:
                 f"{self.place(start).line} and in line {self.place(again).line}: "
                 "give one that is there once, or use --at or --range"
             )
-        return Hole(start, start + len(marker))
+        return Region(start, start + len(marker))
 
-    def filled(self, hole: Hole, middle: str) -> str:
+    def filled(self, region: Region, middle: str) -> str:
         r"""The text with the middle (lines end in ``\n``) in the hole, in the file's line ends."""
         middle = with_line_ends(middle, line_end_of(self.text))
-        return self.text[: hole.start] + middle + self.text[hole.end :]
+        return self.text[: region.start] + middle + self.text[region.end :]
 
     def require_rewritable(self) -> None:
         """Return if ``write`` would keep every byte outside of the hole.
@@ -185,8 +185,8 @@ def read_source(path: str, encoding: str = "utf-8", language_id: str | None = No
         InvalidRequestError: there is no such encoding, or the bytes are not text in it.
         OSError: the file cannot be read.
     """
-    from midfill.lsp_server.languages import language_id_of
-    from midfill.lsp_server.snapshot import Snapshot
+    from midfill.lsp_server.text.languages import language_id_of
+    from midfill.lsp_server.text.snapshot import Snapshot
 
     place = None if path == "-" else Path(path)
     data = sys.stdin.buffer.read() if place is None else place.read_bytes()

@@ -78,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
 
 def source_files(root: Path) -> Iterator[Document]:
     """The sources below a folder that completion may see as context, by path."""
-    from midfill.lsp_server.languages import language, language_id_of
-    from midfill.lsp_server.workspace_files import WorkspaceFiles
+    from midfill.lsp_server.context.workspace_files import WorkspaceFiles
+    from midfill.lsp_server.text.languages import language, language_id_of
     from midfill.recipes.training.examples import Document
 
     files = WorkspaceFiles((root,))

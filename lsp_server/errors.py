@@ -33,7 +33,7 @@ from midfill.engine.errors import (
     PullError,
     UnsupportedModelError,
 )
-from midfill.lsp_server.documents import (
+from midfill.lsp_server.text.documents import (
     DocumentError,
     OutOfSyncError,
     PositionError,

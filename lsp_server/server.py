@@ -15,7 +15,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 
 from midfill.lsp_server import VERSION
-from midfill.lsp_server.documents import Edit
+from midfill.lsp_server.dispatch import PyglsProtocol
 from midfill.lsp_server.errors import answered, reported
 from midfill.lsp_server.messages import (
     ACCEPTED,
@@ -35,19 +35,19 @@ from midfill.lsp_server.messages import (
     converter,
     partial_result,
 )
-from midfill.lsp_server.place import Ask
-from midfill.lsp_server.postprocess import with_newlines
 from midfill.lsp_server.processes import is_alive
-from midfill.lsp_server.protocol import Protocol
+from midfill.lsp_server.request.place import Ask
 from midfill.lsp_server.session import Session
 from midfill.lsp_server.settings import MOST_CANDIDATES
+from midfill.lsp_server.text.documents import Edit
+from midfill.lsp_server.text.lines import with_newlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from midfill.lsp_server.documents import Snapshot
     from midfill.lsp_server.engine_host import EngineHost
-    from midfill.lsp_server.place import Suggestion
+    from midfill.lsp_server.request.place import Suggestion
+    from midfill.lsp_server.text.documents import Snapshot
 
     Show = Callable[[list[Suggestion]], None]
 
@@ -69,12 +69,14 @@ class MidfillServer(LanguageServer):
         adapter: Overrides the client's setting.
     """
 
-    protocol: Protocol
+    protocol: PyglsProtocol
 
     def __init__(
         self, host: EngineHost, model: str | None = None, adapter: str | None = None
     ) -> None:
-        super().__init__("midfill", VERSION, protocol_cls=Protocol, converter_factory=converter)
+        super().__init__(
+            "midfill", VERSION, protocol_cls=PyglsProtocol, converter_factory=converter
+        )
         self.session = Session(self, host, model, adapter)
         self.editor: int | None = None
         """The client's process, unless it is in another container, where numbers mean others."""
@@ -108,7 +110,7 @@ class MidfillServer(LanguageServer):
         Raises:
             DocumentError: there is no such document.
         """
-        return Protocol.arrived.get() or self.session.documents.get(uri)
+        return PyglsProtocol.arrived.get() or self.session.documents.get(uri)
 
 
 def _add_lifecycle(server: MidfillServer) -> None:

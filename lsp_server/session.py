@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from midfill.lsp_server.completion import Completer
-from midfill.lsp_server.documents import Documents, negotiate
+from midfill.lsp_server.completion.completer import Completer
+from midfill.lsp_server.completion.prewarm import Prewarmer
+from midfill.lsp_server.context.workspace_files import path_of
 from midfill.lsp_server.engine_host import State
 from midfill.lsp_server.log import ClientLog
-from midfill.lsp_server.prewarm import Prewarmer
-from midfill.lsp_server.request_maker import RequestMaker
+from midfill.lsp_server.request.maker import RequestMaker
 from midfill.lsp_server.settings import SECTION, Settings, parse
 from midfill.lsp_server.status import StatusReporter
-from midfill.lsp_server.workspace_files import path_of
+from midfill.lsp_server.text.documents import Documents, negotiate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pygls.lsp.server import LanguageServer
 
     from midfill.engine.api import EngineConfig
-    from midfill.lsp_server.documents import Snapshot
     from midfill.lsp_server.engine_host import EngineHost
+    from midfill.lsp_server.text.documents import Snapshot
 
 _SCHEMES = ("file", "untitled", "vscode-notebook-cell", "vscode-remote", "vscode-vfs")
 """Of documents that a user edits; not of diffs, output panes, terminals, folder listings."""

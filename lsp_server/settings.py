@@ -36,6 +36,9 @@ __all__ = [
 SECTION = "midfill"
 """Of the client's configuration."""
 
+CHARACTERS_PER_TOKEN = 4
+"""Characters; more than most code has, so that the engine's cut decides."""
+
 _ENGINE = EngineConfig(model="midfill-135m")
 _REQUEST = CompletionRequest(prefix="")
 _SAMPLING = Sampling()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from midfill.engine import FinishReason
-from midfill.lsp_server.postprocess import Display
+from midfill.lsp_server.request.display import Display
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress
 
-from midfill.lsp_server.context import ContextGatherer
-from midfill.lsp_server.prompt import build_request
+from midfill.lsp_server.context.gatherer import ContextGatherer
+from midfill.lsp_server.request.build import build_request
 from midfill.lsp_server.settings import Settings as ServerSettings
-from midfill.lsp_server.snapshot import Snapshot
+from midfill.lsp_server.text.snapshot import Snapshot
 from midfill.recipes.evaluation.completions import complete
 from midfill.recipes.evaluation.likelihood import scorer
 from midfill.recipes.evaluation.repo_points import LINE, SPAN, Point, choose_points

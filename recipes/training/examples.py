@@ -21,9 +21,9 @@ from midfill.engine.api import CompletionRequest, ContextPiece, Order
 from midfill.engine.prompt.dialects import DIALECTS
 from midfill.engine.prompt.prompter import Prompter
 from midfill.engine.tokens.tokenizer import open_tokenizer
-from midfill.lsp_server.extracts import extract
-from midfill.lsp_server.languages import defined_name, language, language_id_of
-from midfill.lsp_server.uses import uses
+from midfill.lsp_server.context.excerpts import extract
+from midfill.lsp_server.context.name_uses import uses
+from midfill.lsp_server.text.languages import defined_name, language, language_id_of
 from midfill.recipes.training.holes import Source
 
 if TYPE_CHECKING:

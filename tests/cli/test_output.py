@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from midfill.cli import terminal
 from midfill.cli.output import Completion, as_json, stats_line, unified_diff
-from midfill.cli.source_file import Hole, read_source
+from midfill.cli.source_file import Region, read_source
 from midfill.engine.api import CompletionStats, EngineInfo, FinishReason, Order
 
 STATS = CompletionStats(
@@ -34,7 +34,7 @@ ENGINE = EngineInfo("tiny", "left-to-right", 1000, 512, "fp32", "cpu", "no GPU")
 
 def completion_of(path: Path, start: int, end: int, middle: str) -> Completion:
     """A completion for a file on disk."""
-    return Completion(read_source(str(path)), Hole(start, end), middle, STATS, ENGINE)
+    return Completion(read_source(str(path)), Region(start, end), middle, STATS, ENGINE)
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midfill.cli import source_file
-from midfill.cli.source_file import Hole, Place, SourceFile, read_source
+from midfill.cli.source_file import LineColumn, Region, SourceFile, read_source
 from midfill.engine.errors import InvalidRequestError
-from midfill.lsp_server.postprocess import line_end_of
-from midfill.lsp_server.snapshot import Snapshot
+from midfill.lsp_server.text.lines import line_end_of
+from midfill.lsp_server.text.snapshot import Snapshot
 
 TEXTS = st.text(
     st.one_of(st.sampled_from("\n\r\t\f\u2028\u00e9\U0001f600 ab"), st.characters(codec="utf-8")),
@@ -51,25 +51,25 @@ def test_a_place_counts_line_ends_and_characters(drawn: tuple[str, int]) -> None
     text, offset = drawn
     before = text[:offset].replace("\r\n", "\n").replace("\r", "\n")
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    assert source_of(text).place(offset) == Place(line, column)
+    assert source_of(text).place(offset) == LineColumn(line, column)
 
 
 def test_a_column_counts_characters_not_bytes_or_utf16_units() -> None:
     """An astral character is one column."""
-    assert source_of("\U0001f600x = 1").offset(Place(1, 3)) == 2
+    assert source_of("\U0001f600x = 1").offset(LineColumn(1, 3)) == 2
 
 
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        (Place(3, 1), "line 3 is not in standard input: it has the lines 1 to 2"),
-        (Place(1, 4), r"column 4 .* 1 to 3 \(3 is the end of the line\)"),
-        (Place(2, 2), r"column 2 .* 1 to 1 \(1 is the end of the line\)"),
-        (Place(0, 1), "line 0"),
+        (LineColumn(3, 1), "line 3 is not in standard input: it has the lines 1 to 2"),
+        (LineColumn(1, 4), r"column 4 .* 1 to 3 \(3 is the end of the line\)"),
+        (LineColumn(2, 2), r"column 2 .* 1 to 1 \(1 is the end of the line\)"),
+        (LineColumn(0, 1), "line 0"),
     ],
 )
 def test_a_place_outside_of_the_text_is_refused_with_what_is_allowed(
-    place: Place, message: str
+    place: LineColumn, message: str
 ) -> None:
     """The message has the value and the range."""
     with pytest.raises(InvalidRequestError, match=message):
@@ -79,15 +79,15 @@ def test_a_place_outside_of_the_text_is_refused_with_what_is_allowed(
 def test_a_range_that_ends_before_it_starts_is_refused() -> None:
     """It is a mistake, not an empty hole."""
     source = source_of("abc\ndef")
-    assert source.between(Place(1, 2), Place(2, 1)) == Hole(1, 4)
+    assert source.between(LineColumn(1, 2), LineColumn(2, 1)) == Region(1, 4)
     with pytest.raises(InvalidRequestError, match="ends at 1:1, before it starts at 2:1"):
-        source.between(Place(2, 1), Place(1, 1))
+        source.between(LineColumn(2, 1), LineColumn(1, 1))
 
 
 def test_a_marker_must_be_there_once() -> None:
     """Absent or ambiguous, it names no hole."""
     source = source_of("a\n# hole\nb\nb\n")
-    assert source.marked("# hole") == Hole(2, 8)
+    assert source.marked("# hole") == Region(2, 8)
     with pytest.raises(InvalidRequestError, match="'x' is not in standard input"):
         source.marked("x")
     with pytest.raises(InvalidRequestError, match="in line 3 and in line 4"):
@@ -117,7 +117,7 @@ def test_writing_keeps_every_byte_before_and_after_the_hole(
     bom = b"\xef\xbb\xbf" if has_bom else b""
     path.write_bytes(bom + text.encode())
     source = read_source(str(path))
-    source.write(source.filled(Hole(start, end), middle))
+    source.write(source.filled(Region(start, end), middle))
     written = middle.replace("\n", line_end_of(text)).encode()
     assert path.read_bytes() == bom + text[:start].encode() + written + text[end:].encode()
 
@@ -136,7 +136,7 @@ def test_a_file_keeps_its_encoding(tmp_path: Path) -> None:
     path = tmp_path / "latin.py"
     path.write_bytes("# é\n#\n".encode("latin-1"))
     source = read_source(str(path), "latin-1")
-    source.write(source.filled(Hole(4, 5), "ü"))
+    source.write(source.filled(Region(4, 5), "ü"))
     assert path.read_bytes() == "# é\nü\n".encode("latin-1")
 
 

@@ -10,8 +10,8 @@ from pygls.exceptions import JsonRpcInvalidParams, JsonRpcRequestCancelled
 
 import midfill.lsp_server.server
 from midfill.engine.errors import MidfillError, ModelNotPulledError
-from midfill.lsp_server.documents import OutOfSyncError, PositionError
 from midfill.lsp_server.errors import REPLIES, answered, reported
+from midfill.lsp_server.text.documents import OutOfSyncError, PositionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

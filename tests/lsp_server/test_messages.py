@@ -11,7 +11,7 @@ from fakes import origin
 from lsprotocol import types
 from repository import ROOT
 
-from midfill.lsp_server.explanation import Explanation, Source
+from midfill.lsp_server.completion.stats import Stats
 from midfill.lsp_server.messages import (
     EXPERIMENTAL,
     MESSAGES,
@@ -20,7 +20,8 @@ from midfill.lsp_server.messages import (
     converter,
     partial_result,
 )
-from midfill.lsp_server.stats import Stats
+from midfill.lsp_server.request.explanation import Explanation
+from midfill.lsp_server.request.origin import Source
 
 
 def structured(**more: Any) -> Any:

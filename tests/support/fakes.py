@@ -19,7 +19,7 @@ from midfill.engine.api import (
     Priority,
 )
 from midfill.engine.errors import EngineClosedError
-from midfill.lsp_server.explanation import Asked, Origin, Source
+from midfill.lsp_server.request.origin import Asked, Origin, Source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator

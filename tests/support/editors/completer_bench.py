@@ -11,12 +11,12 @@ from fakes import FakeEngine, FakeStream
 from lsprotocol import types
 
 from midfill.engine.api import CompletionRequest, EngineConfig
-from midfill.lsp_server.completion import Completer
-from midfill.lsp_server.documents import Documents
+from midfill.lsp_server.completion.completer import Completer
 from midfill.lsp_server.engine_host import EngineHost
-from midfill.lsp_server.explanation import Asked
-from midfill.lsp_server.place import Ask, Place, Suggestion
-from midfill.lsp_server.snapshot import Snapshot
+from midfill.lsp_server.request.origin import Asked
+from midfill.lsp_server.request.place import Ask, Place, Suggestion
+from midfill.lsp_server.text.documents import Documents
+from midfill.lsp_server.text.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
-from midfill.lsp_server.context import ContextGatherer, Gathered
-from midfill.lsp_server.documents import Documents, Snapshot
+from midfill.lsp_server.context.gatherer import ContextGatherer, Gathered
 from midfill.lsp_server.settings import ContextSettings
+from midfill.lsp_server.text.documents import Documents, Snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,107 @@
+"""The head of a document is put into the engine's cache when it opens, before anybody asks.
+
+LSP does not tell where the cursor is until the first request, so this is a guess. It gives way to
+every request of a user (``Priority.PREWARM``), there is at most one for each client, and it is for
+the document that was opened or edited last.
+
+Invariant: nothing that a user asked for waits for it, or loses a warm cache to it but the one used
+longest ago (test_scheduler, test_a_guess_is_the_first_to_go).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from midfill.lsp_server.engine_host import State
+from midfill.lsp_server.errors import reported
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from midfill.engine.api import CompletionRequest, CompletionStream, Engine
+    from midfill.lsp_server.engine_host import EngineHost, Status
+    from midfill.lsp_server.text.documents import Documents, Snapshot
+
+
+class Prewarmer:
+    """Fills the cache for one client.
+
+    Args:
+        host: Has the engine.
+        documents: The client's.
+        make_request: Gathers context and builds the engine's request; may take a while.
+        is_wanted: Whether the user wants this for a document.
+    """
+
+    def __init__(
+        self,
+        host: EngineHost,
+        documents: Documents,
+        make_request: Callable[[Snapshot], Awaitable[CompletionRequest]],
+        is_wanted: Callable[[Snapshot], bool],
+    ) -> None:
+        self._host = host
+        self._documents = documents
+        self._make_request = make_request
+        self._is_wanted = is_wanted
+        self._uri: str | None = None
+        self._task: asyncio.Task[None] | None = None
+        """For the document with that URI, always."""
+
+    def opened(self, uri: str) -> None:
+        """A document was opened: it is the one to be ready for."""
+        self.edited(uri)
+        self.start()
+
+    def edited(self, uri: str) -> None:
+        """The user is in this document; whatever is done for another one is in vain."""
+        if uri != self._uri:
+            self._cancel()
+            self._uri = uri
+
+    def closed(self, uri: str) -> None:
+        """A document was closed."""
+        if uri == self._uri:
+            self._cancel()
+            self._uri = None
+
+    def engine_is(self, status: Status) -> None:
+        """A new engine has an empty cache."""
+        if status.state is State.READY:
+            self.start()
+
+    def start(self) -> None:
+        """Fill the cache for the newest document, if there are one and an engine."""
+        self._cancel()
+        engine = self._host.ready
+        if engine is not None and self._uri is not None:
+            self._task = asyncio.create_task(self._warm(engine, self._uri))
+
+    async def close(self) -> None:
+        """Stop, and wait for the end."""
+        self._cancel()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _warm(self, engine: Engine, uri: str) -> None:
+        with reported():
+            snapshot = self._documents.get(uri)
+            if not self._is_wanted(snapshot):
+                return
+            request = await self._make_request(snapshot)
+            if engine is self._host.ready:
+                await _run(engine.infill(request))
+
+
+async def _run(stream: CompletionStream) -> None:
+    try:
+        async for _ in stream:
+            pass
+    except asyncio.CancelledError:
+        stream.cancel()
+        raise

@@ -1,0 +1,4 @@
+"""Which other files a model sees, and which parts of them.
+
+May import the room text.
+"""

@@ -1,0 +1,158 @@
+"""The parts of other files that go with a completion: gathered, ranked, then left alone.
+
+Sources: recently edited documents, other open ones, files that the current one imports, and files
+of the same folder. Only files that ``workspace_files`` allows are shown, open or not.
+
+Gathering is repeated only when what it depends on has changed: other documents, the imports of the
+current one, the files on disk (``invalidate``), or the cursor's region. In between, the very same
+pieces come back, so that the engine's cache holds. Reading files is time-boxed; what was read by
+then is used, and the rest follows with the next request.
+
+::
+
+    ContextGatherer(roots, settings, clock=)         one per client and settings; for one thread
+        .gather(snapshot, offset, documents.others(snapshot.uri)) -> Gathered(pieces, provenance)
+        .invalidate()                                files on disk may have changed
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from midfill.lsp_server.context.imports import references
+from midfill.lsp_server.context.ranking import Provenance, identifiers, in_stable_order, ranked
+from midfill.lsp_server.context.sources import Deadline, Spot, found_pieces, used_words
+from midfill.lsp_server.context.workspace_files import WorkspaceFiles, path_of, root_of
+from midfill.lsp_server.text.languages import language
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from midfill.engine.api import ContextPiece
+    from midfill.lsp_server.context.imports import Reference
+    from midfill.lsp_server.settings import ContextSettings
+    from midfill.lsp_server.text.documents import OpenDocument
+    from midfill.lsp_server.text.snapshot import Snapshot
+
+NEAR_LINES = 30
+"""Above and below the cursor, whose identifiers tell what is relevant."""
+FAR_LINES = 60
+"""The cursor has to move by this for the context to be gathered anew."""
+MAX_REMEMBERED = 32
+"""Documents whose context is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What a context was gathered from, but for the place."""
+
+    others: tuple[tuple[str, int], ...]
+    """URIs and hashes of the texts of the other documents."""
+    imports: tuple[Reference, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A context, least relevant first, and why each part of it is shown."""
+
+    pieces: tuple[ContextPiece, ...] = ()
+    provenance: tuple[Provenance, ...] = ()
+    """Of each piece, in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A context and what it holds for."""
+
+    inputs: _Inputs
+    line: int
+    used_words: frozenset[str]
+    context: Gathered
+    is_complete: bool
+
+
+class ContextGatherer:
+    """Gathers context for one client, under one set of settings.
+
+    Args:
+        roots: The workspace folders, absolute; without any there is no context.
+        settings: Those of the section ``context``.
+        clock: Seconds, ever growing; for the time box.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        settings: ContextSettings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._files = WorkspaceFiles(roots, settings.exclude, settings.max_file_bytes)
+        self._settings = settings
+        self._clock = clock
+        self._revision = 0
+        self._gathered: OrderedDict[str, _Known] = OrderedDict()
+
+    def gather(self, snapshot: Snapshot, offset: int, others: Sequence[OpenDocument]) -> Gathered:
+        """The context for a completion at ``offset``."""
+        path = path_of(snapshot.uri)
+        root = root_of(path, self._files.roots) if path else None
+        if path is None or root is None or not self._settings.enabled:
+            return Gathered()
+        row = language(snapshot.language_id)
+        line = snapshot.line_of(offset)
+        texts = tuple((other.snapshot.uri, hash(other.snapshot.text)) for other in others)
+        inputs = _Inputs(texts, references(snapshot.text, row), self._revision)
+        known = self._gathered.get(snapshot.uri)
+        if known is None or not _still_holds(known, inputs, line):
+            used = used_words(snapshot.text)
+            if known is not None and _is_same_work(known, inputs, line):
+                used = known.used_words
+            spot = Spot(snapshot, path, root, row, inputs.imports, used)
+            shown = known.context.pieces if known else ()
+            context, is_complete = self._gather(spot, line, others, shown)
+            known = _Known(inputs, line, used, context, is_complete)
+            self._remember(snapshot.uri, known)
+        return known.context
+
+    def invalidate(self) -> None:
+        """Look at the files on disk again: one was saved, or changed behind the editor's back."""
+        self._revision += 1
+
+    def _gather(
+        self, spot: Spot, line: int, others: Sequence[OpenDocument], shown: tuple[ContextPiece, ...]
+    ) -> tuple[Gathered, bool]:
+        self._files.refresh()
+        deadline = Deadline(self._clock, self._settings.time_limit_ms)
+        found, is_complete = found_pieces(spot, others, self._files, self._settings, deadline)
+        best = ranked(found, identifiers(_around(spot.snapshot, line)), self._settings)
+        pieces = in_stable_order(best, shown)
+        return Gathered(pieces, tuple(best[piece] for piece in pieces)), is_complete
+
+    def _remember(self, uri: str, gathered: _Known) -> None:
+        self._gathered[uri] = gathered
+        self._gathered.move_to_end(uri)
+        if len(self._gathered) > MAX_REMEMBERED:
+            self._gathered.popitem(last=False)
+
+
+def _still_holds(known: _Known, inputs: _Inputs, line: int) -> bool:
+    return known.is_complete and known.inputs == inputs and abs(line - known.line) <= FAR_LINES
+
+
+def _is_same_work(known: _Known, inputs: _Inputs, line: int) -> bool:
+    """Whether the user still writes what the context was first gathered for.
+
+    Then a name that was unused stays one, so that typing it does not change other parts.
+    """
+    return known.inputs.imports == inputs.imports and abs(line - known.line) <= FAR_LINES
+
+
+def _around(snapshot: Snapshot, line: int) -> str:
+    """The text of the lines near this one."""
+    first, last = max(line - NEAR_LINES, 0), min(line + NEAR_LINES, snapshot.line_count - 1)
+    return snapshot.text[snapshot.line_start(first) : snapshot.line_end(last)]

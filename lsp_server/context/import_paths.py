@@ -1,0 +1,176 @@
+"""Where the files are that an import means: the search rules of each language, in its own order."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midfill.lsp_server.text.languages import ImportSyntax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+MAX_PACKAGE_FILES = 20
+"""Of a folder that is imported as a whole (Go packages, ``import a.b.*``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An import to look for."""
+
+    target: str
+    """As written: ``..a.b``, ``./x.js``, ``crate::a``."""
+    names: tuple[str, ...]
+    """Taken from it, where the language says so."""
+    path: Path
+    """The importing file."""
+    root: Path
+    """The workspace folder, where the search ends."""
+
+    def folders(self) -> Iterator[Path]:
+        """From the importing file's own up to the root."""
+        return takewhile(lambda folder: folder.is_relative_to(self.root), self.path.parents)
+
+
+def find(syntax: ImportSyntax, wanted: Wanted) -> Iterator[Path]:
+    """Existing files, in the language's order of search."""
+    return _FINDERS[syntax](wanted)
+
+
+def _first(candidates: Iterable[Path]) -> Iterator[Path]:
+    """The first that is a file, or nothing."""
+    for candidate in candidates:
+        if candidate.is_file():
+            yield candidate
+            return
+
+
+def _files_of(folder: Path, suffix: str) -> list[Path]:
+    """The files of a folder, by name, not too many."""
+    if not folder.is_dir():
+        return []
+    names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(suffix))
+    return [folder / name for name in names[:MAX_PACKAGE_FILES]]
+
+
+def _suffixed(path: Path, suffixes: Iterable[str]) -> Iterator[Path]:
+    return (path.with_name(path.name + suffix) for suffix in suffixes)
+
+
+def _python(wanted: Wanted) -> Iterator[Path]:
+    """``a.b``, ``.a``, ``..``; a name taken from a package may be a module of it."""
+    target = wanted.target
+    dots = len(target) - len(target.lstrip("."))
+    parts = [part for part in target[dots:].split(".") if part]
+    if dots:
+        bases = list(wanted.path.parents)[dots - 1 : dots]
+    else:
+        bases = [wanted.root, wanted.root / "src", *wanted.folders()]
+    for base in bases:
+        if found := list(_python_files(base.joinpath(*parts), wanted.names, named=bool(parts))):
+            yield from found
+            return
+
+
+def _python_files(module: Path, names: tuple[str, ...], *, named: bool) -> Iterator[Path]:
+    """The module or package at a path, and its modules among the names."""
+    own = [module / "__init__.py", module / "__init__.pyi"]
+    yield from _first([*_suffixed(module, (".py", ".pyi")), *own] if named else own)
+    if module.is_dir():
+        for name in names:
+            yield from _python_files(module / name, (), named=True)
+
+
+_JS_SUFFIXES = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".vue", ".svelte")
+_JS_COMPILED = {".js": (".ts", ".tsx"), ".jsx": (".tsx",), ".mjs": (".mts",), ".cjs": (".cts",)}
+
+
+def _javascript(wanted: Wanted) -> Iterator[Path]:
+    """A relative path, with or without suffix; ``./x.js`` may be written in TypeScript."""
+    module = Path(os.path.normpath(wanted.path.parent / wanted.target))
+    candidates = [module / f"index{suffix}" for suffix in (*_JS_SUFFIXES, ".d.ts")]
+    if wanted.target.rstrip("/").rpartition("/")[2] not in {".", ".."}:
+        compiled = map(module.with_suffix, _JS_COMPILED.get(module.suffix, ()))
+        added = _suffixed(module, (*_JS_SUFFIXES, ".d.ts"))
+        candidates = [module, *compiled, *added, *candidates]
+    return _first(candidates)
+
+
+_GO_MODULE = re.compile(r"^module[ \t]+(\S+)", re.MULTILINE)
+
+
+def _go(wanted: Wanted) -> Iterator[Path]:
+    """A package below the module that the nearest ``go.mod`` names; not its tests."""
+    go_mod = next(_first(folder / "go.mod" for folder in wanted.folders()), None)
+    if go_mod is None:
+        return
+    module = _GO_MODULE.search(go_mod.read_text("utf-8", "replace"))
+    if module and f"{wanted.target}/".startswith(f"{module[1]}/"):
+        package = go_mod.parent / wanted.target[len(module[1]) :].lstrip("/")
+        yield from (f for f in _files_of(package, ".go") if not f.stem.endswith("_test"))
+
+
+def _rust(wanted: Wanted) -> Iterator[Path]:
+    """``mod x``, ``crate::a::b``, ``self::a``, ``super::a``; names may be modules or items."""
+    path = wanted.path
+    own = path.parent if path.stem in {"mod", "lib", "main"} else path.with_suffix("")
+    if wanted.target.startswith("mod "):
+        yield from _rust_module(own / wanted.target[4:])
+        return
+    start, *parts = wanted.target.split("::")
+    base = {"self": own, "super": own.parent}.get(start) or _rust_crate(wanted)
+    while parts and parts[0] == "super":
+        base, parts = base.parent, parts[1:]
+    for name in wanted.names:
+        yield from _rust_module(base.joinpath(*parts, name))
+    prefixes = (base.joinpath(*parts[:count]) for count in range(len(parts), 0, -1))
+    yield from _first(file for prefix in prefixes for file in _rust_module(prefix))
+
+
+def _rust_module(module: Path) -> Iterator[Path]:
+    return _first([*_suffixed(module, (".rs",)), module / "mod.rs"])
+
+
+def _rust_crate(wanted: Wanted) -> Path:
+    """The source folder of the nearest ``Cargo.toml``; without one, of the workspace."""
+    manifest = next(_first(folder / "Cargo.toml" for folder in wanted.folders()), wanted.root / "x")
+    return manifest.parent / "src"
+
+
+def _include(wanted: Wanted) -> Iterator[Path]:
+    """Beside the including file, then further up, in ``include`` and ``src`` folders too."""
+    return _first(
+        Path(os.path.normpath(folder / below / wanted.target))
+        for folder in wanted.folders()
+        for below in ("", "include", "src")
+    )
+
+
+_JVM_SUFFIXES = (".java", ".kt", ".scala")
+_JVM_SOURCES = ("", *(f"src/main/{name}" for name in ("java", "kotlin", "scala")))
+
+
+def _java(wanted: Wanted) -> Iterator[Path]:
+    """A class of a package below any source folder; ``a.b.C.member`` means the class."""
+    *package, name = wanted.target.split(".")
+    bases = [folder / below for folder in wanted.folders() for below in _JVM_SOURCES]
+    if name == "*":
+        listed = (_files_of(base.joinpath(*package), s) for base in bases for s in _JVM_SUFFIXES)
+        yield from next(filter(None, listed), [])
+    else:
+        classes = (base.joinpath(*parts) for base in bases for parts in ((*package, name), package))
+        yield from _first(file for path in classes for file in _suffixed(path, _JVM_SUFFIXES))
+
+
+_FINDERS: Mapping[ImportSyntax, Callable[[Wanted], Iterator[Path]]] = {
+    ImportSyntax.PYTHON: _python,
+    ImportSyntax.JAVASCRIPT: _javascript,
+    ImportSyntax.GO: _go,
+    ImportSyntax.RUST: _rust,
+    ImportSyntax.INCLUDE: _include,
+    ImportSyntax.JAVA: _java,
+}

@@ -1,0 +1,66 @@
+r"""What of a model's text is worth showing; a text that grows only ever grows on the screen.
+
+Text has "\n" line ends here; ``with_line_ends`` gives it the document's at the very end.
+
+Invariant: unless ``finished(text)`` is empty, it starts with ``settled(text[:n])`` for every n, and
+``settled`` of a longer text starts with ``settled`` of a shorter one
+(test_what_was_shown_is_never_taken_back).
+"""
+
+from __future__ import annotations
+
+import re
+
+_BLANK_LINES_AT_END = re.compile(r"\s*\n\s*\Z")
+
+
+def _lines(text: str) -> str:
+    """The lines that are not blank, without trailing blanks; grows as the text grows."""
+    return "\n".join(line.rstrip() for line in text.split("\n") if line.strip())
+
+
+class Display:
+    """Decides what to show of the completions at one place.
+
+    Args:
+        line_start: The cursor's line up to the cursor.
+        suffix: Everything after the cursor.
+    """
+
+    def __init__(self, line_start: str, suffix: str) -> None:
+        self._line_start = line_start
+        self._suffix = suffix
+        rest, _, below = suffix.partition("\n")
+        self._is_whole_line = not line_start and rest[:1] in (" ", "\t") and bool(rest.strip())
+        self._lines_below = _lines(suffix if self._is_whole_line else below)
+        self._ends_line = not rest.strip()
+
+    def finished(self, text: str) -> str:
+        """What to insert of a finished completion; empty if nothing is worth it.
+
+        Nothing is: blanks, what already follows the cursor, and whole lines that already follow.
+        Blank lines at the end go, except in front of code on the same line.
+        """
+        if not text.strip() or self._is_there(text):
+            return ""
+        return _BLANK_LINES_AT_END.sub("", text) if self._ends_line else text
+
+    def settled(self, text: str) -> str:
+        """What can be shown of an unfinished completion, however it goes on."""
+        if not text.strip() or self._may_be_there(text):
+            return ""
+        return text.rstrip() if self._ends_line else text
+
+    def _whole_lines(self, text: str) -> str:
+        starts_below = text.lstrip(" \t").startswith("\n")
+        return _lines(text if starts_below else self._line_start + text)
+
+    def _is_there(self, text: str) -> bool:
+        if not self._is_whole_line and self._suffix.startswith(text.rstrip()):
+            return True
+        return f"{self._lines_below}\n".startswith(f"{self._whole_lines(text)}\n")
+
+    def _may_be_there(self, text: str) -> bool:
+        if not self._is_whole_line and self._suffix.startswith(text.rstrip()):
+            return True
+        return self._lines_below.startswith(self._whole_lines(text))
