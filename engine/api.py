@@ -47,9 +47,9 @@ class Scope(Enum):
     """How far a completion may reach before the stop rules end it."""
 
     LINE = "line"
-    """To the end of the line."""
+    """Until the end of the line."""
     BLOCK = "block"
-    """To the end of the block the cursor is in, by indentation."""
+    """Until the end of the block the cursor is in, by indentation."""
     MODEL = "model"
     """Until the model ends it."""
     AUTO = "auto"
@@ -102,7 +102,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     """Divides positive logits of tokens already generated (Keskar et al. 2019); 1 is off."""
     seed: int | None = None
-    """Of the generator; None draws one."""
+    """The generator's seed; None draws one."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -126,7 +126,7 @@ class CompletionRequest:
     context: tuple[ContextPiece, ...] = ()
     repo_name: str | None = None
     path: str | None = None
-    """Of the file with the hole, relative to the repository root."""
+    """Path of the file with the hole, relative to the repository root."""
     line_comment: str = "#"
     """The language's line comment, for dialects that carry context as comments."""
     document: str = ""
@@ -150,9 +150,9 @@ class CompletionRequest:
     sampling: Sampling = Sampling()
     tries: int = 1
     """Completions written at most, of which the one that fits best between prefix and suffix is
-    given, see engine.choosing. With more than one there is nothing to stream: all comes at once."""
+    given, see engine.generation.best_of. With more than one nothing can be streamed."""
     alternatives: int = 0
-    """Of the others, how many are wanted too, at most: those that fit best."""
+    """How many of the others are wanted too, at most: those that fit best."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -185,24 +185,24 @@ class CompletionStats:
     """The one used: PSM or SPM; PSM for a model that only sees the prefix."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
-    """Of the prompt, taken from the cache."""
+    """Tokens of the prompt taken from the cache."""
     prefilled_tokens: int = 0
-    """Of the prompt, computed for this request."""
+    """Tokens of the prompt computed for this request."""
     healed_tokens: int = 0
     """Cut off the prompt's end by healing, and generated again."""
     generated_tokens: int = 0
     drafted_tokens: int = 0
     """Guessed, and checked by the model."""
     accepted_tokens: int = 0
-    """Of those, generated."""
+    """Drafted tokens that were generated."""
     context_pieces: int = 0
-    """Of the request's, that fitted."""
+    """Pieces of the request's context that fitted."""
     tries: int = 1
     """Completions written for this one; their tokens and time are counted above and below."""
     is_short: bool = False
     """The prompt was cut so that it could be read in time, see ``CompletionRequest.read_ms``."""
     mean_logprob: float = 0.0
-    """Of the generated tokens, natural logarithm."""
+    """Mean natural logarithm of the generated tokens' probabilities."""
     queue_ms: float = 0.0
     prefill_ms: float = 0.0
     decode_ms: float = 0.0
@@ -298,7 +298,7 @@ class EngineConfig:
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     threads: int = 0
-    """Of the model's arithmetic; 0 takes the physical cores."""
+    """Threads of the model's arithmetic; 0 takes the physical cores."""
     cache_slots: int = 3
     context_length: int = 0
     """Tokens a slot may hold; 0 takes the model's, at most 16384."""

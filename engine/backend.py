@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from midfill.weights.architecture import Checkpoint, LlamaArchitecture
 
 TILED_COLUMNS = 32
-"""Of a tile in bf16; vectors take as many."""
+"""Columns of a tile in bf16; vectors take as many."""
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,11 @@ def _with_kernels(
         on_progress = lambda _share: None  # noqa: E731  # all is read
     weights = build_native_weights(checkpoint, formats, model, on_progress)
     native = NativeModel(
-        *(checkpoint.architecture, placement.dtype, weights, threads, library),
+        checkpoint.architecture,
+        placement.dtype,
+        weights,
+        threads,
+        library,
         long_passes=None if reads_prompts else model,
     )
     why = "asked for"

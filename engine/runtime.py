@@ -115,7 +115,9 @@ def start_runtime(
     prompter = Prompter(dialect, tokenizer, checkpoint.name)
     placement = choose_placement(config.device, config.dtype)
     backend = open_decoder(
-        *(checkpoint, placement, _thread_count(config.threads)),
+        checkpoint,
+        placement,
+        _thread_count(config.threads),
         lambda share: report("reading weights", share),
     )
     model = backend.model

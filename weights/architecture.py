@@ -50,6 +50,18 @@ class LlamaArchitecture:
     max_position_embeddings: int
     tie_word_embeddings: bool
     rope_scaling: RopeScaling | None = None
+    family: str = "llama"
+    """Its row in ``weights.families``."""
+
+    @property
+    def query_width(self) -> int:
+        """Values of a token's queries."""
+        return self.num_attention_heads * self.head_dim
+
+    @property
+    def kv_width(self) -> int:
+        """Values of a token's keys, and as many of its values."""
+        return self.num_key_value_heads * self.head_dim
 
 
 PRE_TOKENIZERS = frozenset({"gpt-2", "smollm"})
@@ -119,31 +131,4 @@ class Checkpoint:
     files: tuple[Path, ...] = ()
     """All that the tensors are read from; none for tensors in memory."""
     importance: Mapping[str, TensorSource] = field(default_factory=dict)
-    """Of matrices whose inputs were measured: their mean squares in any unit, (in_features,)."""
-
-
-def expected_shapes(architecture: LlamaArchitecture) -> dict[str, tuple[int, ...]]:
-    """The tensors that a checkpoint of this architecture holds, no more and no fewer."""
-    a = architecture
-    query_width = a.num_attention_heads * a.head_dim
-    kv_width = a.num_key_value_heads * a.head_dim
-    shapes: dict[str, tuple[int, ...]] = {
-        "model.embed_tokens.weight": (a.vocab_size, a.hidden_size),
-        "model.norm.weight": (a.hidden_size,),
-    }
-    if not a.tie_word_embeddings:
-        shapes["lm_head.weight"] = (a.vocab_size, a.hidden_size)
-    for layer in range(a.num_hidden_layers):
-        prefix = f"model.layers.{layer}."
-        shapes |= {
-            prefix + "input_layernorm.weight": (a.hidden_size,),
-            prefix + "self_attn.q_proj.weight": (query_width, a.hidden_size),
-            prefix + "self_attn.k_proj.weight": (kv_width, a.hidden_size),
-            prefix + "self_attn.v_proj.weight": (kv_width, a.hidden_size),
-            prefix + "self_attn.o_proj.weight": (a.hidden_size, query_width),
-            prefix + "post_attention_layernorm.weight": (a.hidden_size,),
-            prefix + "mlp.gate_proj.weight": (a.intermediate_size, a.hidden_size),
-            prefix + "mlp.up_proj.weight": (a.intermediate_size, a.hidden_size),
-            prefix + "mlp.down_proj.weight": (a.hidden_size, a.intermediate_size),
-        }
-    return shapes
+    """Mean squares of the inputs of matrices that were measured, in any unit, (in_features,)."""

@@ -34,9 +34,9 @@ class Entry:
     dialect: str
     """A name from engine.infilling.DIALECTS."""
     sha256: str
-    """Of the checkpoint file."""
+    """Hash of the checkpoint file."""
     size_bytes: int
-    """Of the checkpoint file."""
+    """Bytes of the checkpoint file."""
     source: WheelSource
     default: bool = False
 
@@ -59,9 +59,9 @@ class AdaptedEntry:
     """A name from engine.infilling.DIALECTS."""
     base: Entry
     sha256: str
-    """Of the adapter's tensors."""
+    """Hash of the adapter's tensors."""
     size_bytes: int
-    """Of the adapter's tensors."""
+    """Bytes of the adapter's tensors."""
     default: bool = False
 
     @property

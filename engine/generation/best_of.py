@@ -113,7 +113,7 @@ class _Running:
     branch: Branch
     passes: Passes[None] | None = None
     ids: list[int] = field(default_factory=list)
-    """To be read next; none: it has come to its end."""
+    """Tokens to be read next; none: it has come to its end."""
 
     def go_on(self, logits: torch.Tensor | None) -> None:
         """Go on behind what was read, with its logits."""

@@ -1,8 +1,8 @@
-"""Tokens guessed without a model: what followed the last few tokens where they stood before.
+"""Tokens drafted without a model: what followed the last few tokens where they stood before.
 
-Code repeats what stands around it. One forward pass checks several guessed tokens at little more
+Code repeats what stands around it. One forward pass checks several drafted tokens at little more
 than the price of one, since it reads the weights once; the text is what the model alone would have
-written. Speculative decoding: Leviathan et al. 2023, https://arxiv.org/abs/2211.17192; guesses by
+written. Speculative decoding: Leviathan et al. 2023, https://arxiv.org/abs/2211.17192; drafts by
 lookup: Saxena 2023, https://github.com/apoorvumang/prompt-lookup-decoding.
 """
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 MOST_TOKENS = 7
-"""Of a guess: with the one before it, as many as the kernels run at little more than one's cost."""
+"""Tokens of a draft: with the one before, as many as the kernels run at little over one's cost."""
 LEAST_MATCH, MOST_MATCH = 3, MOST_TOKENS
-"""Tokens that have to be the same before a guess, and that are compared at most."""
+"""Tokens that have to be the same before a draft, and that are compared at most."""
 
 
 class Drafter:
-    """Guesses how a text goes on.
+    """Drafts how a text goes on.
 
     Args:
         sources: Texts to look in, as token ids; the last one is the text that goes on.
-        never: Tokens that are no part of a guess.
+        never: Tokens that are no part of a draft.
     """
 
     def __init__(self, sources: Sequence[Sequence[int]], never: Collection[int]) -> None:
@@ -46,9 +46,9 @@ class Drafter:
         """The next tokens, up to ``most`` and no more than matched before them; often none."""
         ids = self._ids[: self._count]
         place, matched = _longest_match(ids)
-        guess: list[int] = ids[place + 1 : place + 1 + min(most, matched)].tolist()
-        end = next((i for i, token_id in enumerate(guess) if token_id in self._never), len(guess))
-        return guess[:end]
+        draft: list[int] = ids[place + 1 : place + 1 + min(most, matched)].tolist()
+        end = next((i for i, token_id in enumerate(draft) if token_id in self._never), len(draft))
+        return draft[:end]
 
 
 def _longest_match(ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[int, int]:

@@ -57,7 +57,10 @@ class Generation:
         self._drafter = Drafter((last_middle, self.prompt.ids), machine.end_ids)
         dialect = machine.prompter.dialect
         self._end_of_line = EndOfLine(
-            *(machine.tokenizer, machine.end_ids, dialect.end_at_line, dialect.end_weights),
+            machine.tokenizer,
+            machine.end_ids,
+            dialect.end_at_line,
+            dialect.end_weights,
             request.suffix,
             is_whole_line=self._middle.rules.is_whole_line,
         )

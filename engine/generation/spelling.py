@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from midfill.engine.tokens.byte_index import ByteIndex
 
 MOST_PASSES = 12
-"""Of the model; what is the likeliest beginning by then is gone on with, token by token."""
+"""Passes of the model; the likeliest beginning by then is gone on with, token by token."""
 
 
 class _Way(NamedTuple):
-    """To spell the held bytes, or to begin to; in the order in which they are looked at."""
+    """One way to spell the held bytes, or to begin to; in the order of looking at them."""
 
     cost: float
     """Minus the logarithm of the probability."""
@@ -53,7 +53,7 @@ class Beginning(NamedTuple):
     tokens: tuple[GeneratedToken, ...]
     """Often none: one token can finish them."""
     logits: torch.Tensor
-    """Of what follows them, (1, V); the text has them."""
+    """Logits of what follows them, (1, V); the text has them."""
     is_best: bool
     """One more token is to finish the held bytes; else the search was too long, and any may."""
 
@@ -100,7 +100,7 @@ class _Reader:
     """Puts tokens behind a prompt, and others in their place."""
 
     def __init__(self, text: TokenText, hidden: torch.Tensor) -> None:
-        self._strand, self._prompt = text, text.length
+        self._text, self._prompt = text, text.length
         self._ids: tuple[int, ...] = ()
         self._states = [hidden]
 
@@ -108,9 +108,9 @@ class _Reader:
         """The last state behind them, (1, H)."""
         pairs = zip(ids, self._ids, strict=False)
         kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        self._strand.cut(self._prompt + kept)
+        self._text.cut(self._prompt + kept)
         del self._states[kept + 1 :]
         if ids[kept:]:
-            self._states += self._strand.read(ids[kept:]).split(1)
+            self._states += self._text.read(ids[kept:]).split(1)
         self._ids = ids
         return self._states[-1]

@@ -1,4 +1,4 @@
-"""The C functions and structures of ``kernels/midfill.h``, for Python; calls release the GIL."""
+"""The C functions and structures of ``kernels/c/midfill.h``, for Python; calls release the GIL."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from midfill.engine.kernels import quantization
 from midfill.engine.kernels.build import KernelsUnavailableError, build
 from midfill.engine.kernels.packed_cache import PackedMatrix
 from midfill.engine.kernels.quantization import Form
+from midfill.weights.families import LLAMA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ MAX_TOKENS = 256
 FEW_TOKENS = 8
 """Tokens up to which a call costs little more than that of one."""
 FORMATS = {torch.float32: 0, torch.bfloat16: 1}
-"""Of plain matrices and of the cache."""
+"""Numbers in C of the formats of plain matrices and of the cache."""
 _GROUPED_FORMATS = {
     Form(8, has_offsets=False): 2,
     Form(4, has_offsets=True): 3,
@@ -45,14 +46,8 @@ class CMatrix(Structure):
 class CLayer(Structure):
     """``struct layer``."""
 
-    _fields_ = (
-        ("input_layernorm", c_void_p),
-        ("post_attention_layernorm", c_void_p),
-        ("qkv_proj", CMatrix),
-        ("o_proj", CMatrix),
-        ("gate_proj", CMatrix),
-        ("up_proj", CMatrix),
-        ("down_proj", CMatrix),
+    _fields_ = tuple(
+        {row.part: CMatrix if row.is_matrix else c_void_p for row in LLAMA.layer}.items()
     )
 
 
@@ -158,9 +153,16 @@ def load_library(path: Path) -> ctypes.CDLL:
         raise KernelsUnavailableError(f"the compiled kernels cannot be loaded: {error}") from error
     library.midfill_open.argtypes = [POINTER(CDecoder), c_int64]
     library.midfill_open.restype = c_void_p
+    session, tokens, cos, sin, cancel, hidden = (c_void_p,) * 6
     library.midfill_forward.argtypes = [
-        *(c_void_p, c_void_p, c_int64, POINTER(CCache)),
-        *(c_void_p, c_void_p, c_void_p, c_void_p),
+        session,
+        tokens,
+        c_int64,
+        POINTER(CCache),
+        cos,
+        sin,
+        cancel,
+        hidden,
     ]
     library.midfill_forward.restype = c_int
     library.midfill_logits.argtypes = [c_void_p, c_void_p, c_int64, c_void_p]

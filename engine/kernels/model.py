@@ -1,4 +1,4 @@
-"""A decoder whose forward passes run in native kernels; see ``kernels/midfill.h``.
+"""A decoder whose forward passes run in native kernels; see ``kernels/c/midfill.h``.
 
 Decoding a token reads every weight once, so its time is that of memory plus whatever surrounds the
 arithmetic; here that is one call. Prompts are bound by arithmetic: of bytes or in tiles in the
@@ -35,11 +35,11 @@ class NativeModel:
     """A ``LlamaModel`` for processors, with the same contract; hidden states are fp32.
 
     Args:
-        architecture: Of the decoder.
-        dtype: Of keys and values.
+        architecture: The decoder's shape.
+        dtype: The format of keys and values.
         weights: Its weights for the kernels.
-        threads: Of the kernels, and of PyTorch in long passes.
-        library: The kernels, from ``kernel_calls.load``.
+        threads: How many the kernels have, and PyTorch in long passes.
+        library: The kernels, from ``bindings.load``.
         long_passes: The decoder in PyTorch, for passes of more than ``FEW_TOKENS``, where the
             kernels have no fast arithmetic for its weights; None runs all in the kernels.
     """
@@ -69,7 +69,7 @@ class NativeModel:
 
     @property
     def format(self) -> str:
-        """Of most weights: bf16, fp32, int8 or int4."""
+        """The format of most weights: bf16, fp32, int8 or int4."""
         return self._weights.format
 
     @property
@@ -87,10 +87,10 @@ class NativeModel:
         """Run T new tokens behind a slot's S cached ones, and cache them.
 
         Args:
-            ids: The tokens; no more than ``MAX_TOKENS`` with a placing.
+            ids: The tokens; no more than ``MAX_TOKENS`` with a tree.
             slot: The sequence.
             cancel: Ends the pass.
-            tree: Of the tokens, if they are not the text that follows.
+            tree: Where the tokens stand, if they are not the text that follows.
 
         Returns:
             The final hidden states, (T, hidden), fp32.
@@ -138,8 +138,13 @@ class NativeModel:
             cache.trunk, cache.seen = tree.trunk, seen.ctypes.data
         tokens = torch.tensor(ids)
         is_whole = self._library.midfill_forward(
-            *(self._session, tokens.data_ptr(), len(ids), byref(cache)),
-            *(cos.data_ptr(), sin.data_ptr(), None if cancel is None else cancel.address),
+            self._session,
+            tokens.data_ptr(),
+            len(ids),
+            byref(cache),
+            cos.data_ptr(),
+            sin.data_ptr(),
+            None if cancel is None else cancel.address,
             hidden.data_ptr(),
         )
         if not is_whole:

@@ -1,6 +1,6 @@
 """Packed weights kept on disk: a model that is opened again is read, not converted.
 
-A file holds what ``native_weights`` makes of one checkpoint in one format. Its name is made of all
+A file holds what ``weights`` makes of one checkpoint in one format. Its name is made of all
 that shapes it: the checkpoint's files (path, size, time), the format, and the code that reads and
 packs. It stands in the cache only whole. Whatever cannot be read or written is no error: the model
 is converted again.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from midfill.weights.architecture import Checkpoint
 
 LEAST_BYTES, MOST_BYTES = 32 << 20, 1 << 30
-"""Of packed weights. Less is converted in no time; more would take much of a disk unasked."""
+"""Sizes of packed weights that are kept. Less is converted in no time; more would fill a disk."""
 KEPT = 3
 """Files in the cache, the ones used last."""
 _ARENA = "arena"

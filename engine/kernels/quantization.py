@@ -27,7 +27,7 @@ GROUP = 32
 PANEL = 16
 """Rows of a panel."""
 _ZERO = 8
-"""Of 4 bits without an offset."""
+"""The quant that stands for 0, in 4 bits without an offset."""
 _ROWS_AT_ONCE = 2048
 """So that what lies between is small, however large a vocabulary's matrix is."""
 
@@ -36,7 +36,7 @@ class Form(NamedTuple):
     """What a group is made of."""
 
     bits: int
-    """Of a quant: 8 or 4."""
+    """Bits of a quant: 8 or 4."""
     has_offsets: bool
 
     @property
@@ -46,7 +46,7 @@ class Form(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Of so many groups of a panel."""
+        """Bytes of so many groups of a panel."""
         halves = 1 + self.has_offsets
         return self.together * PANEL * (GROUP * self.bits // 8 + 2 * halves)
 
@@ -71,7 +71,7 @@ class GroupedMatrix:
 
     @property
     def form(self) -> Form:
-        """Of its groups."""
+        """The form of its groups."""
         bits = 8 if self.quants.shape[2] == GROUP else 4
         return Form(bits, has_offsets=self.offsets is not None)
 
@@ -143,12 +143,12 @@ def stack(parts: Sequence[GroupedMatrix]) -> GroupedMatrix:
 
 
 def _offsets(matrix: GroupedMatrix) -> NDArray[np.float16]:
-    """Of 4 bits, (rows, groups)."""
+    """Offsets of 4-bit groups, (rows, groups)."""
     return matrix.scales * np.float16(-_ZERO) if matrix.offsets is None else matrix.offsets
 
 
 def packed_bytes(rows: int, columns: int, form: Form) -> int:
-    """Of all panels of such a matrix."""
+    """Bytes of all panels of such a matrix."""
     groups = -(-columns // GROUP)
     return -(-rows // PANEL) * -(-groups // form.together) * form.bytes
 

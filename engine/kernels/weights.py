@@ -15,6 +15,7 @@ from midfill.engine.kernels.bindings import Arena, CDecoder, CLayer, CMatrix, de
 from midfill.engine.kernels.packed_cache import PackedMatrix
 from midfill.engine.kernels.quantization import Form, GroupedMatrix
 from midfill.engine.model.linear import DenseLinear
+from midfill.weights.families import FAMILIES, expected_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -95,6 +96,7 @@ class _Builder:
     ) -> None:
         self._architecture, self._tensors = checkpoint.architecture, checkpoint.tensors
         self._importance = checkpoint.importance
+        self._family = FAMILIES[self._architecture.family]
         self._wanted, self._plain, self._on_progress = wanted, plain, on_progress
         self._layers = (CLayer * self._architecture.num_hidden_layers)()
         arena = Arena(_most_bytes(self._tensors))
@@ -129,31 +131,27 @@ class _Builder:
         for layer in _read_ahead(self._read_layer, self._architecture.num_hidden_layers):
             yield from layer
         tied = self._architecture.tie_word_embeddings
-        yield self._read_matrix(["model.embed_tokens" if tied else "lm_head"], is_head=True)
+        tokens, head, norm = map(self._family.outer_name, ("embed_tokens", "lm_head", "norm"))
+        yield self._read_matrix([tokens if tied else head], is_head=True)
         if not tied:
-            yield self._read_embedding()
-        yield self._read_vector("model.norm")
+            yield self._read_embedding(tokens)
+        yield self._read_vector(norm)
 
     def _read_layer(self, index: int) -> list[GroupedMatrix | torch.Tensor]:
-        """In the order of ``CLayer``."""
-        prefix = f"model.layers.{index}."
-        attention, feed_forward = prefix + "self_attn.", prefix + "mlp."
+        """A layer's parts, in the order of ``CLayer``."""
         return [
-            self._read_vector(prefix + "input_layernorm"),
-            self._read_vector(prefix + "post_attention_layernorm"),
-            self._read_matrix([f"{attention}{part}_proj" for part in "qkv"]),
-            self._read_matrix([attention + "o_proj"]),
-            self._read_matrix([feed_forward + "gate_proj"]),
-            self._read_matrix([feed_forward + "up_proj"]),
-            self._read_matrix([feed_forward + "down_proj"]),
+            self._read_matrix(names)
+            if len(self._tensors[names[0]].shape) > 1
+            else self._read_vector(*names)
+            for names in self._family.parts(index).values()
         ]
 
     def _read_vector(self, name: str) -> torch.Tensor:
-        return self._tensors[name + ".weight"].read(torch.float32)
+        return self._tensors[name].read(torch.float32)
 
-    def _read_embedding(self) -> torch.Tensor:
+    def _read_embedding(self, name: str) -> torch.Tensor:
         """Only single rows are read of it, so it is not worth quantizing."""
-        plain = self._plain(["model.embed_tokens"])
+        plain = self._plain([name])
         return plain if self._wanted == "fp32" else plain.bfloat16()
 
     def _read_matrix(
@@ -162,12 +160,12 @@ class _Builder:
         if self._wanted in ("bf16", "fp32"):
             return self._plain(names)
         bits = None if self._wanted == "auto" else 8 if is_head else BITS[self._wanted]
-        blocks = _without_loss([self._tensors[name + ".weight"] for name in names], bits)
+        blocks = _without_loss([self._tensors[name] for name in names], bits)
         return blocks or quantization.quantize(self._plain(names), bits or 8, self._measured(names))
 
     def _measured(self, names: Sequence[str]) -> torch.Tensor | None:
         """The importance of their inputs, which they share; None if it was not measured."""
-        source = self._importance.get(names[0] + ".weight")
+        source = self._importance.get(names[0])
         return None if source is None else source.read(torch.float32)
 
     def _put(self, part: GroupedMatrix | Part) -> CMatrix | int:
@@ -202,26 +200,24 @@ def _read_ahead(read: Callable[[int], _Part], count: int) -> Iterator[_Part]:
 def _of_checkpoint(
     tensors: Mapping[str, TensorSource],
 ) -> Callable[[Sequence[str]], torch.Tensor]:
-    """Matrices of these names, one below the other, in fp32."""
-    return lambda names: torch.cat(
-        [tensors[name + ".weight"].read(torch.float32) for name in names]
-    )
+    """What reads matrices of these names, one below the other, in fp32."""
+    return lambda names: torch.cat([tensors[name].read(torch.float32) for name in names])
 
 
 def _of_model(model: LlamaModel) -> Callable[[Sequence[str]], torch.Tensor]:
-    """The same out of a model, which has them fused."""
-    weights = model.weights
-    found = {"model.embed_tokens": weights.embed_tokens, "lm_head": _weight(weights.lm_head)}
+    """What finds the same in a model, which has matrices fused."""
+    weights, shapes = model.weights, expected_shapes(model.architecture)
+    family = FAMILIES[model.architecture.family]
+    tokens, head = family.outer_name("embed_tokens"), family.outer_name("lm_head")
+    found = {tokens: weights.embed_tokens, head: _weight(weights.lm_head)}
     for index, layer in enumerate(weights.layers):
-        prefix = f"model.layers.{index}."
-        gate, up = _weight(layer.gate_up_proj).chunk(2)
-        found |= {
-            prefix + "self_attn.q_proj": _weight(layer.qkv_proj),
-            prefix + "self_attn.o_proj": _weight(layer.o_proj),
-            prefix + "mlp.gate_proj": gate,
-            prefix + "mlp.up_proj": up,
-            prefix + "mlp.down_proj": _weight(layer.down_proj),
-        }
+        parts = family.parts(index).values()
+        for fused, names in family.fused(index).items():
+            inside = [part for part in parts if part[0] in names]
+            if len(shapes[names[0]]) > 1:
+                rows = [sum(shapes[name][0] for name in part) for part in inside]
+                pieces = _weight(getattr(layer, fused)).split(rows)
+                found |= {part[0]: piece for part, piece in zip(inside, pieces, strict=True)}
     return lambda names: found[names[0]]
 
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TreePositions:
-    """Of T new tokens behind the S of a slot, where these are not one text."""
+    """Where T new tokens behind the S of a slot stand, if these are not one text."""
 
     positions: list[int]
-    """Of each of them in its own text."""
+    """The position of each one in its own text."""
     trunk: int
     """So many first tokens of the slot are seen by all."""
     seen: NDArray[np.bool_]
@@ -42,7 +42,7 @@ class Decoder(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of keys and values."""
+        """The format of keys and values."""
         ...
 
     @property
@@ -64,7 +64,7 @@ class Decoder(Protocol):
     ) -> torch.Tensor:
         """Run T new tokens behind a slot's S cached ones; final hidden states, (T, hidden).
 
-        With a placing they may be several texts' tokens, and no more than 256.
+        With a tree they may be several texts' tokens, and no more than 256.
 
         Raises:
             CancelledPassError: ``cancel`` was set, and the model saw it.

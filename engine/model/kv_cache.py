@@ -47,11 +47,6 @@ class Slot:
         """All of them, (2, L, Hkv, capacity, D), until ``reserve`` moves them."""
         return self._kv
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes reserved for keys and values."""
-        return self._kv.nbytes
-
     def write(
         self, layer: int, key: torch.Tensor, value: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -104,11 +99,6 @@ class KVCache:
     def __init__(self, slots: Sequence[Slot]) -> None:
         self.slots = tuple(slots)
         self._clock = 0
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes reserved by all slots."""
-        return sum(slot.nbytes for slot in self.slots)
 
     def match(self, ids: Sequence[int]) -> int:
         """How many leading tokens of ``ids`` some slot holds."""

@@ -10,15 +10,17 @@ Axes: T new tokens, S cached tokens, Hq query heads, Hkv key/value heads, D head
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import embedding, rms_norm, scaled_dot_product_attention, silu
 
+from midfill.engine.model.linear import DenseLinear
 from midfill.engine.model.rope import RotaryTable, rotate
+from midfill.weights.families import FAMILIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from midfill.engine.model.decoder import TreePositions
     from midfill.engine.model.kv_cache import Slot
@@ -70,7 +72,7 @@ class LlamaModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of activations, keys and values."""
+        """The format of activations, keys and values."""
         return self.weights.embed_tokens.dtype
 
     @property
@@ -144,6 +146,40 @@ class LlamaModel:
             enable_gqa=query_heads != kv_heads,
         )
         return out[0].transpose(0, 1).reshape(new, -1)
+
+
+def read_llama(
+    architecture: LlamaArchitecture,
+    read: Callable[[Sequence[str]], torch.Tensor],
+    on_progress: Callable[[float], None],
+) -> LlamaModel:
+    """The model of a checkpoint, its matrices fused.
+
+    Args:
+        architecture: Its shape.
+        read: Gives the tensors of these names, one below the other.
+        on_progress: Called with the share done, 0 to 1, after each layer.
+    """
+    family = FAMILIES[architecture.family]
+    tokens, norm, head = (family.outer_name(part) for part in ("embed_tokens", "norm", "lm_head"))
+    embed_tokens = read([tokens])
+    lm_head = embed_tokens if architecture.tie_word_embeddings else read([head])
+    layers = []
+    for index in range(architecture.num_hidden_layers):
+        layers.append(_read_layer(family.fused(index), read))
+        on_progress((index + 1) / architecture.num_hidden_layers)
+    weights = ModelWeights(embed_tokens, tuple(layers), read([norm]), DenseLinear(lm_head))
+    return LlamaModel(architecture, weights)
+
+
+def _read_layer(
+    names: Mapping[str, Sequence[str]], read: Callable[[Sequence[str]], torch.Tensor]
+) -> LayerWeights:
+    tensors = {part: read(names_of_part) for part, names_of_part in names.items()}
+    fields: dict[str, Any] = {
+        part: DenseLinear(tensor) if tensor.ndim > 1 else tensor for part, tensor in tensors.items()
+    }
+    return LayerWeights(**fields)
 
 
 def _attend_from_one(

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from midfill.engine.errors import InvalidRequestError
-from midfill.engine.model.linear import DenseLinear
-from midfill.engine.model.llama import LayerWeights, LlamaModel, ModelWeights
+from midfill.engine.model.llama import LlamaModel, read_llama
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from midfill.weights.architecture import Checkpoint
 
+MODELS = {"llama": read_llama}
+"""What reads the model of each family, by the name of its row in ``weights.families``."""
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 QUANTIZED = ("int8", "int4")
 """Formats of the native kernels' weights; around them a model runs as with ``auto``."""
@@ -64,36 +65,13 @@ def load_model(
         on_progress: Called with the share done, 0 to 1, after each layer.
     """
 
-    def read(*names: str) -> torch.Tensor:
+    def read(names: Sequence[str]) -> torch.Tensor:
         parts = [checkpoint.tensors[name].read(placement.dtype) for name in names]
         whole = parts[0] if len(parts) == 1 else torch.cat(parts)
         return whole.to(placement.device)
 
     architecture = checkpoint.architecture
-    embed_tokens = read("model.embed_tokens.weight")
-    head = embed_tokens if architecture.tie_word_embeddings else read("lm_head.weight")
-    layers = []
-    for index in range(architecture.num_hidden_layers):
-        layers.append(_read_layer(read, f"model.layers.{index}."))
-        on_progress((index + 1) / architecture.num_hidden_layers)
-    weights = ModelWeights(
-        embed_tokens, tuple(layers), read("model.norm.weight"), DenseLinear(head)
-    )
-    return LlamaModel(architecture, weights)
-
-
-def _read_layer(read: Callable[..., torch.Tensor], prefix: str) -> LayerWeights:
-    attention, feed_forward = prefix + "self_attn.", prefix + "mlp."
-    qkv = [f"{attention}{part}_proj.weight" for part in "qkv"]
-    gate_up = [f"{feed_forward}{part}_proj.weight" for part in ("gate", "up")]
-    return LayerWeights(
-        input_layernorm=read(prefix + "input_layernorm.weight"),
-        qkv_proj=DenseLinear(read(*qkv)),
-        o_proj=DenseLinear(read(attention + "o_proj.weight")),
-        post_attention_layernorm=read(prefix + "post_attention_layernorm.weight"),
-        gate_up_proj=DenseLinear(read(*gate_up)),
-        down_proj=DenseLinear(read(feed_forward + "down_proj.weight")),
-    )
+    return MODELS[architecture.family](architecture, read, on_progress)
 
 
 def _choose_device(device: str) -> tuple[str, str]:

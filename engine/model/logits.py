@@ -20,7 +20,7 @@ _NEAR = 8.0
 
 
 def probability(logits: torch.Tensor, ids: Collection[int]) -> float:
-    """Of any of these tokens to come next, by raw logits, (V,); ids beyond them count nothing."""
+    """That any of these tokens comes next, by raw logits, (V,); ids beyond them count nothing."""
     row = logits.cpu().numpy()
     known = [token_id for token_id in ids if token_id < len(row)]
     return float(np.exp(log_total(row[known]) - log_total(row))) if known else 0.0

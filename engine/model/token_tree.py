@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from midfill.engine.model.kv_cache import Slot
 
 LONGEST_PASS = 256
-"""Tokens of a pass with a placing, at most."""
+"""Tokens of a pass over a tree, at most."""
 _FIRST_CAPACITY = 256
 
 
@@ -56,7 +56,7 @@ class SlotText:
 
     @property
     def length(self) -> int:
-        """Of the slot."""
+        """Tokens of the slot."""
         return self.slot.length
 
     def read(self, ids: Sequence[int]) -> torch.Tensor:

@@ -21,7 +21,7 @@ class Dialect:
     markers: tuple[str, str, str] | None = None
     """The pieces for prefix, suffix and middle; None if the family cannot infill."""
     orders: tuple[Order, ...] = ()
-    """It was trained on, the better one first; empty for left-to-right."""
+    """Orders it was trained on, the better one first; empty for left-to-right."""
     file_markers: tuple[str, str] | None = None
     """The pieces for repository name and file separator; None puts other files in comments."""
     end_at_line: float = 1.0
@@ -29,7 +29,7 @@ class Dialect:
     nothing that is still to come; 1 leaves it to the sampler. A model that has seen few middles
     knows where they end long before it is sure of it."""
     end_weights: EndWeights | None = None
-    """Tells it instead where a suffix begins with lines of its own; None: none were fitted."""
+    """What tells it instead where a suffix begins with lines of its own; None: not fitted."""
 
 
 DIALECTS = {

@@ -21,9 +21,9 @@ class CancelFlag:
 
     @property
     def address(self) -> int:
-        """Of an int that becomes 1, as long as this object lives."""
+        """The address of an int that becomes 1; it lives as long as this object."""
         return ctypes.addressof(self._flag)
 
 
 class CancelledPassError(Exception):
-    """A forward pass saw its stop: its tokens are not cached. Stays in the engine."""
+    """A forward pass saw that it was cancelled: its tokens are not cached. Stays in the engine."""

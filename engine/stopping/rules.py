@@ -179,7 +179,7 @@ class _Block:
     """The block that the cursor's line is in, or that it opens, as lines are read."""
 
     indent: int | None
-    """Of the cursor's line; None if it is blank, then that of the first one written."""
+    """Indentation of the cursor's line; None if it is blank, then that of the first one written."""
     may_open: bool = False
     """The cursor's line, if the one behind it is deeper; a brace may stand between them."""
     opened: bool = False

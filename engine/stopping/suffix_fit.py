@@ -9,8 +9,8 @@ on. So the suffix's first tokens are run through it as if they came next. The le
 over them is the *gap*: 0 if the model itself would write the suffix now, and far below where the
 suffix would make no sense yet. The gap and the model's own log-probability of the end make the odds
 that the middle ends, by logistic regression. Its weights are fitted on held-out files, where the
-true middles are known (``recipes.join_fit``; figures: docs/results.md). It costs a pass of some
-tokens for each line that is written.
+true middles are known (``recipes.fitting.suffix_fit``; figures: docs/results.md). It costs a pass
+of some tokens for each line that is written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from midfill.engine.tokens.tokenizer import Tokenizer
 
 FIT_TOKENS = 8
-"""Of the suffix, at most; more did not tell more."""
+"""Tokens of the suffix, at most; more did not tell more."""
 
 
 _LEAST = 1e-9
@@ -38,7 +38,7 @@ _LEAST = 1e-9
 
 
 class EndEvidence(NamedTuple):
-    """Of the end of a middle at one place."""
+    """What speaks for the end of a middle at one place."""
 
     end: float
     """Natural logarithm of the probability that the model gives it."""
@@ -48,7 +48,7 @@ class EndEvidence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EndWeights:
-    """Of the logistic regression on EndEvidence."""
+    """Weights of the logistic regression on EndEvidence."""
 
     bias: float
     end: float

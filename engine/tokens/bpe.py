@@ -63,7 +63,7 @@ SPLITS = {
     "gpt-2": (_gpt2_split, _CONTRACTIONS),
     "smollm": (_smollm_split, _CONTRACTIONS | _DIGITS),
 }
-"""Of each of PRE_TOKENIZERS: how it splits, and the pre-tokens that never grow."""
+"""How each of PRE_TOKENIZERS splits, and its pre-tokens that never grow."""
 
 
 class ByteLevelBpe(Vocabulary):

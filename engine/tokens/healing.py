@@ -31,9 +31,9 @@ class Healed:
     """A prefix cut back to where its tokens can no longer change."""
 
     ids: list[int]
-    """To be prefilled."""
+    """Tokens to be prefilled."""
     held: bytes
-    """Of the tokens cut off; to be generated again first. Empty: nothing was unstable."""
+    """Bytes of the tokens cut off, generated again first. Empty: nothing was unstable."""
 
 
 def split(tokenizer: Tokenizer, text: str, ids: list[int]) -> Healed:

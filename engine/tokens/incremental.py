@@ -18,7 +18,7 @@ class _Head(NamedTuple):
     """The begin of texts, block by block, as far as nothing behind it can change its encoding."""
 
     number: int
-    """Of the begin: no other has it."""
+    """The begin's number: no other has it."""
     ids: list[int]
     """Those that the last block adds."""
     characters: int

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from rich.progress import Progress
 
-from midfill.weights.architecture import LlamaArchitecture, expected_shapes
+from midfill.weights.families import expected_shapes
+from midfill.weights.architecture import LlamaArchitecture
 from midfill.weights.checkpoint import open_checkpoint
 from midfill.weights.formats.gguf_writer import FILE_TYPES, write_checkpoint
 

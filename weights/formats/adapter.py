@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING
 from midfill.weights.architecture import (
     BytePairVocabulary,
     Checkpoint,
-    expected_shapes,
 )
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
+from midfill.weights.families import expected_shapes
 from midfill.weights.formats.adapter_config import CONFIG, TENSORS, read_config
 from midfill.weights.formats.huggingface import read_architecture
 from midfill.weights.formats.importance import IMPORTANCE, read_importance

@@ -83,7 +83,7 @@ class AdapterConfig:
     alpha: float
     rank_stabilized: bool
     ranks: Mapping[str, int]
-    """Of some modules, by a pattern that their name ends with."""
+    """Ranks of some modules, by a pattern that their name ends with."""
     alphas: Mapping[str, float]
     """The same."""
     targets: str | tuple[str, ...]

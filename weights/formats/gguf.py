@@ -19,12 +19,12 @@ import numpy as np
 
 from midfill.weights.architecture import Checkpoint
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
+from midfill.weights.families import FAMILIES
 from midfill.weights.formats.gguf_metadata import (
     check_kind,
     read_architecture,
     read_vocabulary,
 )
-from midfill.weights.formats.names import canonical_from_gguf
 from midfill.weights.formats.strict import Metadata, check_tensors, refuse_left_over
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ def _tensors(
             f"{path}: rope_freqs.weight (Llama 3's rope scaling) is not implemented for GGUF; "
             "use the model's Hugging Face folder"
         )
-    names = {name: canonical_from_gguf(name) for name in stored}
+    family = FAMILIES[architecture.family]
+    names = {name: family.from_gguf(name) for name in stored}
     refuse_left_over(path, {name for name, canonical in names.items() if canonical is None})
     return {
         canonical: _tensor(path, stored[name], architecture)

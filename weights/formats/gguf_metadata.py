@@ -1,6 +1,7 @@
-"""The metadata of a GGUF file of the Llama architecture: its keys as tables, read strictly.
+"""The metadata of a GGUF file: its keys as tables, read strictly.
 
-Key names: ``gguf.constants.Keys``; defaults where a key is absent: llama.cpp's.
+Key names: ``gguf.constants.Keys``; defaults where a key is absent: llama.cpp's. A key that begins
+with a dot is a family's: ``.block_count`` stands for ``llama.block_count``.
 """
 
 from __future__ import annotations
@@ -12,23 +13,24 @@ from midfill.weights.architecture import (
     RopeScaling,
 )
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
+from midfill.weights.families import FAMILIES
 from midfill.weights.formats.strict import Metadata, check_heads
 
 KNOWN_KEYS = frozenset(
     {
         # read below
-        "llama.attention.head_count",
-        "llama.attention.head_count_kv",
-        "llama.attention.key_length",
-        "llama.attention.layer_norm_rms_epsilon",
-        "llama.block_count",
-        "llama.context_length",
-        "llama.embedding_length",
-        "llama.feed_forward_length",
-        "llama.rope.freq_base",
-        "llama.rope.scaling.factor",
-        "llama.rope.scaling.type",
-        "llama.vocab_size",
+        ".attention.head_count",
+        ".attention.head_count_kv",
+        ".attention.key_length",
+        ".attention.layer_norm_rms_epsilon",
+        ".block_count",
+        ".context_length",
+        ".embedding_length",
+        ".feed_forward_length",
+        ".rope.freq_base",
+        ".rope.scaling.factor",
+        ".rope.scaling.type",
+        ".vocab_size",
         "tokenizer.ggml.add_bos_token",
         "tokenizer.ggml.bos_token_id",
         "tokenizer.ggml.eom_token_id",
@@ -39,10 +41,10 @@ KNOWN_KEYS = frozenset(
         "tokenizer.ggml.pre",
         "tokenizer.ggml.token_type",
         "tokenizer.ggml.tokens",
-        # without effect on a byte-level BPE Llama
-        "llama.rope.scaling.finetuned",
-        "llama.rope.scaling.original_context_length",
-        "llama.tensor_data_layout",
+        # without effect on a model with byte-level BPE
+        ".rope.scaling.finetuned",
+        ".rope.scaling.original_context_length",
+        ".tensor_data_layout",
         "tokenizer.ggml.cls_token_id",
         "tokenizer.ggml.fim_mid_token_id",
         "tokenizer.ggml.fim_pad_token_id",
@@ -62,10 +64,10 @@ KNOWN_KEYS = frozenset(
 )
 
 FIXED_KEYS: dict[str, object] = {
-    "llama.attention.causal": True,
-    "llama.expert_count": 0,
-    "llama.expert_used_count": 0,
-    "llama.rope.scaling.attn_factor": 1.0,
+    ".attention.causal": True,
+    ".expert_count": 0,
+    ".expert_used_count": 0,
+    ".rope.scaling.attn_factor": 1.0,
     "tokenizer.ggml.add_eos_token": False,
     "tokenizer.ggml.add_sep_token": False,
     "tokenizer.ggml.add_space_prefix": False,
@@ -81,13 +83,13 @@ NORMAL, UNKNOWN, CONTROL, UNUSED = 1, 2, 3, 5
 
 
 def check_kind(metadata: Metadata) -> None:
-    """Refuse what is not one whole Llama model with a byte-level BPE tokenizer.
+    """Refuse what is not one whole model of a known family with a byte-level BPE tokenizer.
 
     Raises:
         UnsupportedModelError: naming the key, its value and what is implemented.
     """
     architecture = metadata.text("general.architecture")
-    metadata.check_choice("general.architecture", architecture, {"llama"})
+    metadata.check_choice("general.architecture", architecture, FAMILIES.keys())
     metadata.check_choice("general.type", metadata.text("general.type", "model"), {"model"})
     metadata.check_choice("split.count", metadata.integer("split.count", 1, minimum=0), {0, 1})
     version = metadata.integer("general.quantization_version", 2)
@@ -106,36 +108,46 @@ def read_architecture(metadata: Metadata, *, tied: bool) -> LlamaArchitecture:
         CorruptModelError: a key is missing, or of a value that no model has.
         UnsupportedModelError: a key is not implemented.
     """
-    hidden_size = metadata.integer("llama.embedding_length")
-    heads = metadata.integer("llama.attention.head_count")
+    family = metadata.text("general.architecture")
+    hidden_size = metadata.integer(f"{family}.embedding_length")
+    heads = metadata.integer(f"{family}.attention.head_count")
     tokens = len(metadata.texts("tokenizer.ggml.tokens"))
     architecture = LlamaArchitecture(
-        num_hidden_layers=metadata.integer("llama.block_count"),
+        num_hidden_layers=metadata.integer(f"{family}.block_count"),
         hidden_size=hidden_size,
-        intermediate_size=metadata.integer("llama.feed_forward_length"),
+        intermediate_size=metadata.integer(f"{family}.feed_forward_length"),
         num_attention_heads=heads,
-        num_key_value_heads=metadata.integer("llama.attention.head_count_kv", heads),
-        head_dim=metadata.integer("llama.attention.key_length", hidden_size // heads),
-        vocab_size=metadata.integer("llama.vocab_size", tokens),
-        rope_theta=metadata.number("llama.rope.freq_base", 10000.0),
-        rms_norm_eps=metadata.number("llama.attention.layer_norm_rms_epsilon"),
-        max_position_embeddings=metadata.integer("llama.context_length"),
+        num_key_value_heads=metadata.integer(f"{family}.attention.head_count_kv", heads),
+        head_dim=metadata.integer(f"{family}.attention.key_length", hidden_size // heads),
+        vocab_size=metadata.integer(f"{family}.vocab_size", tokens),
+        rope_theta=metadata.number(f"{family}.rope.freq_base", 10000.0),
+        rms_norm_eps=metadata.number(f"{family}.attention.layer_norm_rms_epsilon"),
+        max_position_embeddings=metadata.integer(f"{family}.context_length"),
         tie_word_embeddings=tied,
-        rope_scaling=_rope_scaling(metadata),
+        rope_scaling=_rope_scaling(metadata, family),
+        family=family,
     )
     check_heads(metadata.origin, architecture)
     head_dim = architecture.head_dim
-    widths = {"llama.rope.dimension_count": head_dim, "llama.attention.value_length": head_dim}
-    prefixes = ("llama.", "tokenizer.ggml.")
-    metadata.check_known(KNOWN_KEYS, FIXED_KEYS | widths, prefixes=prefixes)
+    widths = {
+        f"{family}.rope.dimension_count": head_dim,
+        f"{family}.attention.value_length": head_dim,
+    }
+    known = {_full(key, family) for key in KNOWN_KEYS}
+    fixed = {_full(key, family): value for key, value in FIXED_KEYS.items()} | widths
+    metadata.check_known(known, fixed, prefixes=(f"{family}.", "tokenizer.ggml."))
     return architecture
 
 
-def _rope_scaling(metadata: Metadata) -> RopeScaling | None:
+def _full(key: str, family: str) -> str:
+    return family + key if key.startswith(".") else key
+
+
+def _rope_scaling(metadata: Metadata, family: str) -> RopeScaling | None:
     """As llama.cpp reads it: the type is linear where only a factor is given."""
-    kind = metadata.text("llama.rope.scaling.type", "linear")
-    metadata.check_choice("llama.rope.scaling.type", kind, {"none", "linear"})
-    factor = metadata.number("llama.rope.scaling.factor", 1.0)
+    kind = metadata.text(f"{family}.rope.scaling.type", "linear")
+    metadata.check_choice(f"{family}.rope.scaling.type", kind, {"none", "linear"})
+    factor = metadata.number(f"{family}.rope.scaling.factor", 1.0)
     return None if kind == "none" or factor == 1.0 else RopeScaling("linear", factor)
 
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from midfill.weights.architecture import BytePairVocabulary
 from midfill.weights.errors import UnsupportedModelError
+from midfill.weights.families import FAMILIES
 from midfill.weights.formats.gguf import canonical_row_order
 from midfill.weights.formats.gguf_metadata import CONTROL, NORMAL, UNUSED
-from midfill.weights.formats.names import gguf_from_canonical
 from midfill.weights.formats.token_roles import gguf_roles
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def write_checkpoint(
     Raises:
         UnsupportedModelError: GGUF, or what is written of it here, cannot hold this model.
     """
-    writer = gguf.GGUFWriter(file, "llama")
+    family = FAMILIES[checkpoint.architecture.family]
+    writer = gguf.GGUFWriter(file, family.name)
     _add_metadata(writer, checkpoint, type_name)
     if licence is not None:
         writer.add_license(licence.lower())
@@ -65,9 +66,7 @@ def write_checkpoint(
     sizes = {name: _bytes(checkpoint.tensors[name], kind) for name, kind in kinds.items()}
     for name, source in checkpoint.tensors.items():
         plain = np.dtype(np.float32)  # the writer looks at it only where it is told no kind
-        writer.add_tensor_info(
-            gguf_from_canonical(name), source.shape, plain, sizes[name], kinds[name]
-        )
+        writer.add_tensor_info(family.to_gguf(name), source.shape, plain, sizes[name], kinds[name])
     with closing(writer):
         writer.write_header_to_file()
         writer.write_kv_data_to_file()

@@ -17,6 +17,7 @@ from midfill.weights.architecture import (
     TokenizerData,
 )
 from midfill.weights.errors import CorruptModelError
+from midfill.weights.families import FAMILIES
 from midfill.weights.formats.safetensors import open_tensors
 from midfill.weights.formats.strict import Metadata, check_heads, check_tensors, read_json
 from midfill.weights.formats.tokenizer_json import read_vocabulary
@@ -33,6 +34,7 @@ KNOWN_KEYS = frozenset(
         "hidden_size",
         "intermediate_size",
         "max_position_embeddings",
+        "model_type",
         "num_attention_heads",
         "num_hidden_layers",
         "num_key_value_heads",
@@ -70,7 +72,6 @@ FIXED_KEYS: dict[str, object] = {
     "is_decoder": False,
     "is_encoder_decoder": False,
     "mlp_bias": False,
-    "model_type": "llama",
     "partial_rotary_factor": 1.0,
     "rope_interleaved": False,
 }
@@ -102,7 +103,7 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
 
 
 def _check_known(config: Metadata) -> None:
-    config.check_choice("model_type", config.text("model_type"), {"llama"})
+    config.check_choice("model_type", config.text("model_type"), FAMILIES.keys())
     notes = {key for key in config if key.startswith("_")}
     config.check_known(KNOWN_KEYS | notes, FIXED_KEYS)
 
@@ -131,6 +132,7 @@ def read_architecture(config: Metadata) -> LlamaArchitecture:
         max_position_embeddings=config.integer("max_position_embeddings", 2048),
         tie_word_embeddings=config.flag("tie_word_embeddings", default=False),
         rope_scaling=_rope_scaling(rope),
+        family=config.text("model_type"),
     )
     check_heads(config.origin, architecture)
     return architecture

@@ -79,7 +79,7 @@ def _ends(tokenizer: TokenizerData) -> list[int]:
 def _config(a: LlamaArchitecture) -> dict[str, object]:
     return {
         "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+        "model_type": a.family,
         "num_hidden_layers": a.num_hidden_layers,
         "hidden_size": a.hidden_size,
         "intermediate_size": a.intermediate_size,

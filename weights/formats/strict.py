@@ -11,8 +11,8 @@ import math
 import reprlib
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from midfill.weights.architecture import expected_shapes
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
+from midfill.weights.families import expected_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ from torch.nn.functional import rms_norm
 
 from midfill.engine.kernels.weights import build_native_weights
 from midfill.recipes.fitting.importance import PARTS, measure
-from midfill.weights.architecture import expected_shapes
+from midfill.weights.families import expected_shapes
 from midfill.weights.errors import CorruptModelError
 from midfill.weights.formats.adapter import apply
 from midfill.weights.formats.importance import IMPORTANCE, read_importance

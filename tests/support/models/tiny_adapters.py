@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import save_file
 
-from midfill.weights.architecture import expected_shapes
+from midfill.weights.families import expected_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

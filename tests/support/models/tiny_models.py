@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import numpy as np
 
-from midfill.weights.architecture import BytePairVocabulary, LlamaArchitecture, expected_shapes
+from midfill.weights.families import expected_shapes
+from midfill.weights.architecture import BytePairVocabulary, LlamaArchitecture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,9 @@ import gguf
 import pytest
 from tiny_models import TINY_ARCHITECTURE
 
-from midfill.weights.architecture import expected_shapes
-from midfill.weights.formats.names import HUGGINGFACE_HARMLESS, canonical_from_gguf
+from midfill.weights.families import expected_shapes
+from midfill.weights.families import LLAMA
+from midfill.weights.formats.names import HUGGINGFACE_HARMLESS
 
 
 def test_every_tensor_of_the_architecture_has_the_name_that_the_gguf_package_gives_it() -> None:
@@ -15,7 +16,7 @@ def test_every_tensor_of_the_architecture_has_the_name_that_the_gguf_package_giv
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, TINY_ARCHITECTURE.num_hidden_layers)
     for name in expected_shapes(TINY_ARCHITECTURE):
         stored = names.get_name(name, try_suffixes=(".weight",))
-        assert canonical_from_gguf(stored) == name
+        assert LLAMA.from_gguf(stored) == name
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ def test_every_tensor_of_the_architecture_has_the_name_that_the_gguf_package_giv
 )
 def test_a_name_outside_the_tables_has_no_translation(name: str) -> None:
     """Biases, other spellings, other places."""
-    assert canonical_from_gguf(name) is None
+    assert LLAMA.from_gguf(name) is None
 
 
 def test_only_the_rotary_buffer_is_harmless() -> None:
