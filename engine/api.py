@@ -292,7 +292,7 @@ class EngineConfig:
     adapter: str | None = None
     """A folder with a PEFT LoRA adapter to lay over the model."""
     dialect: str | None = None
-    """A name from engine.infilling.DIALECTS; None chooses by the model."""
+    """A name from engine.prompt.dialects.DIALECTS; None chooses by the model."""
     dtype: str = "auto"
     """auto, bf16, fp32, and on a processor int8 or int4."""
     device: str = "auto"
@@ -305,7 +305,7 @@ class EngineConfig:
     prefill_chunk: int = 0
     """Tokens a forward pass of the prompt takes at most; 0 follows the measured rate."""
     draft_tokens: int = 7
-    """Tokens guessed at most between two of the model's; 0 guesses none."""
+    """Tokens drafted at most between two of the model's; 0 drafts none."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range; names of models, dialects and devices are checked later."""

@@ -13,6 +13,7 @@ from midfill.engine.kernels.build import KernelsUnavailableError
 from midfill.engine.kernels.model import NativeModel
 from midfill.engine.kernels.weights import build_native_weights
 from midfill.engine.model.loader import DTYPES, load_model
+from midfill.weights.families import LLAMA
 
 if TYPE_CHECKING:
     import ctypes
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from midfill.engine.model.loader import Placement
     from midfill.weights.architecture import Checkpoint, LlamaArchitecture
 
+KERNEL_FAMILIES = frozenset({LLAMA.name})
+"""Families that the native kernels compute; others run in PyTorch."""
 TILED_COLUMNS = 32
 """Columns of a tile in bf16; vectors take as many."""
 
@@ -48,12 +51,14 @@ def open_decoder(
     Args:
         checkpoint: Where from.
         placement: What was asked for and chosen.
-        threads: Of the kernels.
+        threads: How many the kernels have.
         on_progress: Called with the share done, 0 to 1, after each layer.
     """
     library = None
-    reason = placement.reason
-    if placement.device.type == "cpu":
+    reason, family = placement.reason, checkpoint.architecture.family
+    if placement.device.type == "cpu" and family not in KERNEL_FAMILIES:
+        reason = f"{reason}; without native kernels: there are none for {family}"
+    elif placement.device.type == "cpu":
         try:
             library = load()
         except KernelsUnavailableError as error:

@@ -32,7 +32,7 @@ class Entry:
     licence: str
     """An SPDX expression."""
     dialect: str
-    """A name from engine.infilling.DIALECTS."""
+    """A name from engine.prompt.dialects.DIALECTS."""
     sha256: str
     """Hash of the checkpoint file."""
     size_bytes: int
@@ -56,7 +56,7 @@ class AdaptedEntry:
     licence: str
     """An SPDX expression."""
     dialect: str
-    """A name from engine.infilling.DIALECTS."""
+    """A name from engine.prompt.dialects.DIALECTS."""
     base: Entry
     sha256: str
     """Hash of the adapter's tensors."""

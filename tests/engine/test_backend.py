@@ -17,8 +17,9 @@ from midfill.engine.kernels.build import KernelsUnavailableError
 from midfill.engine.kernels.model import NativeModel
 from midfill.engine.model import loader
 from midfill.engine.model.kv_cache import Slot
-from midfill.engine.model.llama import LlamaModel
+from midfill.engine.model.llama import LlamaModel, read_llama
 from midfill.engine.model.loader import choose_placement
+from midfill.weights.families import FAMILIES, LLAMA
 from midfill.weights.formats.gguf import read_checkpoint
 
 if TYPE_CHECKING:
@@ -121,3 +122,13 @@ def test_fast_kernels_need_no_model_in_pytorch(monkeypatch: pytest.MonkeyPatch) 
     read.clear()
     opened("bf16")
     assert len(read) == 1
+
+
+def test_a_family_without_kernels_runs_in_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says so; its row in the table and its reader are all that it needs."""
+    monkeypatch.setitem(FAMILIES, "other", replace(LLAMA, name="other"))
+    monkeypatch.setitem(loader.MODELS, "other", read_llama)
+    checkpoint = tiny_checkpoint(replace(SHAPE, family="other"))
+    result = opened("auto", checkpoint)
+    assert isinstance(result.model, LlamaModel)
+    assert "there are none for other" in result.reason

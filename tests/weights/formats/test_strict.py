@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tiny_models import TINY_ARCHITECTURE
 
-from midfill.weights.families import expected_shapes
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
+from midfill.weights.families import expected_shapes
 from midfill.weights.formats.strict import Metadata, check_heads, check_tensors, read_json
 
 HERE = Path("model")
