@@ -1,11 +1,17 @@
 """The native kernels as a shared library, compiled once on each machine for its processor.
 
 Invariant: a library stands in the cache only whole (it is moved in with one ``os.replace``), under
-a name made of all that shapes it: sources, compiler, flags, processor.
+a name made of all that shapes it, and of its own hash::
+
+    midfill-<sources, flags, processor>-<compiler>-<sha256 of the file>.so
+
+It is loaded only if that hash is right and nobody else could have written it; else it is built
+again. Where there is no compiler any more, what another one has built is as good.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -16,6 +22,9 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+
+from midfill.engine.kernels import private_cache
+from midfill.engine.kernels.private_cache import is_private, private_folder, sha256_of
 
 SOURCES = Path(__file__).parent / "c"
 COMPILE_TIMEOUT_S = 300
@@ -48,22 +57,38 @@ def build() -> Path:
     """The library's path, compiled if this machine has none yet (some seconds).
 
     Raises:
-        KernelsUnavailableError: no compiler, or it failed.
+        KernelsUnavailableError: no compiler, or it failed; or the cache is not the user's own.
     """
-    compiler = _find_compiler()
     flags = _flags()
-    target = cache_folder() / f"midfill-{_key(compiler, flags)}.so"
-    if not target.is_file():
-        log.info("compiling the kernels with %s", shlex.join(compiler))
-        _compile([*compiler, *flags], target)
-    return target
+    try:
+        folder = private_folder(cache_folder())
+    except OSError as error:
+        raise KernelsUnavailableError(f"the kernels cannot be kept: {error}") from error
+    built = f"midfill-{_key(flags)}"
+    try:
+        compiler = _find_compiler()
+    except KernelsUnavailableError:
+        if found := _found(folder, f"{built}-*"):
+            return found
+        raise
+    name = f"{built}-{_digest(_run([*compiler, '--version']), *compiler)}"
+    return _found(folder, name) or _compile([*compiler, *flags], folder, name)
 
 
 def cache_folder() -> Path:
     """Where compiled kernels are kept: in the user's cache."""
-    import platformdirs
+    return private_cache.cache_folder("kernels")
 
-    return Path(platformdirs.user_cache_dir("midfill", appauthor=False)) / "kernels"
+
+def _found(folder: Path, name: str) -> Path | None:
+    """A library that can be trusted; what cannot be goes."""
+    for file in sorted(folder.glob(f"{name}-*.so")):
+        if is_private(file) and sha256_of(file) == file.stem.rpartition("-")[2]:
+            return file
+        log.warning("%s is damaged or not this user's own: the kernels are built again", file)
+        with contextlib.suppress(OSError):
+            file.unlink()
+    return None
 
 
 def _find_compiler() -> list[str]:
@@ -97,25 +122,28 @@ def _sources() -> list[Path]:
     return sorted(SOURCES.glob("*.[ch]"))
 
 
-def _key(compiler: list[str], flags: list[str]) -> str:
-    version = _run([*compiler, "--version"])
-    shaped_by = [version, *compiler, *flags, platform.machine(), _processor_features()]
-    digest = hashlib.sha256("\0".join(shaped_by).encode())
-    for source in _sources():
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    return digest.hexdigest()[:16]
+def _key(flags: list[str]) -> str:
+    sources = [part for file in _sources() for part in (file.name, sha256_of(file))]
+    return _digest(*flags, platform.machine(), _processor_features(), *sources)
 
 
-def _compile(command: list[str], target: Path) -> None:
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _compile(command: list[str], folder: Path, name: str) -> Path:
+    log.info("compiling the kernels with %s", shlex.join(command[:1]))
     sources = [str(source) for source in _sources() if source.suffix == ".c"]
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            output = Path(folder) / target.name
+        with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+            output = Path(unfinished) / name
             _run([*command, *sources, "-o", str(output), "-lm"])
+            output.chmod(0o700)
+            target = folder / f"{name}-{sha256_of(output)}.so"
             os.replace(output, target)
     except OSError as error:
         raise KernelsUnavailableError(f"the kernels cannot be kept: {error}") from error
+    return target
 
 
 def _run(command: list[str]) -> str:

@@ -45,11 +45,12 @@ def calls(compiler: Path) -> int:
 
 
 def test_a_library_is_built_once_and_then_found(compiler: Path, cache: Path) -> None:
-    """And nothing but the library is left in the cache."""
+    """And nothing but the library is left in the cache, which is the user's alone."""
     first, second = build(), build()
     assert first == second
     assert calls(compiler) == 1
     assert list(cache.iterdir()) == [first]
+    assert [path.stat().st_mode & 0o777 for path in (cache, first)] == [0o700, 0o700]
 
 
 def test_another_compiler_version_builds_anew(
@@ -77,6 +78,58 @@ def test_other_sources_build_anew(
     (tmp_path / "new.c").write_text("int new;", encoding="utf-8")
     monkeypatch.setattr(kernel_build, "SOURCES", tmp_path)
     assert build() != first
+
+
+@pytest.mark.parametrize("content", [b"", b"librar", b"librarx\n", b"library\n\0"])
+def test_a_damaged_library_is_built_again(
+    content: bytes, compiler: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Loading it would kill the process, at every start until somebody deletes it."""
+    library = build()
+    library.write_bytes(content)
+    assert build().read_bytes() == b"library\n"
+    assert calls(compiler) == 2
+    assert "damaged" in caplog.text
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o702])
+def test_a_library_that_others_could_have_written_is_built_again(
+    mode: int, compiler: Path, cache: Path
+) -> None:
+    """Its code would run as this user; the folder is closed to others, too."""
+    build().chmod(mode)
+    cache.chmod(mode)
+    assert build().stat().st_mode & 0o777 == 0o700
+    assert calls(compiler) == 2
+    assert cache.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_link_is_no_library(compiler: Path, tmp_path: Path) -> None:
+    """Though what it leads to is right."""
+    library = build()
+    elsewhere = library.rename(tmp_path / "elsewhere")
+    library.symlink_to(elsewhere)
+    assert not build().is_symlink()
+    assert calls(compiler) == 2
+
+
+def test_a_library_of_somebody_else_is_not_loaded(
+    compiler: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is one built into a folder that is theirs."""
+    build()
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(KernelsUnavailableError, match="not a folder of this user's own"):
+        build()
+
+
+def test_without_a_compiler_what_is_built_is_used(
+    compiler: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been removed since."""
+    library = build()
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert build() == library
 
 
 def test_no_compiler_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
