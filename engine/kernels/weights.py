@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from midfill.engine.kernels.packed_cache import Packed, Part
     from midfill.engine.model.linear import Linear
     from midfill.engine.model.llama import LlamaModel
-    from midfill.weights.architecture import Checkpoint, TensorSource
+    from midfill.weights.architecture import Checkpoint, LlamaArchitecture, TensorSource
 
 _Part = TypeVar("_Part")
 
@@ -77,7 +77,7 @@ def build_native_weights(
     if model is not None:
         return _Builder(checkpoint, wanted, _of_model(model), on_progress).build()
     file = packed_cache.place(checkpoint, wanted)
-    packed = packed_cache.load(file) if file else None
+    packed = packed_cache.load(file, _part_shapes(checkpoint.architecture)) if file else None
     builder = _Builder(checkpoint, wanted, _of_checkpoint(checkpoint.tensors), on_progress, packed)
     weights = builder.build()
     if file and not packed:
@@ -184,6 +184,18 @@ class _Builder:
                 self._weights.formats[f"int{part.form.bits}"] += part.rows * part.columns
             elif part.ndim > 1:
                 self._weights.formats[self._wanted] += part.numel()
+
+
+def _part_shapes(architecture: LlamaArchitecture) -> list[tuple[int, ...]]:
+    """The shapes of all parts, in the order of ``_Builder.build``."""
+    family, shapes = FAMILIES[architecture.family], expected_shapes(architecture)
+    parts = [
+        (sum(shapes[name][0] for name in names), *shapes[names[0]][1:])
+        for index in range(architecture.num_hidden_layers)
+        for names in family.parts(index).values()
+    ]
+    tokens, norm = (shapes[family.outer_name(part)] for part in ("embed_tokens", "norm"))
+    return [*parts, *[tokens] * (2 - architecture.tie_word_embeddings), norm]
 
 
 def _read_ahead(read: Callable[[int], _Part], count: int) -> Iterator[_Part]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
 import platformdirs
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tiny_models import write_gguf
 
 from midfill.engine.kernels import packed_cache, quantization
@@ -43,6 +46,11 @@ def opened(model: Path, wanted: str = "auto") -> NativeWeights:
     return build_native_weights(open_checkpoint(str(model)), wanted)
 
 
+def kept(cache: Path) -> list[Path]:
+    """The packed weights there, without their seals."""
+    return sorted(cache.glob("*.safetensors"))
+
+
 def logits(weights: NativeWeights, model: Path) -> torch.Tensor:
     """Of some tokens."""
     architecture = open_checkpoint(str(model)).architecture
@@ -67,10 +75,12 @@ def test_a_second_opening_converts_nothing_and_gives_the_same(
 
 
 def test_each_format_has_a_file_of_its_own(model: Path, cache: Path) -> None:
-    """And no opening adds a second one."""
+    """And no opening adds a second one; nobody else may look at them."""
     for wanted in ("auto", "int4", "auto", "int4"):
         opened(model, wanted)
-    assert len(list(cache.iterdir())) == 2
+    assert len(kept(cache)) == 2
+    assert cache.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in kept(cache)} == {0o600}
 
 
 def test_a_changed_model_is_converted_again(model: Path, cache: Path) -> None:
@@ -79,7 +89,7 @@ def test_a_changed_model_is_converted_again(model: Path, cache: Path) -> None:
     write_gguf(model, types=("Q4_0", "Q4_1", "F16"))
     os.utime(model, ns=(1, 1))
     assert not torch.equal(opened(model).arena.used, before)
-    assert len(list(cache.iterdir())) == 2
+    assert len(kept(cache)) == 2
 
 
 def test_a_change_of_the_code_that_reads_or_packs_counts_too(model: Path) -> None:
@@ -94,12 +104,87 @@ def test_a_broken_file_is_converted_again_and_replaced(
 ) -> None:
     """Cut anywhere."""
     whole = opened(model).arena.used
-    (file,) = cache.iterdir()
+    (file,) = kept(cache)
     content = file.read_bytes()
     file.write_bytes(content[:keep])
     assert torch.equal(opened(model).arena.used, whole)
     assert "cannot read the packed weights" in caplog.text
     assert file.read_bytes() == content
+
+
+def test_a_flipped_bit_is_converted_again(
+    model: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would be garbage on the screen."""
+    whole = opened(model).arena.used.clone()
+    (file,) = kept(cache)
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(1, 1))
+    assert torch.equal(opened(model).arena.used, whole)
+    assert "it has changed since it was saved" in caplog.text
+
+
+def test_a_file_that_was_only_touched_is_taken(
+    model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hash is computed once more, and then not again."""
+    opened(model)
+    (file,) = kept(cache)
+    os.utime(file, ns=(1, 1))
+    hashed = list[str]()
+    hash_of = packed_cache.sha256_of
+    monkeypatch.setattr(
+        packed_cache, "sha256_of", lambda path: hashed.append(path.name) or hash_of(path)
+    )
+    for _ in range(2):
+        opened(model)
+    assert hashed == [file.name]
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "complaint"),
+    [
+        ("offset", 1 << 40, "beyond its end"),
+        ("offset", -(1 << 40), "beyond its end"),
+        ("rows", 16, "other shapes"),
+        ("columns", -32, "other shapes"),
+    ],
+)
+def test_what_lies_elsewhere_than_it_may_is_converted_again(
+    model: Path,
+    cache: Path,
+    field: str,
+    change: int,
+    complaint: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Though somebody sealed it: the kernels would read whatever is there."""
+    whole = opened(model).arena.used.clone()
+    (file,) = kept(cache)
+    with safe_open(file, framework="pt") as found:
+        parts = json.loads(found.metadata()["parts"])
+        tensors = {name: found.get_tensor(name).clone() for name in found.keys()}  # noqa: SIM118
+    next(part for part in parts if isinstance(part, dict))[field] += change
+    save_file(tensors, file, {"parts": json.dumps(parts)})
+    packed_cache._write_seal(file, packed_cache.sha256_of(file))
+    assert torch.equal(opened(model).arena.used, whole)
+    assert complaint in caplog.text
+
+
+def test_what_others_can_write_is_not_read(
+    model: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither weights nor seal."""
+    opened(model)
+    (file,) = kept(cache)
+    for writable in (file, file.with_suffix(".json")):
+        writable.chmod(0o666)
+        opened(model)
+        assert "not this user's own alone" in caplog.text
+        caplog.clear()
+        assert not writable.stat().st_mode & 0o022
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(
@@ -116,11 +201,12 @@ def test_the_oldest_files_go(model: Path, cache: Path, monkeypatch: pytest.Monke
     """Those not used for the longest time."""
     monkeypatch.setattr(packed_cache, "KEPT", 1)
     opened(model)
-    (first,) = cache.iterdir()
-    os.utime(first, ns=(1, 1))
+    (first,) = kept(cache)
+    os.utime(first.with_suffix(".json"), ns=(1, 1))
     opened(model, "int4")
-    (second,) = cache.iterdir()
+    (second,) = kept(cache)
     assert second != first
+    assert len(list(cache.iterdir())) == 2
 
 
 def test_small_and_huge_models_are_not_kept(
