@@ -46,11 +46,15 @@ class Sampler:
             logits: Raw, fp32, (V,). Padding rows beyond the vocabulary are never chosen.
             history: Ids generated so far, for the repetition penalty.
             allowed: Ids to choose from, (n,); None allows all.
+
+        Raises:
+            CorruptModelError: a logit is not a number, or infinite.
         """
         row = logits[: self._vocab_size].cpu().numpy()
+        total = log_total(row, self._scratch)
         place = self._place(row if allowed is None else row[allowed], history, allowed)
         token_id = place if allowed is None else int(allowed[place])
-        return GeneratedToken(token_id, float(row[token_id]) - log_total(row, self._scratch))
+        return GeneratedToken(token_id, float(row[token_id]) - total)
 
     def _place(
         self,

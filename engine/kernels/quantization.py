@@ -70,6 +70,12 @@ class GroupedMatrix:
         return len(self.quants)
 
     @property
+    def is_finite(self) -> bool:
+        """Whether all its values are numbers."""
+        offsets = () if self.offsets is None else self.offsets
+        return bool(np.isfinite(self.scales).all() and np.isfinite(offsets).all())
+
+    @property
     def form(self) -> Form:
         """The form of its groups."""
         bits = 8 if self.quants.shape[2] == GROUP else 4

@@ -15,6 +15,7 @@ from midfill.engine.kernels.bindings import Arena, CDecoder, CLayer, CMatrix, de
 from midfill.engine.kernels.packed_cache import PackedMatrix
 from midfill.engine.kernels.quantization import Form, GroupedMatrix
 from midfill.engine.model.linear import DenseLinear
+from midfill.engine.model.loader import read_finite, refuse_values
 from midfill.weights.families import FAMILIES, expected_shapes
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class _Builder:
         ]
 
     def _read_vector(self, name: str) -> torch.Tensor:
-        return self._tensors[name].read(torch.float32)
+        return read_finite(name, self._tensors[name], torch.float32)
 
     def _read_embedding(self, name: str) -> torch.Tensor:
         """Only single rows are read of it, so it is not worth quantizing."""
@@ -161,7 +162,12 @@ class _Builder:
             return self._plain(names)
         bits = None if self._wanted == "auto" else 8 if is_head else BITS[self._wanted]
         blocks = _without_loss([self._tensors[name] for name in names], bits)
-        return blocks or quantization.quantize(self._plain(names), bits or 8, self._measured(names))
+        matrix = blocks or quantization.quantize(
+            self._plain(names), bits or 8, self._measured(names)
+        )
+        if not matrix.is_finite:
+            refuse_values(names[0])
+        return matrix
 
     def _measured(self, names: Sequence[str]) -> torch.Tensor | None:
         """The importance of their inputs, which they share; None if it was not measured."""
@@ -213,7 +219,9 @@ def _of_checkpoint(
     tensors: Mapping[str, TensorSource],
 ) -> Callable[[Sequence[str]], torch.Tensor]:
     """What reads matrices of these names, one below the other, in fp32."""
-    return lambda names: torch.cat([tensors[name].read(torch.float32) for name in names])
+    return lambda names: torch.cat(
+        [read_finite(name, tensors[name], torch.float32) for name in names]
+    )
 
 
 def _of_model(model: LlamaModel) -> Callable[[Sequence[str]], torch.Tensor]:

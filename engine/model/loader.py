@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 
-from midfill.engine.errors import InvalidRequestError
+from midfill.engine.errors import CorruptModelError, InvalidRequestError
 from midfill.engine.model.llama import LlamaModel, read_llama
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from midfill.weights.architecture import Checkpoint
+    from midfill.weights.architecture import Checkpoint, TensorSource
 
 MODELS = {"llama": read_llama}
 """What reads the model of each family, by the name of its row in ``weights.families``."""
@@ -63,15 +63,40 @@ def load_model(
         checkpoint: An opened checkpoint.
         placement: Where to put it.
         on_progress: Called with the share done, 0 to 1, after each layer.
+
+    Raises:
+        CorruptModelError: a value is infinite or no number.
     """
 
     def read(names: Sequence[str]) -> torch.Tensor:
-        parts = [checkpoint.tensors[name].read(placement.dtype) for name in names]
+        tensors = checkpoint.tensors
+        parts = [read_finite(name, tensors[name], placement.dtype) for name in names]
         whole = parts[0] if len(parts) == 1 else torch.cat(parts)
         return whole.to(placement.device)
 
     architecture = checkpoint.architecture
     return MODELS[architecture.family](architecture, read, on_progress)
+
+
+def read_finite(name: str, source: TensorSource, dtype: torch.dtype) -> torch.Tensor:
+    """A tensor of a checkpoint, all of whose values are numbers.
+
+    Raises:
+        CorruptModelError: some are not, or are infinite.
+    """
+    tensor = source.read(dtype)
+    least, greatest = torch.aminmax(tensor)  # of which one is not finite if any value is not
+    if not torch.isfinite(greatest - least):
+        refuse_values(name)
+    return tensor
+
+
+def refuse_values(name: str) -> NoReturn:
+    """Raise the error of a tensor with values that are no numbers."""
+    raise CorruptModelError(
+        f"the tensor {name} has values that are infinite or no numbers: the file is damaged;"
+        " midfill models verify checks it, midfill models pull fetches it anew"
+    )
 
 
 def _choose_device(device: str) -> tuple[str, str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from midfill.engine.errors import CorruptModelError
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -27,8 +29,17 @@ def probability(logits: torch.Tensor, ids: Collection[int]) -> float:
 
 
 def log_total(row: NDArray[np.float32], scratch: NDArray[np.float32] | None = None) -> float:
-    """The logarithm of the sum of all exponentials, (n,), of which one at least is not 0."""
+    """The logarithm of the sum of all exponentials, (n,), of which one at least is not 0.
+
+    Raises:
+        CorruptModelError: a logit is not a number, or infinite.
+    """
     top = row.max()
+    if not np.isfinite(top):
+        raise CorruptModelError(
+            f"the model computes {top} instead of numbers: its weights are damaged, or too large"
+            " for this format; midfill models verify checks them, dtype fp32 has the widest range"
+        )
     shifted = np.subtract(row, top, out=scratch)
     return float(top + np.log(np.exp(shifted, out=shifted).sum()))
 
