@@ -311,6 +311,7 @@ class EngineConfig:
         """Refuse values out of range; names of models, dialects and devices are checked later."""
         _require(0 <= self.threads <= 1024, "threads", self.threads, "0 (automatic) to 1024")
         _require(1 <= self.cache_slots <= 64, "cache_slots", self.cache_slots, "1 to 64")
-        _require(self.context_length >= 0, "context_length", self.context_length, "0 or more")
+        is_possible = 0 <= self.context_length <= 1 << 20
+        _require(is_possible, "context_length", self.context_length, "0 (the model's) to 1048576")
         _require(0 <= self.draft_tokens <= 7, "draft_tokens", self.draft_tokens, "0 to 7")
         _require(self.prefill_chunk >= 0, "prefill_chunk", self.prefill_chunk, "0 or more")

@@ -13,6 +13,7 @@ from midfill.weights.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
+from midfill.weights.formats.strict import require_plain_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +89,7 @@ def _read_format(path: Path, name: str) -> Checkpoint:
         from midfill.weights.formats import huggingface
 
         return huggingface.read_checkpoint(path, name)
+    require_plain_file(path)
     if path.suffix == ".gguf":
         from midfill.weights.formats import gguf
 

@@ -43,7 +43,8 @@ OUT_OF_RANGE: list[tuple[type[Any], str, object, str]] = [
     (EngineConfig, "threads", 1025, "0 (automatic) to 1024"),
     (EngineConfig, "cache_slots", 0, "1 to 64"),
     (EngineConfig, "cache_slots", 65, "1 to 64"),
-    (EngineConfig, "context_length", -1, "0 or more"),
+    (EngineConfig, "context_length", -1, "0 (the model's) to 1048576"),
+    (EngineConfig, "context_length", 10**12, "0 (the model's) to 1048576"),
     (EngineConfig, "prefill_chunk", -1, "0 or more"),
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tiny_adapters import adapter_tensors, write_adapter
@@ -20,9 +20,6 @@ from midfill.weights.errors import (
     UnsupportedModelError,
 )
 from midfill.weights.formats.adapter import MergedMatrix
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -122,10 +119,17 @@ def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
         open_checkpoint(str(tmp_path / "model.onnx"))
 
 
-def test_a_file_that_cannot_be_read_is_not_available(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_not_available(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever the operating system says is in the message."""
-    (tmp_path / "config.json").mkdir()
-    with pytest.raises(ModelNotAvailableError, match="cannot be read"):
+
+    def refuse(*_: object) -> str:
+        raise PermissionError("no permission")
+
+    (tmp_path / "config.json").write_text("{}", "utf-8")
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(ModelNotAvailableError, match=r"cannot be read.*no permission"):
         open_checkpoint(str(tmp_path))
 
 

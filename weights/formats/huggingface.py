@@ -19,7 +19,13 @@ from midfill.weights.architecture import (
 from midfill.weights.errors import CorruptModelError
 from midfill.weights.families import FAMILIES
 from midfill.weights.formats.safetensors import open_tensors
-from midfill.weights.formats.strict import Metadata, check_heads, check_tensors, read_json
+from midfill.weights.formats.strict import (
+    Metadata,
+    check_heads,
+    check_ids,
+    check_tensors,
+    read_json,
+)
 from midfill.weights.formats.tokenizer_json import read_vocabulary
 
 if TYPE_CHECKING:
@@ -99,7 +105,9 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
     tensors = open_tensors(folder)
     check_tensors(folder, architecture, {name: tensor.shape for name, tensor in tensors.items()})
     files = tuple(sorted({tensor.file for tensor in tensors.values()}))
-    return Checkpoint(name, folder, architecture, _tokenizer(folder, config), tensors, files=files)
+    tokenizer = _tokenizer(folder, config)
+    check_ids(folder, tokenizer, architecture.vocab_size)
+    return Checkpoint(name, folder, architecture, tokenizer, tensors, files=files)
 
 
 def _check_known(config: Metadata) -> None:

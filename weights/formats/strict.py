@@ -7,8 +7,8 @@ tensor that is missing, left over or of the wrong kind is a ``CorruptModelError`
 from __future__ import annotations
 
 import json
-import math
 import reprlib
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
-    from midfill.weights.architecture import LlamaArchitecture
+    from midfill.weights.architecture import LlamaArchitecture, TokenizerData
 
 T = TypeVar("T")
 
 NAMES_SHOWN = 5
+_LARGEST = sys.float_info.max
+MOST_LAYERS = 1000
+"""Layers that are believed without a tensor for each."""
+MOST_JSON_BYTES = 256 << 20
+"""Size of a JSON file, at most; with a vocabulary of 256,000 tokens it has 35 MB."""
 
 
 class Metadata:
@@ -52,7 +57,9 @@ class Metadata:
     def number(self, key: str, default: float | None = None) -> float:
         """A finite number over 0."""
         value = self._get(key, default)
-        ok = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+        ok = (
+            isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _LARGEST
+        )
         return float(cast("float", self._checked(key, value, "a finite number over 0", ok=ok)))
 
     def flag(self, key: str, default: bool | None = None) -> bool:  # noqa: FBT001
@@ -159,15 +166,30 @@ def read_json(file: Path) -> dict[str, Any]:
     Raises:
         CorruptModelError: there is no such file, or something else in it.
     """
+    require_plain_file(file)
+    if file.stat().st_size > MOST_JSON_BYTES:
+        raise CorruptModelError(f"{file} has more than {MOST_JSON_BYTES} bytes; get it again")
     try:
         value = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise CorruptModelError(f"{file} is missing; get the whole folder again") from error
     except ValueError as error:
         raise CorruptModelError(f"{file} is not JSON: {error}") from error
+    except RecursionError as error:
+        raise CorruptModelError(f"{file} is nested too deeply for JSON of a model") from error
     if not isinstance(value, dict):
         raise CorruptModelError(f"{file} holds {reprlib.repr(value)}; it must be an object")
     return value
+
+
+def require_plain_file(file: Path) -> None:
+    """Refuse what has no content of its own: reading a pipe or a device would never end.
+
+    Raises:
+        CorruptModelError: it is missing, or something else.
+    """
+    if not file.exists():
+        raise CorruptModelError(f"{file} is missing; get the whole folder again")
+    if not file.is_file():
+        raise CorruptModelError(f"{file} is no plain file; name one that is")
 
 
 def check_heads(origin: Path, architecture: LlamaArchitecture) -> None:
@@ -188,6 +210,20 @@ def check_heads(origin: Path, architecture: LlamaArchitecture) -> None:
         )
 
 
+def check_ids(origin: Path, tokenizer: TokenizerData, vocab_size: int) -> None:
+    """Refuse ids of begin and end that the embedding has no row for.
+
+    Raises:
+        CorruptModelError: naming the id.
+    """
+    ids = {*tokenizer.eos_ids, *([] if tokenizer.bos_id is None else [tokenizer.bos_id])}
+    beyond = sorted(token_id for token_id in ids if not 0 <= token_id < vocab_size)
+    if beyond:
+        raise CorruptModelError(
+            f"{origin}: bos_token_id or eos_token_id is {beyond[0]}; ids end at {vocab_size - 1}"
+        )
+
+
 def check_tensors(
     origin: Path, architecture: LlamaArchitecture, found: Mapping[str, tuple[int, ...]]
 ) -> None:
@@ -201,6 +237,11 @@ def check_tensors(
     Raises:
         CorruptModelError: tensors are missing, left over or misshapen.
     """
+    layers = architecture.num_hidden_layers
+    if layers > max(MOST_LAYERS, len(found)):  # before a table of so many is made
+        raise CorruptModelError(
+            f"{origin} says that it has {layers} layers, but has only {len(found)} tensors"
+        )
     check_shapes(origin, expected_shapes(architecture), found)
 
 

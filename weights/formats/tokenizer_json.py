@@ -31,6 +31,18 @@ _PLAIN_MODEL: dict[str, tuple[object, ...]] = {
     "byte_fallback": (None, False),
     "ignore_merges": (None, False),
 }
+_MOST_IDS = 1 << 22
+"""Far more than any vocabulary has; a list of them is made."""
+_BROKEN = (
+    KeyError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
+"""What reading a file raises where something else stands than is expected."""
 _MARKER = re.compile(r"<.+>|\[.+\]", re.DOTALL)
 
 
@@ -55,7 +67,7 @@ def read_vocabulary(file: Path, config: Metadata, eos_ids: frozenset[int]) -> By
         in_front = _added_in_front(file, tokenizer)
         merges = tuple(_merge(entry) for entry in tokenizer["model"]["merges"])
         tokens, special = _tokens(tokenizer)
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+    except _BROKEN as error:
         raise CorruptModelError(
             f"{file} is not a whole tokenizer.json ({error!r}); get the file again"
         ) from error
@@ -169,11 +181,18 @@ def _tokens(tokenizer: dict[str, Any]) -> tuple[tuple[str, ...], frozenset[int]]
     """The tokens by id, and the special ids: the added ones and those that no token has."""
     added = {entry["content"]: entry["id"] for entry in tokenizer["added_tokens"]}
     ids: dict[str, int] = tokenizer["model"]["vocab"] | added
+    wrong = [token_id for token_id in ids.values() if not _is_id(token_id)]
+    if wrong:
+        raise ValueError(f"ids go from 0 to {_MOST_IDS - 1}; {wrong[0]!r} is none")
     tokens = [""] * (max(ids.values()) + 1)
     for token, token_id in ids.items():
         tokens[token_id] = token
     unused = {token_id for token_id, token in enumerate(tokens) if not token}
     return tuple(tokens), frozenset(added.values()) | unused
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_IDS
 
 
 def _steps(step: dict[str, Any] | None, parts: str) -> list[dict[str, Any]]:
