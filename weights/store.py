@@ -7,6 +7,7 @@ verified file in with one ``os.replace``. What a killed pull leaves behind is ne
 Layout::
 
     $MIDFILL_HOME/models/smollm2-135m-b179c9523d0e.gguf    name, start of the sha256
+    $MIDFILL_HOME/models/.smollm2-135m-b179c9523d0e.gguf.verified    its size and time then
     $MIDFILL_HOME/models/.smollm2-135m.lock                held while pulling
     $MIDFILL_HOME/models/.smollm2-135m.pull-x1y2z3/        a pull's working folder
 """
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
@@ -65,12 +66,22 @@ def is_pulled(entry: Entry) -> bool:
 
 
 def require(entry: Entry) -> Path:
-    """The entry's checkpoint; only its size is checked (``verify`` reads all of it).
+    """The entry's checkpoint, verified; once, as long as its size and time stay the same.
 
     Raises:
         ModelNotPulledError: it is not in the store.
-        CorruptModelError: it is, with another size than the registry's.
+        CorruptModelError: its size or sha256 is not the registry's.
     """
+    file = _of_right_size(entry)
+    mark, state = file.with_name(f".{file.name}.verified"), _state(file)
+    if not mark.is_file() or mark.read_text("utf-8") != state:
+        verify(entry)
+        with suppress(OSError):  # a store that is read only is verified each time
+            mark.write_text(state, "utf-8")
+    return file
+
+
+def _of_right_size(entry: Entry) -> Path:
     file = path(entry)
     if not file.is_file():
         raise ModelNotPulledError(
@@ -80,6 +91,11 @@ def require(entry: Entry) -> Path:
     return file
 
 
+def _state(file: Path) -> str:
+    about = file.stat()
+    return f"{about.st_size} {about.st_mtime_ns}"
+
+
 def verify(entry: Entry, on_progress: Progress = _silent) -> Path:
     """The entry's checkpoint, read through and found to be what the registry promises.
 
@@ -87,7 +103,7 @@ def verify(entry: Entry, on_progress: Progress = _silent) -> Path:
         ModelNotPulledError: it is not in the store.
         CorruptModelError: its size or sha256 is not the registry's.
     """
-    file = require(entry)
+    file = _of_right_size(entry)
     digest = sha256()
     with file.open("rb") as stream:
         for done in _chunks(stream, digest.update):

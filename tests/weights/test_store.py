@@ -20,6 +20,8 @@ from midfill.weights.errors import CorruptModelError, ModelNotPulledError, PullE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from midfill.weights.registry import Entry
+
 
 # A pull in another process that says when it is in the middle, and then waits for its end.
 PULL_AND_HANG = """
@@ -113,12 +115,28 @@ def test_a_truncated_file_is_corrupt_at_once(published: Published) -> None:
     assert not store.is_pulled(published.entry)
 
 
-def test_a_changed_byte_is_found_by_verifying(published: Published) -> None:
-    """Which opening does not see, for it does not read the file."""
-    put(published, published.content[:-1] + bytes([published.content[-1] ^ 1]))
-    assert store.require(published.entry)
+@pytest.mark.parametrize("check", [store.require, store.verify])
+def test_a_changed_byte_is_found(published: Published, check: Callable[[Entry], Path]) -> None:
+    """Before the model is used for the first time, and whenever the file has changed."""
+    file = put(published, published.content)
+    assert check(published.entry) == file
+    file.write_bytes(published.content[:-1] + bytes([published.content[-1] ^ 1]))
+    os.utime(file, ns=(1, 1))
     with pytest.raises(CorruptModelError, match=f"not {published.entry.sha256}; run"):
-        store.verify(published.entry)
+        check(published.entry)
+
+
+def test_a_file_that_stays_as_it_is_is_read_through_once(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each start would take longer otherwise."""
+    put(published, published.content)
+    verified = list[str]()
+    verify = store.verify
+    monkeypatch.setattr(store, "verify", lambda e: verified.append(e.name) or verify(e))
+    for _ in range(3):
+        store.require(published.entry)
+    assert verified == ["tiny"]
 
 
 def test_verifying_reports_every_byte(
