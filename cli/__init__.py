@@ -47,9 +47,9 @@ _COMMANDS = {
     "tune": "tune",
     "bench": "bench",
 }
-"""The module of each."""
+"""The module of each command."""
 _WITH_ENGINE = ("infill", "lsp", "evaluate")
-"""Modules whose commands open one."""
+"""Modules whose commands open an engine."""
 
 
 def build_parser(

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midfill.cli.progress import progress_bar
+from midfill.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     import argparse
@@ -68,6 +68,6 @@ def _registry_says(model: str) -> tuple[str | None, str]:
 
 
 def _card_of(adapter: Path) -> str:
-    """Without its front matter, which is about the adapter alone."""
+    """The text of an adapter's card without the front matter, which is about the adapter alone."""
     file = adapter / "README.md"
     return _FRONT_MATTER.sub("", file.read_text("utf-8")) if file.is_file() else ""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DONE = 0
 NO_COMPLETION = 1
 TRIES = 8
-"""More find little more: see docs/results.md."""
+"""Completions to write, at most; more find little more: see docs/results.md."""
 
 _DEFAULT = CompletionRequest(prefix="")
 _PLACES = """\
@@ -180,7 +180,7 @@ def run(args: argparse.Namespace, open_engine: EngineOpener) -> int:
     with loading() as on_progress:
         engine = open_engine(settings.engine_config(), on_progress)
     with closing(engine):
-        display = Display(request.prefix.rpartition("\n")[2], request.suffix)
+        display = Display(request.prefix, request.suffix)
         written, stats = _fill(engine.infill(request), display, _text_printer(args, request))
         info = engine.info
     middle = display.finished(written)
@@ -209,7 +209,7 @@ def _find_hole(source: SourceFile, args: argparse.Namespace) -> Region:
 
 
 def _text_printer(args: argparse.Namespace, request: CompletionRequest) -> TextPrinter | None:
-    """Where text goes as it comes; None if this run prints no text."""
+    """What shows text as it comes; None if this run prints no text."""
     wanted = args.format or ("text" if args.stream or not args.write else None)
     if wanted != "text":
         return None

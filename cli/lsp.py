@@ -90,7 +90,7 @@ def _run(open_engine: OpenEngine, args: argparse.Namespace) -> int:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """For imports, which leave none: saves 90 of the 425 ms of CPU time to the first reply."""
+    """Let imports run without it: they leave no garbage, and 90 of 425 ms to the first reply go."""
     gc.disable()
     try:
         yield

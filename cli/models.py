@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from midfill.cli import export
-from midfill.cli.progress import progress_bar
+from midfill.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     import argparse

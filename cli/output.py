@@ -34,7 +34,7 @@ class Completion:
 
 
 def unified_diff(completion: Completion) -> str:
-    """From the file to the file with the middle, as ``patch -p1`` and ``git apply`` read it.
+    """The change from the file to the filled one, as ``patch -p1`` and ``git apply`` read it.
 
     ::
 

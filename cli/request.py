@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from midfill.cli.source_file import Region, SourceFile
 
 CONTEXT_TIME_LIMIT_MS = 5000
-"""Longer than while typing: nobody types, and the same command should see the same context."""
+"""Milliseconds; longer than while typing: the same command should see the same context."""
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -74,12 +74,14 @@ def request_of(
     """
     from midfill.lsp_server.context.gatherer import ContextGatherer
     from midfill.lsp_server.request.build import build_request
+    from midfill.lsp_server.text.located import Hole, Located
 
     root = find_root(source.path, args.repo)
     roots = () if root is None else (root,)
     started = time.perf_counter()
-    context = ContextGatherer(roots, settings.context).gather(source.snapshot, hole.start, ())
+    around = Hole.of(source.text, hole.start, hole.end)
+    located = Located.of(source.snapshot, hole.start, around, roots)
+    context = ContextGatherer(roots, settings.context).gather(located, ())
     context_ms = (time.perf_counter() - started) * 1000
-    place = (hole.start, hole.end)
-    request = build_request(source.snapshot, place, settings, roots=roots, context=context.pieces)
+    request = build_request(located, settings, context=context.pieces)
     return Asked(replace(request, order=Order(args.order)), context.provenance, context_ms)

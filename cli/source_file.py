@@ -30,7 +30,7 @@ class LineColumn:
 
     line: int
     column: int
-    """In characters (code points); one past the line's last character is its end."""
+    """Characters (code points) from 1; one past the line's last character is its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +46,25 @@ class SourceFile:
     """A text file as it was read."""
 
     path: Path | None
-    """None: it came from standard input."""
+    """The file; None: it came from standard input."""
     snapshot: Snapshot
-    """With the file's own line ends, without a byte-order mark."""
+    """The text with the file's own line ends, without a byte-order mark."""
     encoding: str
     bom: str = ""
     """U+FEFF if the file starts with one."""
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The name in messages."""
         return "standard input" if self.path is None else str(self.path)
 
     @property
     def text(self) -> str:
-        """Of the snapshot."""
+        """The snapshot's text."""
         return self.snapshot.text
 
     def offset(self, place: LineColumn) -> int:
-        """Where a place is in the text.
+        """The index of a place in the text.
 
         Raises:
             InvalidRequestError: there is no such line or column; the message says which there are.
@@ -153,7 +153,7 @@ class SourceFile:
             )
 
     def write(self, text: str) -> None:
-        """Put a new text in the file's place, all or nothing; mode and symbolic links stay.
+        """Write a new text in the file's place, all or nothing; mode and symbolic links stay.
 
         Raises:
             InvalidRequestError: as ``require_rewritable``, or the encoding lacks a character.

@@ -1,19 +1,21 @@
-"""Where a completion is shown: a pipe gets plain text, a terminal colours and a bar while loading.
+"""What a pipe and a terminal are shown: plain text, or colours, and bars on standard error.
 
 Invariant: text from files and models is shown, never obeyed. On a terminal, control characters
-other than tab and newline appear as Unicode's pictures of them. Rich is imported for one only.
+other than tab and newline appear as Unicode's pictures of them. A pipe needs no Rich.
 """
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import Console
+
+    from midfill.weights.store import Progress
 
 LINES_BEFORE = 20
 LINES_AFTER = 3
@@ -72,7 +74,7 @@ class Canvas:
 
 
 def text_printer(prefix: str, suffix: str, *, at_once: bool) -> TextPrinter:
-    """For standard output as it is; ``at_once`` is for pipes, which may buffer otherwise."""
+    """The printer for standard output as it is; ``at_once`` is for pipes, which may buffer."""
     return Canvas(prefix, suffix) if sys.stdout.isatty() else Pipe(at_once=at_once)
 
 
@@ -111,6 +113,27 @@ def loading(
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(first, total=1.0)
         yield lambda phase, share: progress.update(task, description=phase, completed=share)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Bars on standard error, one for each phase; none if that is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description:>12}"), BarColumn(), DownloadColumn())
+    console = Console(stderr=True)
+    bars: dict[str, Any] = {}
+    with Progress(
+        *columns, TransferSpeedColumn(), console=console, disable=not console.is_terminal
+    ) as progress:
+
+        def on_progress(phase: str, done_bytes: int, total_bytes: int) -> None:
+            if phase not in bars:
+                bars[phase] = progress.add_task(phase)
+            progress.update(bars[phase], completed=done_bytes, total=total_bytes or None)
+
+        yield on_progress
 
 
 def _show(console: Console, text: str, style: str) -> None:

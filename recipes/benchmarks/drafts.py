@@ -1,9 +1,9 @@
-"""What guesses by lookup gain, in holes of real code, beside llama.cpp and its own guesses.
+"""What drafts by lookup gain, in holes of real code, beside llama.cpp and its own drafts.
 
 The files are those of the recorded editing sessions; in each some lines that stand together are
 taken out, and the model writes what belongs there, greedily, with its own stop rules. Reading the
 prompt is not timed. llama.cpp's server reads the same token ids and writes as many tokens as we
-did, plain and with those of its own guesses that need no second model (``--spec-type``). Within a
+did, plain and with those of its own drafts that need no second model (``--spec-type``). Within a
 round every player fills all holes in turn (A B A B).
 """
 
@@ -32,35 +32,17 @@ from midfill.recipes.reports.machine import about
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from midfill.recipes.benchmarks.settings import DraftBenchSettings
     from midfill.recipes.keystrokes.traces import Recording
-    from midfill.recipes.reports.journal import Output
+    from midfill.recipes.reports.output import Output
 
 OURS, THEIRS = "midfill", "llama.cpp"
 PLAIN = "none"
 SPEC_TYPES = (PLAIN, "ngram-simple", "ngram-mod")
-"""llama.cpp's ways to write: without guesses, and with those that take them from the text."""
+"""llama.cpp's ways to write: without drafts, and with drafts taken from the text."""
 _AROUND = 8
 """Lines left standing at both ends of a file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is filled, and by whom."""
-
-    model: str
-    dtypes: tuple[str, ...] = ("auto",)
-    threads: int = 2
-    rounds: int = 3
-    holes: int = 4
-    """In the first file of each recording."""
-    lines: int = 8
-    """Of a hole."""
-    max_tokens: int = 128
-    prompt_tokens: int = 1024
-    llama_server: Path | None = None
-    gguf: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +51,14 @@ class Filled:
 
     tokens: int
     ms: float
-    """Of writing alone."""
+    """Milliseconds of writing alone."""
     drafted: int = 0
     accepted: int = 0
 
 
 @dataclass(slots=True)
-class Player:
-    """Who filled all holes, round by round."""
+class HoleFiller:
+    """One way to fill the holes, round by round."""
 
     name: str
     how: str
@@ -89,12 +71,12 @@ class Player:
 
     @property
     def accepted(self) -> float:
-        """Share of the tokens that were guessed."""
+        """The share of the tokens that were drafted."""
         filled = [each for one in self.rounds for each in one]
         return sum(f.accepted for f in filled) / max(1, sum(f.tokens for f in filled))
 
 
-def requests(recording: Recording, settings: Settings) -> list[CompletionRequest]:
+def requests(recording: Recording, settings: DraftBenchSettings) -> list[CompletionRequest]:
     """Holes in its first file, drawn by its name; each begins behind a line's indentation."""
     path, text = next(iter(recording.files.items()))
     lines = text.splitlines(keepends=True)
@@ -127,7 +109,7 @@ def fill(runtime: Runtime, request: CompletionRequest) -> tuple[list[int], Fille
 
 
 async def fill_theirs(server: LlamaServer, ids: Sequence[int], tokens: int) -> Filled:
-    """As many tokens behind the same prompt, by llama.cpp's server."""
+    """A hole filled by llama.cpp's server: as many tokens behind the same prompt."""
     timings = await server.complete(ids, tokens)
     accepted = timings.get("draft_n_accepted", 0)
     return Filled(
@@ -135,7 +117,7 @@ async def fill_theirs(server: LlamaServer, ids: Sequence[int], tokens: int) -> F
     )
 
 
-def run(settings: Settings, output: Output) -> None:
+def run(settings: DraftBenchSettings, output: Output) -> None:
     """Fill the holes, show a table, and write JSON and a plot where asked to.
 
     Raises:
@@ -157,12 +139,14 @@ def run(settings: Settings, output: Output) -> None:
         plots.cumulative(output.plot, title, "tokens per second", by_hole(players))
 
 
-async def _play(settings: Settings, asked: Sequence[CompletionRequest]) -> list[Player]:
+async def _play(
+    settings: DraftBenchSettings, asked: Sequence[CompletionRequest]
+) -> list[HoleFiller]:
     ours = [(dtype, _open(settings, dtype)) for dtype in settings.dtypes]
-    players: dict[tuple[str, str], Player] = {}
+    players: dict[tuple[str, str], HoleFiller] = {}
 
     def note(name: str, how: str, filled: list[Filled]) -> None:
-        players.setdefault((name, how), Player(name, how)).rounds.append(filled)
+        players.setdefault((name, how), HoleFiller(name, how)).rounds.append(filled)
 
     async with contextlib.AsyncExitStack() as stack:
         servers = [
@@ -172,8 +156,8 @@ async def _play(settings: Settings, asked: Sequence[CompletionRequest]) -> list[
         console = Console(stderr=True)
         for _ in track(range(settings.rounds), "filling", console=console):
             prompts: list[tuple[list[int], Filled]] = []
-            for dtype, (guessing, plain) in ours:
-                prompts = [fill(guessing, request) for request in asked]
+            for dtype, (drafting, plain) in ours:
+                prompts = [fill(drafting, request) for request in asked]
                 note(OURS, f"{dtype}, guesses", [filled for _, filled in prompts])
                 note(OURS, dtype, [fill(plain, request)[1] for request in asked])
             for how, server in servers:
@@ -185,30 +169,32 @@ async def _play(settings: Settings, asked: Sequence[CompletionRequest]) -> list[
     return list(players.values())
 
 
-def _open(settings: Settings, dtype: str) -> tuple[Runtime, Runtime]:
-    """An engine with guesses, and one without, on the same weights."""
+def _open(settings: DraftBenchSettings, dtype: str) -> tuple[Runtime, Runtime]:
+    """An engine with drafts, and one without, on the same weights."""
     config = EngineConfig(settings.model, dtype=dtype, threads=settings.threads)
-    guessing = open_runtime(config)
-    machine = replace(guessing.machine, draft_tokens=0)
-    return guessing, Runtime(machine, guessing.info, settings.threads)
+    drafting = open_runtime(config)
+    machine = replace(drafting.machine, draft_tokens=0)
+    return drafting, Runtime(machine, drafting.info, settings.threads)
 
 
-def _server(settings: Settings, how: str) -> contextlib.AbstractAsyncContextManager[LlamaServer]:
+def _server(
+    settings: DraftBenchSettings, how: str
+) -> contextlib.AbstractAsyncContextManager[LlamaServer]:
     assert settings.llama_server, settings
     assert settings.gguf, settings
     spec = () if how == PLAIN else ("--spec-type", how)
     return llama_server(
-        *(settings.llama_server, settings.gguf, settings.threads), (*SERVER_OPTIONS, *spec)
+        settings.llama_server, settings.gguf, settings.threads, (*SERVER_OPTIONS, *spec)
     )
 
 
-def best_opponent(players: Sequence[Player]) -> Player | None:
+def best_opponent(players: Sequence[HoleFiller]) -> HoleFiller | None:
     """llama.cpp's fastest way, by the median."""
     theirs = [player for player in players if player.name == THEIRS]
     return max(theirs, key=lambda p: statistics.median(p.per_second), default=None)
 
 
-def ratio(player: Player, opponent: Player | None) -> float | None:
+def ratio(player: HoleFiller, opponent: HoleFiller | None) -> float | None:
     """The median of the ratios in the same round; None without an opponent."""
     if opponent is None:
         return None
@@ -216,7 +202,7 @@ def ratio(player: Player, opponent: Player | None) -> float | None:
     return statistics.median(ours / theirs for ours, theirs in pairs)
 
 
-def by_hole(players: Sequence[Player]) -> dict[str, list[float]]:
+def by_hole(players: Sequence[HoleFiller]) -> dict[str, list[float]]:
     """Tokens per second of each hole, in all rounds, by player."""
     return {
         f"{player.name}, {player.how}": [
@@ -226,14 +212,15 @@ def by_hole(players: Sequence[Player]) -> dict[str, list[float]]:
     }
 
 
-def show(players: Sequence[Player]) -> Table:
+def show(players: Sequence[HoleFiller]) -> Table:
     """The table for people."""
-    table = Table("player", "how", "tok/s", "least", "most", "guessed", "ratio")
+    table = Table("player", "how", "tok/s", "least", "most", "drafted", "ratio")
     best = best_opponent(players)
     for player in players:
         rates, against = player.per_second, ratio(player, best)
         table.add_row(
-            *(player.name, player.how),
+            player.name,
+            player.how,
             *(f"{rate:.0f}" for rate in (statistics.median(rates), min(rates), max(rates))),
             f"{player.accepted:.0%}",
             "" if against is None else f"{against:.2f}",
@@ -241,7 +228,9 @@ def show(players: Sequence[Player]) -> Table:
     return table
 
 
-def report(settings: Settings, holes: int, players: Sequence[Player]) -> dict[str, Any]:
+def report(
+    settings: DraftBenchSettings, holes: int, players: Sequence[HoleFiller]
+) -> dict[str, Any]:
     """The figures, for JSON."""
     best = best_opponent(players)
     return {

@@ -26,8 +26,15 @@ from midfill.engine.backend import use_threads
 from midfill.engine.generation.sampler import Sampler
 from midfill.engine.model.kv_cache import Slot
 from midfill.engine.runtime import open_runtime
-from midfill.recipes.benchmarks import limits as bench_limits
-from midfill.recipes.benchmarks.limits import GIGA, Limits, Work
+from midfill.recipes.benchmarks.limits import (
+    GIGA,
+    MachineLimits,
+    Work,
+    decode_work,
+    measure_limits,
+    prefill_work,
+    seconds_at_least,
+)
 from midfill.recipes.benchmarks.load import Load, fill, measure_load
 from midfill.recipes.reports import plots
 from midfill.recipes.reports.machine import about, opponents_environment
@@ -37,31 +44,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from midfill.engine.generation.machine import Machine
-    from midfill.recipes.reports.journal import Output
+    from midfill.recipes.benchmarks.settings import EngineBenchSettings
+    from midfill.recipes.reports.output import Output
     from midfill.weights.architecture import LlamaArchitecture
 
 OURS, THEIRS = "midfill", "llama.cpp"
 INT8_FORMATS = ("int8", "int4", "Q")
 """Starts of the names of formats whose products are of bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is measured."""
-
-    model: str
-    dtypes: tuple[str, ...] = ("auto",)
-    threads: int = 2
-    rounds: int = 5
-    prefill: tuple[int, ...] = (64, 512, 2048, 8192)
-    """Tokens of the prompts."""
-    decode: tuple[int, ...] = (64, 2048, 8192)
-    """Positions that are cached."""
-    decode_tokens: int = 32
-    loads: int = 3
-    """Openings of the model in each dtype."""
-    llama_bench: Path | None = None
-    ggufs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +71,8 @@ class Shape:
     parameters: int
 
     def work(self, workload: Workload, weight_bytes: float) -> Work:
-        """For one decoded token, or a whole prompt."""
-        work = {"prefill": bench_limits.prefill_work, "decode": bench_limits.decode_work}
+        """What one decoded token takes, or a whole prompt."""
+        work = {"prefill": prefill_work, "decode": decode_work}
         return work[workload.kind](
             self.architecture, self.parameters, weight_bytes, workload.tokens
         )
@@ -101,20 +90,20 @@ class Result:
     weight_bytes: float = 0.0
 
 
-class Player(Protocol):
+class WorkloadPlayer(Protocol):
     """Something that runs workloads."""
 
     name: str
     format: str
     weight_bytes: float
-    """That a pass reads."""
+    """Bytes of weights that a pass reads."""
 
     def run(self, workload: Workload) -> float:
         """Tokens per second, once."""
         ...
 
 
-class Midfill:
+class MidfillBench:
     """Our engine's parts, opened for one format of weights."""
 
     name = OURS
@@ -175,7 +164,7 @@ class LlamaBench:
 
 
 def measure(
-    players: Sequence[Player], workloads: Sequence[Workload], rounds: Iterable[int]
+    players: Sequence[WorkloadPlayer], workloads: Sequence[Workload], rounds: Iterable[int]
 ) -> list[Result]:
     """All workloads with all players, round by round."""
     results = [
@@ -203,26 +192,26 @@ def ratio(result: Result, opponent: Result | None) -> float | None:
     return statistics.median(ours / theirs for ours, theirs in pairs)
 
 
-def share_of_limit(result: Result, shape: Shape, limits: Limits) -> float:
-    """Of what an ideal program would reach on this machine with these weights."""
+def share_of_limit(result: Result, shape: Shape, limits: MachineLimits) -> float:
+    """The share of what an ideal program would reach on this machine with these weights."""
     work = shape.work(result.workload, result.weight_bytes)
     is_int8 = result.format.startswith(INT8_FORMATS)
-    least = bench_limits.seconds_at_least(work, limits, is_int8=is_int8)
+    least = seconds_at_least(work, limits, is_int8=is_int8)
     tokens = result.workload.count if result.workload.kind == "prefill" else 1
     return statistics.median(result.per_second) * least / tokens
 
 
-def median_limits(measured: Sequence[Limits]) -> Limits:
+def median_limits(measured: Sequence[MachineLimits]) -> MachineLimits:
     """The middle of each rate."""
     int8 = [each.int8_per_second for each in measured if each.int8_per_second is not None]
-    return Limits(
+    return MachineLimits(
         statistics.median(each.bytes_per_second for each in measured),
         statistics.median(each.bf16_per_second for each in measured),
         statistics.median(int8) if int8 else None,
     )
 
 
-def run(settings: Settings, output: Output) -> None:
+def run(settings: EngineBenchSettings, output: Output) -> None:
     """Measure, show tables, and write JSON and a plot where asked to."""
     plots.check(output.plot)
     console = Console(stderr=True)
@@ -230,14 +219,14 @@ def run(settings: Settings, output: Output) -> None:
     loads = [
         (dtype, _load(settings, dtype)) for dtype in track(openings, "opening", console=console)
     ]
-    ours = [Midfill(settings.model, dtype, settings.threads) for dtype in settings.dtypes]
-    players: list[Player] = [*ours]
+    ours = [MidfillBench(settings.model, dtype, settings.threads) for dtype in settings.dtypes]
+    players: list[WorkloadPlayer] = [*ours]
     if settings.llama_bench is not None:
         program = settings.llama_bench
         players += [LlamaBench(program, file, settings.threads) for file in settings.ggufs]
     workloads = [Workload("decode", depth, settings.decode_tokens) for depth in settings.decode]
     workloads += [Workload("prefill", tokens, tokens) for tokens in settings.prefill]
-    limits: list[Limits] = []
+    limits: list[MachineLimits] = []
     rounds = _rounds(settings, limits, console)
     results = measure(players, workloads, rounds)
     figures = report(results, loads, limits, ours[0].shape)
@@ -249,7 +238,7 @@ def run(settings: Settings, output: Output) -> None:
         draw(output.plot, results, ours[0].shape, median_limits(limits))
 
 
-def show(results: Sequence[Result], shape: Shape, limits: Limits) -> Table:
+def show(results: Sequence[Result], shape: Shape, limits: MachineLimits) -> Table:
     """The table for people."""
     names = ("player", "weights", "tok/s", "least", "most", "ratio", "of limit")
     table = Table(Column("workload", no_wrap=True), *names)
@@ -258,7 +247,8 @@ def show(results: Sequence[Result], shape: Shape, limits: Limits) -> Table:
         rates = result.per_second
         table.add_row(
             f"{result.workload.kind} {result.workload.tokens}",
-            *(result.player, result.format),
+            result.player,
+            result.format,
             *(f"{rate:.0f}" for rate in (statistics.median(rates), min(rates), max(rates))),
             "" if against is None else f"{against:.2f}",
             f"{share_of_limit(result, shape, limits):.2f}",
@@ -279,7 +269,7 @@ def show_loads(loads: Sequence[tuple[str, Load]]) -> Table:
 def report(
     results: Sequence[Result],
     loads: Sequence[tuple[str, Load]],
-    limits: Sequence[Limits],
+    limits: Sequence[MachineLimits],
     shape: Shape,
 ) -> dict[str, Any]:
     """The figures, for JSON."""
@@ -298,7 +288,7 @@ def report(
     }
 
 
-def draw(path: Path, results: Sequence[Result], shape: Shape, limits: Limits) -> None:
+def draw(path: Path, results: Sequence[Result], shape: Shape, limits: MachineLimits) -> None:
     """The roofline: what each workload reached over its operations for each byte."""
     roofs = {"bf16": limits.bf16_per_second / GIGA}
     if limits.int8_per_second is not None:
@@ -315,12 +305,14 @@ def draw(path: Path, results: Sequence[Result], shape: Shape, limits: Limits) ->
     plots.roofline(path, "What was reached, and what the machine allows", slope, roofs, points)
 
 
-def _load(settings: Settings, dtype: str) -> Load:
+def _load(settings: EngineBenchSettings, dtype: str) -> Load:
     return measure_load(EngineConfig(settings.model, dtype=dtype, threads=settings.threads))
 
 
-def _rounds(settings: Settings, limits: list[Limits], console: Console) -> Iterator[int]:
+def _rounds(
+    settings: EngineBenchSettings, limits: list[MachineLimits], console: Console
+) -> Iterator[int]:
     """The rounds, with the machine's limits measured at the start of each."""
     for number in track(range(settings.rounds), "measuring", console=console):
-        limits.append(bench_limits.measure_limits(settings.threads))
+        limits.append(measure_limits(settings.threads))
         yield number

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from midfill.weights.architecture import LlamaArchitecture
 
 _READ_BYTES = 1 << 29
-"""Far more than any cache holds."""
+"""Bytes; far more than any cache holds."""
 _SIDE = 2048
-"""Of the square matrices."""
+"""Rows and columns of the square matrices."""
 _REPEATS = 3
 GIGA = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class MachineLimits:
     """Rates of the machine with so many threads."""
 
     bytes_per_second: float
@@ -49,12 +49,12 @@ class Work:
         return self.operations / self.bytes
 
 
-def measure_limits(threads: int) -> Limits:
+def measure_limits(threads: int) -> MachineLimits:
     """The best of a few tries of each, about two seconds of work."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        return Limits(
+        return MachineLimits(
             _READ_BYTES / _best_seconds(_reading()),
             2 * _SIDE**3 / _best_seconds(_bf16_product()),
             _int8_rate(),
@@ -82,7 +82,7 @@ def prefill_work(
     return Work(layers + 2 * head, weight_bytes + tokens * _cache_bytes(architecture))
 
 
-def seconds_at_least(work: Work, limits: Limits, *, is_int8: bool) -> float:
+def seconds_at_least(work: Work, limits: MachineLimits, *, is_int8: bool) -> float:
     """How long the work takes on an ideal machine with these limits."""
     rate = limits.bf16_per_second
     if is_int8 and limits.int8_per_second is not None:
@@ -97,7 +97,7 @@ def _attention(architecture: LlamaArchitecture, positions: int) -> float:
 
 
 def _cache_bytes(architecture: LlamaArchitecture) -> int:
-    """Of one position's keys and values, in bf16."""
+    """Bytes of one position's keys and values, in bf16."""
     heads = architecture.num_hidden_layers * architecture.num_key_value_heads
     return 2 * heads * architecture.head_dim * 2
 

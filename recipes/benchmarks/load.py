@@ -33,13 +33,13 @@ class Load:
     """One opening of a model."""
 
     import_seconds: float
-    """For torch and the engine."""
+    """Seconds to import torch and the engine."""
     open_seconds: float
-    """From then until it can complete."""
+    """Seconds from then until it can complete."""
     loaded_mib: float | None
-    """Resident then; None where the system does not tell."""
+    """MiB resident then; None where the system does not tell."""
     peak_mib: float | None
-    """The most that was resident until a prompt was read and a completion written."""
+    """MiB at most until a prompt was read and a completion written; None likewise."""
 
 
 def measure_load(config: EngineConfig) -> Load:

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 import torch
 from rich.progress import Progress
 
-from midfill.weights.families import expected_shapes
 from midfill.weights.architecture import LlamaArchitecture
 from midfill.weights.checkpoint import open_checkpoint
+from midfill.weights.families import expected_shapes
 from midfill.weights.formats.gguf_writer import FILE_TYPES, write_checkpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -72,7 +74,7 @@ def write(shape: str, vocabulary: str, file: Path, type_name: str) -> None:
         shape: One of SHAPES.
         vocabulary: The model whose tokenizer it gets, a path or a name from the registry.
         file: Is overwritten.
-        type_name: Of its matrices, one of ``FILE_TYPES``.
+        type_name: The format of its matrices, one of ``FILE_TYPES``.
     """
     source = open_checkpoint(vocabulary)
     architecture = replace(SHAPES[shape], vocab_size=source.architecture.vocab_size)
@@ -84,12 +86,15 @@ def write(shape: str, vocabulary: str, file: Path, type_name: str) -> None:
     with Progress() as progress:
         task = progress.add_task("writing")
         write_checkpoint(
-            *(model, file, type_name, None),
+            model,
+            file,
+            type_name,
+            None,
             lambda done, total: progress.update(task, completed=done, total=total),
         )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="the GGUF to write")
@@ -98,7 +103,7 @@ def main() -> None:
         "--vocabulary", default="smollm2-135m", help="a model (default: %(default)s)"
     )
     parser.add_argument("--type", choices=FILE_TYPES, default="Q4_0", help="(default: %(default)s)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     write(arguments.shape, arguments.vocabulary, arguments.file, arguments.type)
 
 

@@ -42,7 +42,7 @@ class Evaluation:
 
     windows: frozenset[tuple[str, ...]] = frozenset()
     functions: dict[str, list[Function]] = field(default_factory=dict)
-    """By name."""
+    """Functions by name."""
     problems: int = 0
 
     def fault(self, text: str) -> str | None:

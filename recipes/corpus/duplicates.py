@@ -9,7 +9,7 @@ from datasketch import MinHash, MinHashLSH
 from midfill.recipes.corpus.decontamination import words
 
 SHINGLE = 5
-"""Words."""
+"""Words in a row that are compared."""
 PERMUTATIONS = 64
 THRESHOLD = 0.75
 """Jaccard similarity of the sets of shingles."""

@@ -1,4 +1,4 @@
-"""Which files of a package are source code that a person wrote, and their text with secrets masked.
+"""The files of a package that a person wrote as source code, and their text with secrets masked.
 
 Every function here judges one file by its path or its text alone; what needs other files
 (duplicates, evaluation data) is in duplicates and decontamination.
@@ -14,11 +14,11 @@ SMALLEST_BYTES = 120
 LONGEST_LINE = 600
 MEAN_LINE = 120
 LETTERS_SHARE = 0.35
-"""At least so many of the characters that are not white space are letters or digits."""
+"""The least share of letters and digits in the characters that are not white space."""
 LONGEST_NUMBERS_SHARE = 0.3
-"""At most so many of these are digits: more is a table of data."""
+"""The greatest share of digits in these: more is a table of data."""
 HEAD_CHARACTERS = 1500
-"""Where a generator says that it wrote the file."""
+"""Characters in which a generator says that it wrote the file."""
 
 LANGUAGES = {
     ".py": "python",
@@ -78,7 +78,7 @@ EMAIL = re.compile(
     r"\b[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,4}"
     r"(?:com|org|net|edu|gov|mil|int|info|biz|name|dev|app|email|[a-z]{2})\b(?![(\[])"
 )
-"""Of known top domains only, as ``a@b.dot(c)`` is a matrix product."""
+"""Addresses under known top domains only, as ``a@b.dot(c)`` is a matrix product."""
 EMAIL_PLACEHOLDER = "name@example.com"
 EMAIL_KEPT = re.compile(r"@(?:[\w-]+\.)*example\.(?:com|org|net)$")
 PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]{3,40})-----[\sA-Za-z0-9+/=:,.\\\"'#*-]*?-----END \1-----")

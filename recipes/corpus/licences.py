@@ -13,16 +13,33 @@ from fnmatch import fnmatchcase
 PERMISSIVE = {
     name.lower(): name
     for name in (
-        *("MIT", "MIT-0", "MIT-CMU", "HPND", "X11", "ISC", "0BSD", "Zlib", "Unlicense", "CC0-1.0"),
-        *("BSD-1-Clause", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "Apache-2.0"),
-        *("PSF-2.0", "Python-2.0", "Python-2.0.1", "CNRI-Python", "PostgreSQL", "curl", "NCSA"),
-        *(
-            "Unicode",
-            "Unicode-3.0",
-            "Unicode-DFS-2016",
-            "BlueOak-1.0.0",
-            "LicenseRef-Public-Domain",
-        ),
+        "MIT",
+        "MIT-0",
+        "MIT-CMU",
+        "HPND",
+        "X11",
+        "ISC",
+        "0BSD",
+        "Zlib",
+        "Unlicense",
+        "CC0-1.0",
+        "BSD-1-Clause",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "BSL-1.0",
+        "Apache-2.0",
+        "PSF-2.0",
+        "Python-2.0",
+        "Python-2.0.1",
+        "CNRI-Python",
+        "PostgreSQL",
+        "curl",
+        "NCSA",
+        "Unicode",
+        "Unicode-3.0",
+        "Unicode-DFS-2016",
+        "BlueOak-1.0.0",
+        "LicenseRef-Public-Domain",
     )
 }
 """SPDX identifiers by their lower-case spelling."""
@@ -115,8 +132,13 @@ LONGEST_NAME = 100
 """Characters; metadata whose licence is longer hold the licence's text instead of its name."""
 
 FORBIDDEN = (
-    *("gnu general public", "gnu lesser general public", "gnu affero", "mozilla public license"),
-    *("non-commercial", "noncommercial", "gnu library general"),
+    "gnu general public",
+    "gnu lesser general public",
+    "gnu affero",
+    "mozilla public license",
+    "non-commercial",
+    "noncommercial",
+    "gnu library general",
 )
 
 

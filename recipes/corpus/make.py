@@ -29,13 +29,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import track
 
-from midfill.recipes.corpus import filters as filters
+from midfill.recipes.corpus import filters
 from midfill.recipes.corpus.decontamination import Evaluation, read_evaluation
 from midfill.recipes.corpus.duplicates import Seen
 from midfill.recipes.corpus.manifest import Tally, manifest, write_manifest
 from midfill.recipes.corpus.order import related_first, sampled
 from midfill.recipes.corpus.packages import Package, read_package
-from midfill.recipes.corpus.sources import PACKAGES, CorpusError, Source, download, read_sources
+from midfill.recipes.corpus.sources import (
+    PACKAGES,
+    CorpusError,
+    PackageSource,
+    download,
+    read_sources,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -60,7 +66,9 @@ class Corpus:
         self._evaluation = evaluation
         self._seen = Seen(seed)
 
-    def documents(self, source: Source, package: Package, tally: Tally) -> Iterator[dict[str, Any]]:
+    def documents(
+        self, source: PackageSource, package: Package, tally: Tally
+    ) -> Iterator[dict[str, Any]]:
         """The documents of a package in their final order; the tally counts them and the rest."""
         if package.licence != source.licence:
             found = package.licence or "none that is permissive"
@@ -81,7 +89,7 @@ class Corpus:
             tally.add(document, chosen[path].masks)
             yield document
 
-    def _choose(self, source: Source, package: Package, tally: Tally) -> dict[str, Clean]:
+    def _choose(self, source: PackageSource, package: Package, tally: Tally) -> dict[str, Clean]:
         chosen: dict[str, Clean] = {}
         size = 0
         for path in sampled(package.files):
@@ -116,8 +124,8 @@ class Corpus:
 
 
 def make(
-    sources: Sequence[Source],
-    archives: Mapping[Source, Path | None],
+    sources: Sequence[PackageSource],
+    archives: Mapping[PackageSource, Path | None],
     out: Path,
     evaluation: Evaluation,
     seed: int,
@@ -126,10 +134,10 @@ def make(
 
     Args:
         sources: In the order in which they are read.
-        archives: Of each source.
+        archives: The archive of each source.
         out: An existing folder.
         evaluation: What must not be in the corpus.
-        seed: Of MinHash.
+        seed: The seed of MinHash.
 
     Returns:
         The manifest.
@@ -163,14 +171,14 @@ def make(
 
 
 def fetch(
-    sources: Sequence[Source], downloads: Path, *, allow_missing: bool
-) -> dict[Source, Path | None]:
+    sources: Sequence[PackageSource], downloads: Path, *, allow_missing: bool
+) -> dict[PackageSource, Path | None]:
     """The archive of each source that there is.
 
     Raises:
         CorpusError: some could not be downloaded, and all of them are needed.
     """
-    archives: dict[Source, Path | None] = {}
+    archives: dict[PackageSource, Path | None] = {}
     failed = []
     for source in track(sources, "downloading", console=Console(stderr=True)):
         try:
@@ -217,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -P -m midfill.recipes.corpus.make", description="Make the training corpus."
     )
     parser.add_argument(
-        *("--out", "-o"), type=Path, required=True, help="folder for the corpus and the downloads"
+        "--out", "-o", type=Path, required=True, help="folder for the corpus and the downloads"
     )
     parser.add_argument(
         "--evaluation",

@@ -23,15 +23,15 @@ class Tally:
     files: int = 0
     bytes: int = 0
     masked: int = 0
-    """Addresses, keys and PEM blocks."""
+    """Addresses, keys and PEM blocks that were replaced."""
     held_out: int = 0
-    """Files."""
+    """Files that are held out."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Files by reason."""
+    """Files by the reason why they were dropped."""
     refused: str = ""
     """Why nothing of the package is used."""
     languages: Counter[str] = field(default_factory=Counter)
-    """Bytes."""
+    """Bytes by language."""
 
     def add(self, document: dict[str, Any], masks: int) -> None:
         """Count a document that is kept."""
@@ -47,8 +47,15 @@ class Tally:
         fields: dict[str, Any] = {
             name: getattr(self, name)
             for name in (
-                *("ecosystem", "name", "version", "licence", "files", "bytes", "masked"),
-                *("held_out", "refused"),
+                "ecosystem",
+                "name",
+                "version",
+                "licence",
+                "files",
+                "bytes",
+                "masked",
+                "held_out",
+                "refused",
             )
         }
         fields["dropped"] = dict(sorted(self.dropped.items()))
@@ -62,8 +69,8 @@ def manifest(
 
     Args:
         tallies: One for each package, in the order of the list.
-        seed: Of MinHash.
-        sha256: Of documents.jsonl.
+        seed: The seed of MinHash.
+        sha256: The hash of documents.jsonl.
         problems: Evaluation problems that the corpus was compared with.
         held_out: Packages that are held out as a whole.
     """

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midfill.recipes.corpus import licences as licences
+from midfill.recipes.corpus import licences
 from midfill.recipes.corpus.filters import language_of
 from midfill.recipes.corpus.sources import CorpusError
 
@@ -25,11 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import Message
 
-    from midfill.recipes.corpus.sources import Source
+    from midfill.recipes.corpus.sources import PackageSource
 
 LEFT_OUT_OF_PYTHON = (
-    *("site-packages/", "lib2to3/", "config-", "ensurepip/", "encodings/", "idlelib/"),
-    *("turtledemo/", "pydoc_data/", "test/"),
+    "site-packages/",
+    "lib2to3/",
+    "config-",
+    "ensurepip/",
+    "encodings/",
+    "idlelib/",
+    "turtledemo/",
+    "pydoc_data/",
+    "test/",
 )
 PYPI_LANGUAGES = {"python", "cython", "c", "cpp", "shell", "sql", "yaml", "toml", "prose"}
 """Scripts for browsers inside wheels are bundles as a rule."""
@@ -37,8 +44,13 @@ INSTALLED_BELOW = re.compile(
     r"^usr/(share/(gocode/src|cargo/registry/[^/]*|go-[\d.]+/src)|include|share|src)/"
 )
 BROKEN = (
-    *(OSError, EOFError, ValueError, KeyError),
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error),
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
 )
 """What reading an archive raises that is not whole, or not what it should be."""
 
@@ -48,14 +60,14 @@ class Package:
     """What an archive holds."""
 
     licence: str | None
-    """SPDX; None if it is not permissive, or cannot be told."""
+    """An SPDX identifier; None if it is not permissive, or cannot be told."""
     files: dict[str, bytes]
-    """By path in the package; only files whose language is known."""
+    """Contents by path in the package; only files whose language is known."""
     excluded: licences.Excluded = field(default_factory=licences.Excluded)
     """Paths under another licence than the package."""
 
 
-def read_package(source: Source, archive: Path | None) -> Package:
+def read_package(source: PackageSource, archive: Path | None) -> Package:
     """The package in an archive as ``download`` gives it.
 
     Raises:
@@ -147,7 +159,7 @@ def _npm(archive: Path) -> Package:
 
 
 def _sources_only(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Without the JavaScript of a package that has its TypeScript too: that is compiled."""
+    """The files without JavaScript where the package has its TypeScript too: that is compiled."""
     typescript = {
         path
         for path in files

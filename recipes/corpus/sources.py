@@ -32,16 +32,16 @@ class CorpusError(MidfillError):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PackageSource:
     """A package in one version."""
 
     ecosystem: Ecosystem
     name: str
     version: str
     licence: str
-    """SPDX; a package whose metadata say something else is left out."""
+    """An SPDX identifier; a package whose metadata say something else is left out."""
     most_bytes: int
-    """Of its text, so that no package outweighs the others."""
+    """Bytes of its text, at most, so that no package outweighs the others."""
     held_out: bool = False
     """Whether all of it is kept for evaluation."""
 
@@ -51,7 +51,7 @@ class Source:
         return f"{self.ecosystem}/{self.name.replace('/', '+')}-{self.version.replace(':', '+')}"
 
 
-def read_sources(path: Path = PACKAGES) -> list[Source]:
+def read_sources(path: Path = PACKAGES) -> list[PackageSource]:
     """Python's own library first, then the packages of the list in its order.
 
     Raises:
@@ -68,7 +68,9 @@ def read_sources(path: Path = PACKAGES) -> list[Source]:
             f"{path.name} has the tables {sorted(tables)} and the limits {sorted(limits)}; "
             f"tables may be {', '.join(get_args(Ecosystem))}, and most_bytes needs all of these."
         )
-    python = Source("python", "python", platform.python_version(), "PSF-2.0", limits["python"])
+    python = PackageSource(
+        "python", "python", platform.python_version(), "PSF-2.0", limits["python"]
+    )
     return [python] + [
         _source(ecosystem, name, row, limits[ecosystem])
         for ecosystem, packages in tables.items()
@@ -76,7 +78,7 @@ def read_sources(path: Path = PACKAGES) -> list[Source]:
     ]
 
 
-def download(source: Source, downloads: Path) -> Path | None:
+def download(source: PackageSource, downloads: Path) -> Path | None:
     """The archive of a package below ``downloads``; fetched unless it is there already.
 
     None for Python's own library, which has no archive.
@@ -101,14 +103,14 @@ def download(source: Source, downloads: Path) -> Path | None:
     return archives[0]
 
 
-def _source(ecosystem: str, name: str, row: dict[str, Any], limit: int) -> Source:
+def _source(ecosystem: str, name: str, row: dict[str, Any], limit: int) -> PackageSource:
     if not {"version", "licence"} <= set(row) <= FIELDS:
         raise CorpusError(
             f"{ecosystem}.{name} has the fields {sorted(row)}; it needs version and licence, "
             "and may have held_out and most_bytes."
         )
     assert ecosystem in get_args(Ecosystem), ecosystem
-    return Source(
+    return PackageSource(
         ecosystem,  # type: ignore[arg-type]  # it is one of the literals, see the assertion
         name,
         row["version"],
@@ -118,7 +120,7 @@ def _source(ecosystem: str, name: str, row: dict[str, Any], limit: int) -> Sourc
     )
 
 
-def _command(source: Source, folder: Path) -> list[str]:
+def _command(source: PackageSource, folder: Path) -> list[str]:
     pinned = f"{source.name}=={source.version}"
     match source.ecosystem:
         case "pypi":
@@ -132,7 +134,7 @@ def _command(source: Source, folder: Path) -> list[str]:
             return ["apt-get", "download", f"{source.name}={source.version}"]
 
 
-def _run(command: list[str], folder: Path, source: Source) -> None:
+def _run(command: list[str], folder: Path, source: PackageSource) -> None:
     program = shutil.which(command[0])
     if program is None:
         raise CorpusError(

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from midfill.engine import CompletionRequest, Sampling, Scope
+from midfill.engine import CompletionRequest, Scope
 from midfill.engine.errors import InvalidRequestError
 from midfill.recipes.evaluation.completions import complete_until
 from midfill.recipes.evaluation.problems import choose, read_rows
-from midfill.recipes.evaluation.runner import Job, Runner
+from midfill.recipes.evaluation.runner import EvaluationJob, Runner
 from midfill.recipes.reports import plots
 from midfill.recipes.reports.journal import (
     Journal,
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from midfill.engine import Engine, EngineConfig
-    from midfill.recipes.reports.journal import Output
-    from midfill.recipes.sandbox.pool import Limits
+    from midfill.recipes.evaluation.settings import CodeSettings
+    from midfill.recipes.reports.output import Output
 
 LEFT_TO_RIGHT = "left-to-right"
 """The dialect: no markers, whatever the model knows of them."""
@@ -62,48 +62,17 @@ class Task:
     prompt: str
     stops: tuple[str, ...]
     before: str
-    """Goes in front of the completion in the program."""
+    """The program in front of the completion."""
     after: str
-    """Goes behind it."""
+    """The program behind it."""
 
     def program(self, completion: str) -> str:
         """What has to run without an error."""
         return f"{self.before}{completion}\n{self.after}\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is run."""
-
-    data: Path
-    limit: int | None
-    """Problems at most, drawn by the seed."""
-    seed: int
-    """Of the problems and of the samples."""
-    samples: int
-    """Of each problem."""
-    ks: tuple[int, ...]
-    sampling: Sampling
-    """But for its seed."""
-    heal: bool
-    max_tokens: int
-    workers: int
-    """Of the sandbox."""
-    limits: Limits
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no estimate."""
-        for k in self.ks:
-            pass_at_k(self.samples, 0, k)
-        if self.samples > 1 and self.sampling.temperature == 0:
-            raise InvalidRequestError(
-                f"samples is {self.samples} and temperature 0: all samples would be equal; "
-                "take one sample, or a temperature over 0"
-            )
-
-
 def run(
-    settings: Settings,
+    settings: CodeSettings,
     config: EngineConfig,
     open_engine: Callable[[EngineConfig], Engine],
     output: Output,
@@ -164,7 +133,7 @@ def _task(row: Mapping[str, Any], path: Path) -> Task:
     )
 
 
-def _job(settings: Settings, engine: Engine, task: Task, number: int) -> Job:
+def _job(settings: CodeSettings, engine: Engine, task: Task, number: int) -> EvaluationJob:
     seed = int(key_of(settings.seed, task.name, number), 16) >> 1
     request = CompletionRequest(
         task.prompt,
@@ -173,7 +142,7 @@ def _job(settings: Settings, engine: Engine, task: Task, number: int) -> Job:
         max_tokens=settings.max_tokens,
         sampling=replace(settings.sampling, seed=seed),
     )
-    return Job(
+    return EvaluationJob(
         task.name,
         f"sample {number}",
         lambda: complete_until(engine, request, task.stops),
@@ -182,14 +151,14 @@ def _job(settings: Settings, engine: Engine, task: Task, number: int) -> Job:
     )
 
 
-def _key(settings: Settings, config: EngineConfig, engine: Engine) -> str:
-    """Of all that a result depends on, but for the task and the sample's number."""
+def _key(settings: CodeSettings, config: EngineConfig, engine: Engine) -> str:
+    """A hash of all that a result depends on, but for the task and the sample's number."""
     asked = (asdict(settings.sampling), settings.heal, settings.max_tokens, settings.seed)
     data = hash_of(str(settings.data))
     return key_of(model_key(config), engine.info.dtype, data, asked, asdict(settings.limits))
 
 
-def summary(settings: Settings, tasks: Iterable[Task], journal: Journal) -> dict[str, Any]:
+def summary(settings: CodeSettings, tasks: Iterable[Task], journal: Journal) -> dict[str, Any]:
     """pass@k for each k, and why programs failed."""
     names = [task.name for task in tasks]
     cells = [journal.of(names, f"sample {number}") for number in range(settings.samples)]
@@ -212,7 +181,7 @@ def _estimate(values: Sequence[float]) -> Rate:
     return Rate(solved, len(values), sum(values) / len(values), low, high)
 
 
-def _as_json(settings: Settings, config: EngineConfig) -> dict[str, Any]:
+def _as_json(settings: CodeSettings, config: EngineConfig) -> dict[str, Any]:
     weights, adapter, dialect = model_key(config)
     return {
         "data": settings.data.name,

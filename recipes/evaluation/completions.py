@@ -53,9 +53,9 @@ def complete(engine: Engine, request: CompletionRequest, *, raw: bool) -> Comple
     if raw:
         return completed
     text, reason = completed.text, completed.stats.finish_reason
-    shown = Display(request.prefix.rpartition("\n")[2], request.suffix).finished(text)
-    whole_line = request.prefix[-1:] in {"", "\n"} and request.suffix[:1] not in {"", "\n"}
-    if shown and whole_line and reason in _ENDS_BEFORE_LINE_END:
+    display = Display(request.prefix, request.suffix)
+    shown = display.finished(text)
+    if shown and display.starts_line and reason in _ENDS_BEFORE_LINE_END:
         shown = shown.rstrip("\n") + "\n"
     return Completed(shown, completed.stats, completed.finish)
 

@@ -46,16 +46,16 @@ if TYPE_CHECKING:
     from midfill.engine.generation.machine import Machine
 
 PROMPTS = Path("tests/data/prompts.json")
-"""In a checkout: 20 pieces of code in 17 languages."""
+"""A file of a checkout: 20 pieces of code in 17 languages."""
 DTYPES = {"bf16": "bf16", "f32": "fp32"}
-"""Of the file, and what our engine calls the same."""
+"""The formats of the file, and what our engine calls the same."""
 BUDGET = 2048
-"""Tokens of a prompt."""
+"""Tokens of a prompt, at most."""
 TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class LineHole:
     """A line taken out of a piece of code."""
 
     language: str
@@ -65,29 +65,29 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """Where two outputs part: the next token of each, None for the end."""
+    """The place where two outputs part: the next token of each, None for the end."""
 
     position: int
     ours: int | None
     theirs: int | None
     gap: float
-    """Between our two largest logits there."""
+    """The difference of our two largest logits there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LineOutcome:
     """What came of one hole."""
 
     language: str
     prompt_tokens: int
     tokens: int
-    """Of our output."""
+    """Tokens of our output."""
     text: str
     parting: Parting | None
     """None: the outputs are the same."""
 
 
-def read_holes(file: Path) -> list[Hole]:
+def read_holes(file: Path) -> list[LineHole]:
     """A hole from each piece: ``[{"language": "python", "lines": ["def f(x):", ...]}, ...]``."""
     pieces = json.loads(file.read_text("utf-8"))
     return [_hole(piece["language"], piece["lines"]) for piece in pieces]
@@ -124,8 +124,8 @@ def parting(ours: Sequence[int], theirs: Sequence[int], gaps: Sequence[float]) -
 
 
 def compare(
-    machine: Machine, complete: Callable[[list[int], int], list[int]], hole: Hole, args: Any
-) -> Outcome:
+    machine: Machine, complete: Callable[[list[int], int], list[int]], hole: LineHole, args: Any
+) -> LineOutcome:
     """Fill one hole twice.
 
     Args:
@@ -141,7 +141,7 @@ def compare(
     ours, gaps = greedy(machine, ids, args.max_tokens)
     theirs = _until(complete(ids, args.max_tokens), machine.end_ids)
     text = b"".join(map(machine.tokenizer.token_bytes, ours)).decode("utf-8", "replace")
-    return Outcome(hole.language, len(ids), len(ours), text, parting(ours, theirs, gaps))
+    return LineOutcome(hole.language, len(ids), len(ours), text, parting(ours, theirs, gaps))
 
 
 @contextmanager
@@ -184,7 +184,7 @@ def llama_cpp(file: Path, threads: int) -> Iterator[Callable[[list[int], int], l
     yield complete
 
 
-def as_table(outcomes: Sequence[Outcome]) -> Table:
+def as_table(outcomes: Sequence[LineOutcome]) -> Table:
     """A row for each hole."""
     table = Table("language", "prompt tokens", "tokens", "the same", "text")
     for outcome in outcomes:
@@ -194,7 +194,7 @@ def as_table(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
-def as_json(outcomes: Sequence[Outcome], args: Any) -> str:
+def as_json(outcomes: Sequence[LineOutcome], args: Any) -> str:
     """The outcomes, and everything that is needed to get them again."""
     document = {
         "recipe": "export_check",
@@ -265,14 +265,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _hole(language: str, lines: list[str]) -> Hole:
+def _hole(language: str, lines: list[str]) -> LineHole:
     """The rest of a line behind its first word: without one, many outputs are empty."""
     middle = len(lines) // 2
     line = lines[middle]
     word = re.match(r"\s*\S+ ?", line)
     cut = word.end() if word else 0
     before, behind = "\n".join(lines[:middle]), "\n".join(lines[middle + 1 :])
-    return Hole(language, f"{before}\n{line[:cut]}", f"\n{behind}\n")
+    return LineHole(language, f"{before}\n{line[:cut]}", f"\n{behind}\n")
 
 
 def _until(tokens: list[int], end_ids: frozenset[int]) -> list[int]:

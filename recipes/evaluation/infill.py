@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import combinations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from midfill.engine import CompletionRequest, Order, Scope
+from midfill.engine import CompletionRequest
 from midfill.recipes.evaluation.completions import complete
 from midfill.recipes.evaluation.problems import choose, cut_words, read_problems
-from midfill.recipes.evaluation.runner import Job, Runner
+from midfill.recipes.evaluation.runner import EvaluationJob, Runner
 from midfill.recipes.reports import plots
 from midfill.recipes.reports.journal import (
     Journal,
@@ -39,12 +39,11 @@ from midfill.recipes.sandbox.pool import SandboxPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from midfill.engine import Engine, EngineConfig
-    from midfill.recipes.evaluation.problems import Problem
-    from midfill.recipes.reports.journal import Output
-    from midfill.recipes.sandbox.pool import Limits
+    from midfill.recipes.evaluation.problems import InfillProblem
+    from midfill.recipes.evaluation.settings import Cell, InfillSettings
+    from midfill.recipes.reports.output import Output
 
 SHOWN = "postprocess.Display.finished, and a line end behind a stop at the end of a whole line"
 INSIDE, BETWEEN, ALL = "cursor inside a word", "cursor between words", "all"
@@ -53,43 +52,8 @@ _CELL_HEADER = ("cursor", "cell", "problems", "pass@1", "95 %", "exact", "stripp
 _PAIR_HEADER = ("cursor", "first", "second", "both pass", "only first", "only second", "p")
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One way to ask."""
-
-    order: Order
-    heal: bool
-    tries: int = 1
-
-    @property
-    def name(self) -> str:
-        """For tables and journals."""
-        best = f", best of {self.tries}" if self.tries > 1 else ""
-        return f"{self.order.value}, {'healed' if self.heal else 'not healed'}{best}"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is run."""
-
-    data: Path
-    cells: tuple[Cell, ...]
-    limit: int | None
-    """Problems at most, drawn by the seed."""
-    seed: int
-    cut_words: bool
-    """Move the cursor into a word of the missing line, see ``problems.cut_words``."""
-    scope: Scope
-    max_tokens: int
-    raw: bool
-    """Take completions as the engine gives them, not as they are shown."""
-    workers: int
-    """Of the sandbox."""
-    limits: Limits
-
-
 def run(
-    settings: Settings,
+    settings: InfillSettings,
     config: EngineConfig,
     open_engine: Callable[[EngineConfig], Engine],
     output: Output,
@@ -119,21 +83,23 @@ def run(
     return document
 
 
-def _problems(settings: Settings) -> list[Problem]:
+def _problems(settings: InfillSettings) -> list[InfillProblem]:
     problems = read_problems(settings.data)
     if settings.cut_words:
         problems = list(cut_words(problems, settings.seed))
     return choose(problems, settings.limit, settings.seed)
 
 
-def _key(settings: Settings, config: EngineConfig, engine: Engine) -> str:
-    """Of all that a result depends on, but for the task and the cell."""
+def _key(settings: InfillSettings, config: EngineConfig, engine: Engine) -> str:
+    """A hash of all that a result depends on, but for the task and the cell."""
     seed = settings.seed if settings.cut_words else None
     asked = (settings.scope.value, settings.max_tokens, settings.raw, asdict(settings.limits), seed)
     return key_of(model_key(config), engine.info.dtype, hash_of(str(settings.data)), asked)
 
 
-def _job(settings: Settings, engine: Engine, problem: Problem, cell: Cell) -> Job:
+def _job(
+    settings: InfillSettings, engine: Engine, problem: InfillProblem, cell: Cell
+) -> EvaluationJob:
     request = CompletionRequest(
         problem.prefix,
         problem.suffix,
@@ -144,7 +110,7 @@ def _job(settings: Settings, engine: Engine, problem: Problem, cell: Cell) -> Jo
         max_tokens=settings.max_tokens,
         tries=cell.tries,
     )
-    return Job(
+    return EvaluationJob(
         problem.task,
         cell.name,
         lambda: complete(engine, request, raw=settings.raw),
@@ -156,7 +122,9 @@ def _job(settings: Settings, engine: Engine, problem: Problem, cell: Cell) -> Jo
     )
 
 
-def summary(cells: Sequence[Cell], problems: Sequence[Problem], journal: Journal) -> dict[str, Any]:
+def summary(
+    cells: Sequence[Cell], problems: Sequence[InfillProblem], journal: Journal
+) -> dict[str, Any]:
     """Rates of each cell, and cells compared, for all problems and by the cursor's place."""
     places = {
         ALL: [p.task for p in problems],
@@ -204,7 +172,7 @@ def _compared(journal: Journal, tasks: Sequence[str], a: Cell, b: Cell) -> dict[
     return asdict(paired((first[task]["passed"], second[task]["passed"]) for task in both))
 
 
-def _as_json(settings: Settings, config: EngineConfig) -> dict[str, Any]:
+def _as_json(settings: InfillSettings, config: EngineConfig) -> dict[str, Any]:
     weights, adapter, _dialect = model_key(config)
     return {
         "data": settings.data.name,

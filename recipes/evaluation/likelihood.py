@@ -51,7 +51,7 @@ def bits_per_byte(machine: Machine, request: CompletionRequest, middle: str) -> 
 
 
 def _nats(machine: Machine, prompt: list[int], forced: list[int]) -> float:
-    """Of all forced tokens behind the prompt, each given what is before it."""
+    """The nats of all forced tokens behind the prompt, each given what is before it."""
     model, ids = machine.model, [*prompt, *forced]
     slot = machine.cache.take(prompt)
     while slot.length < len(prompt) - 1:

@@ -30,7 +30,7 @@ _KEYS = ("task_id", "entry_point", "prompt", "suffix", "canonical_solution", "te
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class InfillProblem:
     """A hole in a function, what stood there, and tests."""
 
     task: str
@@ -51,7 +51,7 @@ class Problem:
         return f"{filled}\n{self.test}\ncheck({self.entry_point})\n"
 
 
-def read_problems(path: Path) -> list[Problem]:
+def read_problems(path: Path) -> list[InfillProblem]:
     """All problems of a file, in order.
 
     Raises:
@@ -59,7 +59,8 @@ def read_problems(path: Path) -> list[Problem]:
         OSError: the file cannot be read.
     """
     problems = [
-        Problem(*(row[key] for key in _KEYS)) for row in read_rows(path, dict.fromkeys(_KEYS, str))
+        InfillProblem(*(row[key] for key in _KEYS))
+        for row in read_rows(path, dict.fromkeys(_KEYS, str))
     ]
     tasks = [problem.task for problem in problems]
     if len(set(tasks)) != len(tasks):
@@ -107,7 +108,7 @@ def choose(items: Sequence[T], limit: int | None, seed: int) -> list[T]:
     return [items[index] for index in sorted(draw.sample(range(len(items)), limit))]
 
 
-def cut_words(problems: Iterable[Problem], seed: int) -> Iterator[Problem]:
+def cut_words(problems: Iterable[InfillProblem], seed: int) -> Iterator[InfillProblem]:
     r"""Problems whose cursor stands in the middle of a word, made of those with whole lines.
 
     The head of the missing line, up to the middle of one of its words of at least 4 characters,

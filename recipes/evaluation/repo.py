@@ -8,7 +8,7 @@ probable the model finds it.
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from rich.progress import Progress
 
 from midfill.lsp_server.context.gatherer import ContextGatherer
 from midfill.lsp_server.request.build import build_request
-from midfill.lsp_server.settings import Settings as ServerSettings
+from midfill.lsp_server.settings import Settings
+from midfill.lsp_server.text.located import Hole, Located
 from midfill.lsp_server.text.snapshot import Snapshot
 from midfill.recipes.evaluation.completions import complete
 from midfill.recipes.evaluation.likelihood import scorer
@@ -47,28 +48,16 @@ if TYPE_CHECKING:
 
     from midfill.engine import CompletionRequest, Engine, EngineConfig
     from midfill.recipes.evaluation.likelihood import Scorer
-    from midfill.recipes.reports.journal import Output
+    from midfill.recipes.evaluation.settings import RepoSettings
+    from midfill.recipes.reports.output import Output
 
 WITH, WITHOUT = "with context", "without context"
 ALL = "all"
 """Both kinds of middles together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is run."""
-
-    roots: tuple[Path, ...]
-    """The tops of the repositories."""
-    points: int
-    """Lines of each repository, at most, with both kinds of middles."""
-    seed: int
-    max_tokens: int
-    context_time_limit_ms: int
-
-
 def run(
-    settings: Settings,
+    settings: RepoSettings,
     config: EngineConfig,
     open_engine: Callable[[EngineConfig], Engine],
     output: Output,
@@ -100,7 +89,7 @@ def run(
 
 
 def _complete_all(
-    settings: Settings, points: Sequence[Point], engine: Engine, journal: Journal
+    settings: RepoSettings, points: Sequence[Point], engine: Engine, journal: Journal
 ) -> None:
     score = scorer(engine)
     with Progress(console=Console(stderr=True)) as progress:
@@ -111,9 +100,9 @@ def _complete_all(
                 journal.add(task_of(point), cell, _complete(engine, score, request, point))
 
 
-def request_of(settings: Settings, point: Point, *, context: bool) -> CompletionRequest:
+def request_of(settings: RepoSettings, point: Point, *, context: bool) -> CompletionRequest:
     """What ``midfill infill`` would ask at the point, with or without context."""
-    defaults = ServerSettings()
+    defaults = Settings()
     server = replace(
         defaults,
         completion=replace(
@@ -132,10 +121,12 @@ def request_of(settings: Settings, point: Point, *, context: bool) -> Completion
         language_id="python",
     )
     roots = (point.root,)
-    pieces = ContextGatherer(roots, server.context).gather(snapshot, point.start, ()).pieces
+    hole = Hole.of(snapshot.text, point.start, point.start)
+    located = Located.of(snapshot, point.start, hole, roots)
+    pieces = ContextGatherer(roots, server.context).gather(located, ()).pieces
     own = point.path.relative_to(point.root).as_posix()
     assert all(piece.path != own for piece in pieces), "the answer's own file is no context"
-    return build_request(snapshot, (point.start, point.start), server, roots=roots, context=pieces)
+    return build_request(located, server, context=pieces)
 
 
 def _complete(
@@ -167,7 +158,7 @@ def task_of(point: Point) -> str:
 
 
 def summary(points: Sequence[Point], journal: Journal) -> dict[str, Any]:
-    """By kind of middle and by repository, with and without context, and the two compared."""
+    """Figures by kind of middle and by repository, with and without context, compared."""
     kinds = {kind: [p for p in points if kind in (ALL, p.kind)] for kind in (LINE, SPAN, ALL)}
     roots = {root: [p for p in points if p.root == root] for root in {p.root: 0 for p in points}}
     return {
@@ -231,7 +222,7 @@ def _compared(points: Sequence[Point], journal: Journal) -> dict[str, Any]:
     }
 
 
-def _as_json(settings: Settings, config: EngineConfig) -> dict[str, Any]:
+def _as_json(settings: RepoSettings, config: EngineConfig) -> dict[str, Any]:
     weights, adapter, _dialect = model_key(config)
     return {
         "repositories": [root.absolute().name for root in settings.roots],

@@ -1,4 +1,4 @@
-"""Where completing a repository's Python file takes knowledge of its other files.
+"""Places where completing a repository's Python file takes knowledge of its other files.
 
 A *point* is a line that takes something from a name which the file imports from another file of the
 repository: it calls the name, or takes an attribute of it. That use stands nowhere else in the
@@ -44,7 +44,7 @@ class Point:
     end: int
     """Offsets into the file's text; the end is a line's."""
     text: str
-    """Of the whole file."""
+    """The whole file's text."""
     name: str
     """The imported one that is used."""
 

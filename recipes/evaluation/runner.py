@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
     from midfill.recipes.evaluation.completions import Completed
     from midfill.recipes.reports.journal import Journal
-    from midfill.recipes.sandbox.pool import SandboxPool, Verdict
+    from midfill.recipes.sandbox.pool import ProgramVerdict, SandboxPool
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class EvaluationJob:
     """One completion of one task in one cell."""
 
     task: str
     cell: str
     complete: Callable[[], Completed]
     program: Callable[[str], str]
-    """Of the completion's text."""
+    """The program that tests a completion's text."""
     judge: Callable[[str], Mapping[str, object]]
     """What else is worth keeping of the completion's text."""
 
@@ -36,10 +36,10 @@ class Runner:
 
     def __init__(self, pool: SandboxPool, journal: Journal, room: int) -> None:
         self._pool, self._journal, self._room = pool, journal, room
-        self._tested: deque[tuple[Job, Completed, Future[Verdict]]] = deque()
+        self._tested: deque[tuple[EvaluationJob, Completed, Future[ProgramVerdict]]] = deque()
         self._passed = self._done = 0
 
-    def run(self, title: str, jobs: Sequence[Job]) -> None:
+    def run(self, title: str, jobs: Sequence[EvaluationJob]) -> None:
         """Complete and test, in order, with a bar on standard error."""
         missing = [job for job in jobs if (job.task, job.cell) not in self._journal]
         with Progress(console=Console(stderr=True)) as progress:
@@ -70,7 +70,7 @@ class Runner:
             self._journal.add(job.task, job.cell, _result(job, completed, verdict))
 
 
-def _result(job: Job, completed: Completed, verdict: Verdict) -> dict[str, Any]:
+def _result(job: EvaluationJob, completed: Completed, verdict: ProgramVerdict) -> dict[str, Any]:
     return {
         "completion": completed.text,
         "passed": verdict.passed,

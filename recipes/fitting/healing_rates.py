@@ -44,25 +44,33 @@ if TYPE_CHECKING:
     from midfill.engine.tokens.tokenizer import Tokenizer
 
 MODULES = (
-    *("argparse", "calendar", "configparser", "csv", "difflib"),
-    *("fractions", "shutil", "statistics", "tarfile", "textwrap"),
+    "argparse",
+    "calendar",
+    "configparser",
+    "csv",
+    "difflib",
+    "fractions",
+    "shutil",
+    "statistics",
+    "tarfile",
+    "textwrap",
 )
 LINES_BEFORE = 20
 SHORTEST, LONGEST = 20, 80
 MAX_TOKENS = 8
-"""To spell the rest of one token with; generation ends as soon as it is right or wrong."""
+"""Tokens that may spell the rest of one; generation ends as soon as it is right or wrong."""
 RESAMPLES = 1000
 
 PLACES = ("inside a word", "between words", "in the indentation")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CodeLine:
     """A line of code, and the lines before it."""
 
     module: str
     number: int
-    """Counted from 1."""
+    """The line number, counted from 1."""
     before: str
     text: str
 
@@ -71,7 +79,7 @@ class Line:
 class Cut:
     """A cursor inside a line."""
 
-    line: Line
+    line: CodeLine
     column: int
 
     @property
@@ -90,12 +98,12 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CutOutcome:
     """What came of one cut."""
 
     cut: Cut
     held: bytes
-    """By healing, for the model to spell again; if nothing is held, the two runs are one."""
+    """Bytes that healing holds back, for the model to spell again; empty: the two runs are one."""
     spelled: bool
     """Whether the healed output starts with the held bytes."""
     healed: bool
@@ -113,9 +121,9 @@ class Rates:
     held: int
     """Cuts at which healing held something back."""
     spelled: int
-    """Of these, the ones whose output starts with the held bytes."""
+    """Cuts among these whose output starts with the held bytes."""
     only_healed: int
-    """Right with healing and wrong without."""
+    """Cuts that are right with healing and wrong without."""
     only_plain: int
     healed_rate: float
     plain_rate: float
@@ -134,7 +142,7 @@ def function_lines(source: str) -> list[int]:
     )
 
 
-def read_lines(module: str, source: str) -> list[Line]:
+def read_lines(module: str, source: str) -> list[CodeLine]:
     """All lines of a module that may be cut."""
     texts = source.split("\n")
     found = []
@@ -142,11 +150,11 @@ def read_lines(module: str, source: str) -> list[Line]:
         text = texts[number - 1]
         if text.isascii() and SHORTEST <= len(text) <= LONGEST:
             before = texts[max(0, number - 1 - LINES_BEFORE) : number - 1]
-            found.append(Line(module, number, "".join(f"{each}\n" for each in before), text))
+            found.append(CodeLine(module, number, "".join(f"{each}\n" for each in before), text))
     return found
 
 
-def choose_lines(count: int, seed: int) -> list[Line]:
+def choose_lines(count: int, seed: int) -> list[CodeLine]:
     """So many lines of the running interpreter's library, always the same for a seed."""
     library = Path(sysconfig.get_path("stdlib"))
     lines = [
@@ -157,7 +165,7 @@ def choose_lines(count: int, seed: int) -> list[Line]:
     return random.Random(seed).sample(lines, count)  # noqa: S311  drawn, not secret
 
 
-def cuts_of(line: Line) -> list[Cut]:
+def cuts_of(line: CodeLine) -> list[Cut]:
     """Every cursor strictly inside the line, left to right, so that the cache is used."""
     return [Cut(line, column) for column in range(1, len(line.text))]
 
@@ -173,7 +181,7 @@ def rest_of_token(tokenizer: Tokenizer, cut: Cut) -> bytes:
     raise AssertionError(f"the tokens of {whole!r} end at byte {end}, before the cut at {start}")
 
 
-def compare(engine: Engine, tokenizer: Tokenizer, cut: Cut) -> Outcome:
+def compare(engine: Engine, tokenizer: Tokenizer, cut: Cut) -> CutOutcome:
     """Complete at a cut with healing and, if that holds anything back, without."""
     wanted = rest_of_token(tokenizer, cut)
     held = split(tokenizer, cut.prefix, tokenizer.encode(cut.prefix)).held
@@ -181,10 +189,10 @@ def compare(engine: Engine, tokenizer: Tokenizer, cut: Cut) -> Outcome:
     healed = plain = output.startswith(held + wanted)
     if held:
         plain = _generate(engine, tokenizer, cut.prefix, wanted, heal=False).startswith(wanted)
-    return Outcome(cut, held, output.startswith(held), healed, plain)
+    return CutOutcome(cut, held, output.startswith(held), healed, plain)
 
 
-def summarize(outcomes: Sequence[Outcome]) -> list[Rates]:
+def summarize(outcomes: Sequence[CutOutcome]) -> list[Rates]:
     """The rates of each place that occurs, then of all."""
     places = {place: [o for o in outcomes if o.cut.place == place] for place in PLACES}
     return [_rates(place, some) for place, some in (places | {"all": outcomes}).items() if some]
@@ -272,7 +280,7 @@ def _generate(
     return output
 
 
-def _rates(place: str, outcomes: Sequence[Outcome]) -> Rates:
+def _rates(place: str, outcomes: Sequence[CutOutcome]) -> Rates:
     held = [outcome for outcome in outcomes if outcome.held]
     low, high = _gain_interval(outcomes)
     return Rates(
@@ -289,13 +297,13 @@ def _rates(place: str, outcomes: Sequence[Outcome]) -> Rates:
     )
 
 
-def _share(outcomes: Sequence[Outcome], right: Callable[[Outcome], bool]) -> float:
+def _share(outcomes: Sequence[CutOutcome], right: Callable[[CutOutcome], bool]) -> float:
     return sum(map(right, outcomes)) / len(outcomes)
 
 
-def _gain_interval(outcomes: Sequence[Outcome]) -> tuple[float, float]:
+def _gain_interval(outcomes: Sequence[CutOutcome]) -> tuple[float, float]:
     """Percentile bootstrap; cuts of one line are not independent, so lines are drawn."""
-    lines: dict[Line, list[int]] = {}
+    lines: dict[CodeLine, list[int]] = {}
     for outcome in outcomes:
         lines.setdefault(outcome.cut.line, []).append(outcome.healed - outcome.plain)
     sums = [(sum(gains), len(gains)) for gains in lines.values()]

@@ -51,11 +51,11 @@ class Observed:
 
     @property
     def parameters(self) -> int:
-        """The matrix's."""
+        """The number of the matrix's parameters."""
         return self._inner.parameters
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """As the matrix."""
+        """The matrix's own product."""
         self.squares = self.squares + x.float().square().sum(0)
         return self._inner(x)
 
@@ -93,7 +93,7 @@ def _with_parts(layer: LayerWeights, parts: Mapping[str, Linear]) -> LayerWeight
     )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="the importance.safetensors to write")
@@ -110,7 +110,7 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=32, help="of texts (default: %(default)s)")
     parser.add_argument("--tokens", type=int, default=1024, help="of a row (default: %(default)s)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     checkpoint = open_checkpoint(arguments.model)
     tokenizer = open_tokenizer(checkpoint.tokenizer)
     texts = [d.text for d in read_documents(arguments.text, arguments.suffix, separate=True)]

@@ -1,4 +1,4 @@
-"""Where a middle should end: what ``Dialect.end_at_line`` and ``Dialect.end_weights`` are worth.
+"""The end of a middle: what ``Dialect.end_at_line`` and ``Dialect.end_weights`` are worth.
 
 Holes are drawn in held-out Python files of a corpus, as the training draws them, but without spans
 that end anywhere. The model fills each one, greedily, once for every threshold without weights and
@@ -25,7 +25,7 @@ from rich.progress import track
 from midfill.engine import CompletionRequest, EngineConfig, Scope
 from midfill.engine.runtime import open_runtime
 from midfill.recipes.training.examples import read_documents
-from midfill.recipes.training.holes import Source
+from midfill.recipes.training.holes import SourceText
 from midfill.weights.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def choose_gaps(documents: Sequence[Document], count: int, seed: int) -> list[Ga
     gaps: list[Gap] = []
     while len(gaps) < count:
         text = (document := rng.choice(held)).text
-        hole = Source(text, document.language).hole(rng)
+        hole = SourceText(text, document.language).hole(rng)
         if hole is not None and hole.kind != "span":
             before = text[max(0, hole.start - BEFORE) : hole.start]
             gaps.append(
@@ -116,11 +116,11 @@ def as_markdown(ends: Sequence[Ends]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("documents", type=Path, help="documents.jsonl of recipes.corpus")
+    parser.add_argument("documents", type=Path, help="documents.jsonl of recipes.corpus.make")
     parser.add_argument("--model", default="midfill-135m", help="(default: %(default)s)")
     parser.add_argument("--holes", type=int, default=240, help="(default: %(default)s)")
     parser.add_argument(
-        *("--thresholds", "-t"), type=float, nargs="+", default=[1.0, 0.3, 0.2, 0.1, 0.05]
+        "--thresholds", "-t", type=float, nargs="+", default=[1.0, 0.3, 0.2, 0.1, 0.05]
     )
     parser.add_argument("--seed", type=int, default=7, help="of the holes (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from midfill.recipes.fitting.line_ends import Gap
 
 MAX_LINES = 4
-"""SlotText ends of a hole that are looked at: the first ones, and the true one."""
+"""Line ends of a hole that are looked at: the first ones, and the true one."""
 PROMPT_TOKENS = 1024
 
 
@@ -59,9 +59,9 @@ class Worth:
 
     evidence: str
     area: float
-    """Under the ROC curve: how often a true end is put above another line end."""
+    """The area under the ROC curve: how often a true end is put above another line end."""
     right: float
-    """Share of the cases on the right side of 0."""
+    """The share of the cases on the right side of 0."""
     loss: float
     """Mean cross entropy, nats."""
 
@@ -90,7 +90,7 @@ def cases_of(runtime: Runtime, number: int, hole: Gap) -> Iterator[Case]:
 
 
 def _line_ends(middle: str) -> list[tuple[int, bool]]:
-    """Where its lines that are not blank end, and whether it ends there too."""
+    """The ends of its lines that are not blank, and whether it ends there too."""
     last = len(middle.rstrip())
     stops, start = [], 0
     for line in middle[:last].split("\n"):
@@ -113,7 +113,7 @@ def fit(evidence: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.
 
 
 def worth(name: str, odds: NDArray[np.float64], labels: NDArray[np.bool_]) -> Worth:
-    """Of log-odds, (N,)."""
+    """How well log-odds, (N,), tell ends of middles from other line ends."""
     ends, others = odds[labels], odds[~labels]
     area = (ends[:, None] > others).mean() + (ends[:, None] == others).mean() / 2
     loss = np.logaddexp(0, np.where(labels, -odds, odds)).mean()
@@ -150,7 +150,7 @@ def as_markdown(table: Sequence[Worth]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, fit, print, write the JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("documents", type=Path, help="documents.jsonl of recipes.corpus")
+    parser.add_argument("documents", type=Path, help="documents.jsonl of recipes.corpus.make")
     parser.add_argument("--model", default="midfill-135m", help="(default: %(default)s)")
     parser.add_argument("--adapter", help="a LoRA adapter's folder, applied")
     parser.add_argument("--holes", type=int, default=400, help="(default: %(default)s)")

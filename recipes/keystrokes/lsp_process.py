@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from midfill.recipes.keystrokes.settings import COMMAND
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-
-COMMAND = (sys.executable, "-P", "-m", "midfill.cli", "lsp")
 
 
 class RpcError(Exception):

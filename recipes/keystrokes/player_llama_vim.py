@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 THEIRS = "llama.vim"
 SERVER_OPTIONS = ("-b", "1024", "-ub", "1024", "--cache-reuse", "256", "-c", "0")
-"""As ``--fim-qwen-7b-default`` sets them (llama.cpp, common/arg.cpp)."""
+"""llama.vim's own: ``--fim-qwen-7b-default`` sets them (llama.cpp, common/arg.cpp)."""
 N_PREFIX, N_SUFFIX = 256, 64
 """Lines."""
 MAX_LINE_SUFFIX = 8
@@ -53,7 +53,7 @@ REQUEST: dict[str, Any] = {
     "t_max_prompt_ms": 500,
     "t_max_predict_ms": 250,
 }
-"""Of llama#fim(), the first request at a place; ``stream`` is false there."""
+"""The first request at a place, that of llama#fim(); ``stream`` is false there."""
 _RETRY_S = 0.1
 _KEYS = 250
 """Answers remembered."""
@@ -62,7 +62,7 @@ _BACK = 128
 _POLL_S = 0.002
 _START_S = 60.0
 _HANG_UP_S = 0.05
-"""After a request, where its cancel is measured: about when a fast typist's next key comes."""
+"""Seconds after a request until it is cancelled: about when a fast typist's next key comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ class LlamaServer:
         return timings
 
     async def cancel_ms(self, place: Around) -> float | None:
-        """From hanging up on a request until no slot works; None: it had ended by then."""
+        """Milliseconds from hanging up until no slot works; None: the request had ended by then."""
         async with self._asked("POST", "/infill", json.dumps(_body(place))):
             await asyncio.sleep(_HANG_UP_S)
             if not await self._is_busy():

@@ -31,7 +31,7 @@ _PARTS = ("contextMs", "queueMs", "prefillMs", "decodeMs")
 _AUTOMATIC = 2
 """LSP's InlineCompletionTriggerKind."""
 _BEFORE_NEXT_S = 0.01
-"""So long before the next key the figures of the last one are taken."""
+"""Seconds before the next key at which the figures of the last one are taken."""
 _STALE = ("cancelled", "superseded")
 
 
@@ -46,7 +46,60 @@ class _Asked:
     text: str = ""
 
 
-class Midfill:
+class _Workspace:
+    """A folder with the files of a recording, open in the server as far as they were edited."""
+
+    def __init__(self, server: LspProcess, files: Mapping[str, str]) -> None:
+        self._server = server
+        self._folder = tempfile.TemporaryDirectory(prefix="midfill-bench-")
+        self._versions: dict[str, int] = {}
+        for path, text in files.items():
+            file = Path(self._folder.name, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        self._tell("added")
+
+    def uri(self, path: str) -> str:
+        """The URI of a file."""
+        return Path(self._folder.name, path).as_uri()
+
+    def open(self, path: str, text: str) -> None:
+        """Open a document, if it is not open yet."""
+        if path not in self._versions:
+            self._versions[path] = 1
+            self._server.open(self.uri(path), LANGUAGES[Path(path).suffix], text)
+
+    def change(self, path: str, change: Change, before: str) -> None:
+        """Change an open document whose text was ``before``."""
+        self._versions[path] += 1
+        places = [place_at(before, offset) for offset in (change.start, change.end)]
+        start, end = ({"line": line, "character": column} for line, column in places)
+        self._server.notify(
+            "textDocument/didChange",
+            {
+                "textDocument": {"uri": self.uri(path), "version": self._versions[path]},
+                "contentChanges": [{"range": {"start": start, "end": end}, "text": change.text}],
+            },
+        )
+
+    def close(self) -> None:
+        """Close the documents, and the folder as the server's."""
+        for path in self._versions:
+            self._server.notify("textDocument/didClose", {"textDocument": {"uri": self.uri(path)}})
+        self._tell("removed")
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        self._folder.cleanup()
+
+    def _tell(self, how: str) -> None:
+        folder = {"uri": Path(self._folder.name).as_uri(), "name": "bench"}
+        event: dict[str, object] = {"added": [], "removed": []}
+        event[how] = [folder]
+        self._server.notify("workspace/didChangeWorkspaceFolders", {"event": event})
+
+
+class MidfillPlayer:
     """A ``Player`` on a server that is ready."""
 
     name = OURS
@@ -56,52 +109,41 @@ class Midfill:
         server.on_progress = self._progress
         self._tokens = count(1)
         self._asked: _Asked | None = None
-        self._versions: dict[str, int] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._workspace: _Workspace | None = None
         self._counters: Mapping[str, Any] = {}
         self._tells = False
         """Whether the server is told what is on the screen."""
 
     async def begin(self, recording: Recording) -> None:
-        """Put the files into a folder and make it the workspace's."""
-        self._folder = tempfile.TemporaryDirectory(prefix="midfill-bench-")
-        self._versions = {}
-        for path, text in recording.files.items():
-            file = Path(self._folder.name, path)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        self._tell_folder("added")
+        """Make a folder with the files the server's workspace."""
+        self._workspace = _Workspace(self._server, recording.files)
         self._counters = await self._server.request("midfill/stats")
 
     async def end(self) -> None:
         """Close the documents and take the folder away."""
-        for path in self._versions:
-            self._server.notify("textDocument/didClose", {"textDocument": {"uri": self._uri(path)}})
-        self._tell_folder("removed")
+        workspace = self._opened
+        workspace.close()
         await self._server.request("midfill/stats")
-        if self._folder is not None:
-            self._folder.cleanup()
+        workspace.remove()
 
     def skip(self, editor: Editor, change: Change, before: str) -> None:
         """See Player."""
-        self._change(editor, change, before)
+        self._opened.change(editor.file, change, before)
 
     async def press(self, editor: Editor, change: Change | None, before: str, wait: Wait) -> Stroke:
         """See Player."""
+        workspace = self._opened
         offered, asked = self._asked, _Asked(next(self._tokens), time.perf_counter())
         self._asked = asked
         self._tells = wait.until is not None
-        uri = self._uri(editor.file)
-        if editor.file not in self._versions:
-            self._versions[editor.file] = 1
-            self._server.open(uri, LANGUAGES[Path(editor.file).suffix], before)
+        workspace.open(editor.file, before)
         if change is not None:
-            self._change(editor, change, before)
+            workspace.change(editor.file, change, before)
         if wait.key.kind == "accept" and offered is not None:
             self._accept(offered, wait.key.text)
         line, column = place_at(editor.text, editor.cursor)
         params = {
-            "textDocument": {"uri": uri},
+            "textDocument": {"uri": workspace.uri(editor.file)},
             "position": {"line": line, "character": column},
             "context": {"triggerKind": _AUTOMATIC},
             "partialResultToken": asked.token,
@@ -110,6 +152,11 @@ class Midfill:
         left_s = None if wait.until is None else wait.until - time.perf_counter() - _BEFORE_NEXT_S
         await asyncio.wait([reply], timeout=left_s)
         return await self._stroke(wait.key.kind, asked, reply.result() if reply.done() else None)
+
+    @property
+    def _opened(self) -> _Workspace:
+        assert self._workspace is not None, "begin() comes first"
+        return self._workspace
 
     async def _stroke(self, kind: str, asked: _Asked, reply: tuple[float, Any] | None) -> Stroke:
         """What came of a key, when its time is over."""
@@ -151,7 +198,7 @@ class Midfill:
             self._show(asked, items[0])
 
     def _show(self, asked: _Asked, item: Mapping[str, Any]) -> None:
-        """As a client does that draws it; where keys wait for nothing else, it would disturb."""
+        """Say what is shown, as a client that draws; where keys wait for nothing, it disturbs."""
         if self._tells and not asked.item:
             self._server.notify("midfill/shown", {"itemId": item["itemId"]})
         asked.item, asked.text = item["itemId"], item["insertText"]
@@ -162,32 +209,6 @@ class Midfill:
             kind = "full" if offer.text == text else "line"
             params = {"itemId": offer.item, "kind": kind, "acceptedLength": len(text)}
             self._server.notify("midfill/accepted", params)
-
-    def _change(self, editor: Editor, change: Change, before: str) -> None:
-        self._versions[editor.file] += 1
-        places = [place_at(before, offset) for offset in (change.start, change.end)]
-        start, end = ({"line": line, "character": column} for line, column in places)
-        self._server.notify(
-            "textDocument/didChange",
-            {
-                "textDocument": {
-                    "uri": self._uri(editor.file),
-                    "version": self._versions[editor.file],
-                },
-                "contentChanges": [{"range": {"start": start, "end": end}, "text": change.text}],
-            },
-        )
-
-    def _uri(self, path: str) -> str:
-        assert self._folder is not None, "begin() comes first"
-        return Path(self._folder.name, path).as_uri()
-
-    def _tell_folder(self, how: str) -> None:
-        assert self._folder is not None, "begin() comes first"
-        folder = {"uri": Path(self._folder.name).as_uri(), "name": "bench"}
-        event: dict[str, object] = {"added": [], "removed": []}
-        event[how] = [folder]
-        self._server.notify("workspace/didChangeWorkspaceFolders", {"event": event})
 
 
 def _figures(cost: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ _BACKSPACES = 12
 _LONG_LINE = 20
 """Characters, at least, of a line whose rest may come as an accepted suggestion."""
 _ACCEPTED = 0.6
-"""Share of such lines."""
+"""The share of such lines."""
 _VERY_LONG_LINE = 50
 """Characters, at least, of a line whose rest always does."""
 _IN_TURN = 2
@@ -67,7 +67,7 @@ class Typist:
     Args:
         editor: With the texts before.
         draw: Which lines are accepted.
-        keys: To be pressed at most.
+        keys: How many are pressed at most.
     """
 
     editor: Editor
@@ -157,7 +157,7 @@ def record(
         repository: Whose commit it is.
         commit: The change.
         texts: By path, the text before and after; None: the file only stands around.
-        keys: To be pressed at most.
+        keys: How many are pressed at most.
     """
     before = {path: text for path, (text, _) in texts.items()}
     typist = Typist(Editor(before), random.Random(name), keys)  # noqa: S311  drawn, not secret
@@ -174,7 +174,7 @@ def from_git(folder: Path, entry: Mapping[str, Any], repository: str) -> Recordi
 
     Args:
         folder: The checkout.
-        entry: Of the list: ``name``, ``commit``, ``edited`` and ``around`` (paths), ``keys``.
+        entry: One of the list: ``name``, ``commit``, ``edited`` and ``around`` (paths), ``keys``.
         repository: Its name.
 
     Raises:

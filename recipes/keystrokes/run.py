@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from midfill.engine.errors import InvalidRequestError
-from midfill.recipes.keystrokes.lsp_process import COMMAND, started
+from midfill.recipes.keystrokes.lsp_process import started
 from midfill.recipes.keystrokes.player_llama_vim import (
     REQUEST,
     SERVER_OPTIONS,
@@ -28,7 +28,7 @@ from midfill.recipes.keystrokes.player_llama_vim import (
     around,
     llama_server,
 )
-from midfill.recipes.keystrokes.player_midfill import OURS, Midfill
+from midfill.recipes.keystrokes.player_midfill import OURS, MidfillPlayer
 from midfill.recipes.keystrokes.strokes import (
     GENERATED,
     Pace,
@@ -50,33 +50,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from midfill.recipes.keystrokes.player_llama_vim import LlamaServer
-    from midfill.recipes.reports.journal import Output
+    from midfill.recipes.keystrokes.settings import KeystrokeSettings
+    from midfill.recipes.reports.output import Output
 
 RECORDINGS = Path(__file__).with_name("recordings")
 _CANCELS = 5
 """Requests of each recording on which the opponent hangs up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is replayed, and how."""
-
-    recordings: tuple[Path, ...] = ()
-    """Files; none: those that come with midfill."""
-    keys: int | None = None
-    """Of each recording, at most."""
-    rounds: int = 1
-    intervals_ms: tuple[float | None, ...] = (None, 150.0)
-    """Between keys; None: each waits for the end of all work."""
-    options: Mapping[str, object] | None = None
-    """The language server's settings, without ``midfill.``."""
-    llama_server: Path | None = None
-    gguf: Path | None = None
-    command: tuple[str, ...] = COMMAND
-    """That starts our language server."""
-
-
-def run(settings: Settings, output: Output) -> None:
+def run(settings: KeystrokeSettings, output: Output) -> None:
     """Replay, show tables, and write JSON and a plot where asked to.
 
     Each key's figures go to JSON lines beside the JSON.
@@ -106,15 +88,12 @@ def run(settings: Settings, output: Output) -> None:
 
 
 def report(
-    settings: Settings, recordings: Sequence[Recording], samples: Sequence[Sample]
+    settings: KeystrokeSettings, recordings: Sequence[Recording], samples: Sequence[Sample]
 ) -> dict[str, object]:
     """The figures and what they were measured with, for JSON."""
-    options = settings.options or {}
-    threads = options.get("threads")
-    assert threads is None or isinstance(threads, int), threads
     return {
-        **about(threads),
-        "options": dict(options),
+        **about(settings.threads),
+        "options": settings.options,
         "llama_server": None if settings.llama_server is None else llama_settings(settings),
         "rounds": settings.rounds,
         "intervals_ms": settings.intervals_ms,
@@ -128,7 +107,7 @@ def report(
     }
 
 
-def llama_settings(settings: Settings) -> dict[str, object]:
+def llama_settings(settings: KeystrokeSettings) -> dict[str, object]:
     """What the opponent ran with."""
     gguf = settings.gguf.name if settings.gguf else None
     return {"gguf": gguf, "options": SERVER_OPTIONS, "request": REQUEST}
@@ -178,7 +157,16 @@ def tables(samples: Sequence[Sample]) -> list[Table]:
     found = []
     for pace, players in figures(samples).items():
         table = Table(
-            *("", "", "keys", "shown", "reused", "answer", "whole", "tokens", "cached", "cancel"),
+            "",
+            "",
+            "keys",
+            "shown",
+            "reused",
+            "answer",
+            "whole",
+            "tokens",
+            "cached",
+            "cancel",
             title=f"{pace}: p50/p95 where a model ran; milliseconds, and tokens prefilled",
             padding=(0, 0),
         )
@@ -219,20 +207,19 @@ def _quotient(ours: float | None, theirs: float | None) -> float | None:
 
 
 async def _play(
-    settings: Settings, recordings: Sequence[Recording]
+    settings: KeystrokeSettings, recordings: Sequence[Recording]
 ) -> tuple[list[Sample], dict[str, object]]:
     """All recordings by all players; the samples, and what else the servers say of themselves."""
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(started(command=settings.command))
-        await server.initialize(None, settings.options or {})
+        await server.initialize(None, settings.options)
         await server.ready()
-        players: list[Player] = [Midfill(server)]
+        players: list[Player] = [MidfillPlayer(server)]
         processes = {OURS: server.process.pid}
         opponent = None
         if settings.llama_server is not None and settings.gguf is not None:
-            threads = _threads(settings)
             opponent = await stack.enter_async_context(
-                llama_server(settings.llama_server, settings.gguf, threads)
+                llama_server(settings.llama_server, settings.gguf, settings.threads)
             )
             players.append(LlamaVim(opponent))
             processes[THEIRS] = opponent.process.pid
@@ -248,7 +235,7 @@ async def _play(
 
 
 async def _rounds(
-    settings: Settings, recordings: Sequence[Recording], players: Sequence[Player]
+    settings: KeystrokeSettings, recordings: Sequence[Recording], players: Sequence[Player]
 ) -> list[Sample]:
     jobs = [
         (round_number, Pace(interval_ms), recording, player)
@@ -288,12 +275,3 @@ async def _cancels(server: LlamaServer, recordings: Sequence[Recording]) -> list
             editor.press(key)
             found.append(await server.cancel_ms(around(editor.prefix, editor.suffix)))
     return found
-
-
-def _threads(settings: Settings) -> int:
-    threads = (settings.options or {}).get("threads")
-    if not isinstance(threads, int) or threads < 1:
-        raise InvalidRequestError(
-            f"--threads is {threads}; an opponent must have as many: 1 or more"
-        )
-    return threads

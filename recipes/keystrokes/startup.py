@@ -16,14 +16,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from midfill.recipes.keystrokes.lsp_process import COMMAND, started
+from midfill.recipes.keystrokes.lsp_process import started
+from midfill.recipes.keystrokes.settings import COMMAND
 from midfill.recipes.reports import plots
 from midfill.recipes.reports.machine import about
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from midfill.recipes.reports.journal import Output
+    from midfill.recipes.keystrokes.settings import StartupSettings
+    from midfill.recipes.reports.output import Output
 
 URI = "untitled:startup.py"
 TEXT = "def add(a, b):\n    return a + b\n\n\ndef subtract(a, b):\n    return "
@@ -36,8 +38,8 @@ async def start(model: str, command: Sequence[str] = COMMAND) -> list[float]:
     """Milliseconds from process start to each of ``PHASES``.
 
     Args:
-        model: To be loaded.
-        command: That starts a server.
+        model: The model to be loaded.
+        command: The words that start a server.
     """
     began = time.perf_counter()
     async with started("--model", model, command=command) as server:
@@ -65,25 +67,19 @@ def summary(runs: Sequence[Sequence[float]]) -> dict[str, dict[str, float]]:
     }
 
 
-def run(model: str, starts: int, output: Output, command: Sequence[str] = COMMAND) -> None:
-    """Measure, show a table, and write JSON and a plot where asked to.
-
-    Args:
-        model: To be loaded.
-        starts: That count; there is one more.
-        output: Where results go.
-        command: That starts a server.
-    """
+def run(settings: StartupSettings, output: Output) -> None:
+    """Measure, show a table, and write JSON and a plot where asked to."""
     plots.check(output.plot)
-    rounds = track(range(starts + 1), "starting servers", console=Console(stderr=True))
-    runs = [asyncio.run(start(model, command)) for _ in rounds][1:]
+    rounds = track(range(settings.runs + 1), "starting servers", console=Console(stderr=True))
+    runs = [asyncio.run(start(settings.model, settings.command)) for _ in rounds][1:]
     result = summary(runs)
     table = Table("from process start to", "min ms", "median ms", "max ms")
     for phase, times in result.items():
         table.add_row(phase, *(f"{time_ms:.0f}" for time_ms in times.values()))
     Console().print(table)
     if output.json is not None:
-        text = json.dumps(about(None) | {"runs": starts, "model": model, "ms": result}, indent=1)
+        figures = {"runs": settings.runs, "model": settings.model, "ms": result}
+        text = json.dumps(about(None) | figures, indent=1)
         output.json.write_text(text + "\n", encoding="utf-8")
     if output.plot is not None:
         series = dict(zip(PHASES, zip(*runs, strict=True), strict=True))

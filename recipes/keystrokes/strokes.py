@@ -29,27 +29,28 @@ class Stroke:
     """What came of one key."""
 
     kind: str
-    """Of the key."""
+    """The kind of the key."""
     source: str = NOTHING
     """GENERATED: a model ran for it and nothing was known before; REUSED: an earlier completion, or
     one that runs, answered; NOTHING: no completion was asked for or the wait was too short."""
     first_ms: float | None = None
-    """From the key to the first text that a user could see; None: there was none."""
+    """Milliseconds from the key to the first text that a user could see; None: there was none."""
     full_ms: float | None = None
-    """From the key to the end of the suggestion; None as well where another key came first."""
+    """Milliseconds from the key to the end of the suggestion; None also if another key came
+    first."""
     prompt_tokens: int | None = None
-    """Of a model's run for this key; None: there was none, or it did not end."""
+    """Tokens of a model's prompt for this key; None: it did not run, or did not end."""
     prefilled_tokens: int | None = None
-    """Of the prompt, computed."""
+    """Tokens of the prompt that were computed."""
     generated_tokens: int | None = None
     parts_ms: Mapping[str, float] | None = None
-    """Where the time went, as the server says."""
+    """Milliseconds by what they were spent on, as the server says."""
     cancel_ms: float | None = None
-    """Of a run that this or an earlier key ended: from the cancel to the end of the work."""
+    """Milliseconds from the cancel of a run, by this or an earlier key, to the end of its work."""
 
     @property
     def answer_ms(self) -> float | None:
-        """To the first text, or to the end where the answer is that there is none."""
+        """Milliseconds to the first text, or to the end where the answer is that there is none."""
         return self.full_ms if self.first_ms is None else self.first_ms
 
 
@@ -67,13 +68,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When the next key is pressed: ``settled``, or after so many milliseconds."""
+    """The moment of the next key: ``settled``, or after so many milliseconds."""
 
     interval_ms: float | None = None
 
     @property
     def name(self) -> str:
-        """For reports."""
+        """The name in reports."""
         return "settled" if self.interval_ms is None else "typing"
 
 

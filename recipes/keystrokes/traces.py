@@ -51,7 +51,7 @@ SKIP = "skip"
 MOVING = ("jump", "switch")
 """Kinds of keys that change no text."""
 _KIND_OF = {"key": "type", "cut": "delete"}
-"""Of steps that are not called like the kind of their keys."""
+"""The kind of the keys of steps that are not called like it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Key:
     behind: int = 0
     """Characters taken away behind it."""
     file: str | None = None
-    """To go to."""
+    """The file that comes to the front."""
     line: int = 0
     column: int = 0
 
@@ -79,7 +79,7 @@ class Recording:
     name: str
     repository: str
     commit: str
-    """Whose change it is; the files are those of the commit before."""
+    """The change that was recorded; the files are those of the commit before."""
     files: Mapping[str, str]
     """Texts by path, relative to the repository's root."""
     steps: tuple[Mapping[str, Any], ...]
@@ -121,13 +121,13 @@ class Editor:
     def __init__(self, files: Mapping[str, str]) -> None:
         self.texts = dict(files)
         self.file = ""
-        """In front; empty before the first switch."""
+        """The path of the one in front; empty before the first switch."""
         self.cursor = 0
-        """Characters before it."""
+        """Characters before the cursor."""
 
     @property
     def text(self) -> str:
-        """Of the file in front."""
+        """The text of the file in front."""
         return self.texts[self.file]
 
     @property

@@ -33,12 +33,12 @@ class Hunt:
     length: int
     """Tokens of the whole prompt, at most."""
     depth: float
-    """Of the key: 0 is the start of the haystack, 1 its end."""
+    """The key's place: 0 is the start of the haystack, 1 its end."""
     trial: int
 
     @property
     def name(self) -> str:
-        """For journals."""
+        """The name in journals."""
         return f"{self.length} tokens, depth {self.depth:g}, trial {self.trial}"
 
 

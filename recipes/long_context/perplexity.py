@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from midfill.engine.model.kv_cache import Slot
+from midfill.recipes.long_context.settings import TAIL
 from midfill.recipes.long_context.texts import encode_head
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from midfill.engine.generation.machine import Machine
 
 FIRST_BUCKET = 512
-TAIL = 512
-"""Tokens that are read behind contexts of several lengths."""
 CHUNK, LOGIT_ROWS = 256, 64
 """Tokens of a forward pass, and of these at a time for logits: 64 x 49,156 in fp32 are 12 MB."""
 
@@ -54,13 +53,13 @@ class Loss:
     documents: int
     tokens: int
     perplexity: float
-    """Of a token: exp of all nats over all tokens."""
+    """A token's: exp of all nats over all tokens."""
     perplexity_error: float | None
     bits_per_byte: float
     """All bits over all bytes; comparable between tokenizers."""
     bits_per_byte_error: float | None
     mean_bits_per_byte: float
-    """Of the documents' own figures, each document counted once."""
+    """The mean of the documents' own figures, each document counted once."""
     mean_bits_per_byte_error: float | None
 
 
@@ -176,7 +175,7 @@ def difference(pairs: Iterable[tuple[Bucket, Bucket]]) -> Difference:
 
 
 def bits_per_byte(bucket: Bucket) -> float:
-    """Of one document's bucket; an empty text has one byte, to have a figure."""
+    """Bits of one document's bucket over its bytes; an empty text counts as one byte."""
     return bucket.nll / math.log(2) / max(1, bucket.size)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from midfill.recipes.long_context.perplexity import TAIL
+from midfill.recipes.long_context.settings import TAIL
 from midfill.recipes.reports import plots
 from midfill.recipes.reports.journal import markdown, percent, write
 
@@ -15,17 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where results go."""
-
-    json: Path | None
-    plot: Path | None
-    key_plot: Path | None
+    from midfill.recipes.reports.output import Output
 
 
-def show(document: Mapping[str, Any], output: Output) -> None:
+def show(document: Mapping[str, Any], output: Output, key_plot: Path | None) -> None:
     """Write a run's report, draw its plots, print its tables."""
     if output.json is not None:
         write(output.json, document)
@@ -42,8 +34,8 @@ def show(document: Mapping[str, Any], output: Output) -> None:
         plots.lines(
             output.plot, "Perplexity by position", ("tokens seen, up to", "perplexity"), series
         )
-    if output.key_plot is not None and models[-1]["keys"]:
-        _draw_keys(output.key_plot, document["settings"], models[-1])
+    if key_plot is not None and models[-1]["keys"]:
+        _draw_keys(key_plot, document["settings"], models[-1])
     Console(soft_wrap=True).print(as_markdown(document), markup=False, highlight=False)
 
 
@@ -79,12 +71,15 @@ _DIFFERENCE_HEADER = ("positions", "documents", "bits per byte", "second better 
 
 _CONTEXT_HEADER = (
     f"model, tokens before the same {TAIL}",
-    *("documents", "perplexity", "bits per byte, change", "better in"),
+    "documents",
+    "perplexity",
+    "bits per byte, change",
+    "better in",
 )
 
 
 def _rows(results: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """Of all positions, then of each bucket, with a label."""
+    """The results of all positions, then of each bucket, with a label."""
     labelled = [{"label": f"{name}, all", **results["all"]}]
     return labelled + [
         {"label": f"{name}, {row['start']} to {row['stop']}", **row} for row in results["positions"]

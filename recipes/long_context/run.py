@@ -10,7 +10,7 @@ retrieval hides a function in the same texts, at several lengths and depths.
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,12 +18,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from midfill.engine.backend import use_threads
-from midfill.engine.errors import InvalidRequestError
 from midfill.engine.runtime import open_runtime
 from midfill.recipes.evaluation.problems import choose
 from midfill.recipes.long_context.keys import ROOM, Hunt, hide, seek
 from midfill.recipes.long_context.perplexity import (
-    TAIL,
     Bucket,
     boundaries,
     difference,
@@ -32,17 +30,18 @@ from midfill.recipes.long_context.perplexity import (
     measure_behind,
     whole,
 )
-from midfill.recipes.long_context.report import Output, show
-from midfill.recipes.long_context.texts import Document, read_documents
+from midfill.recipes.long_context.report import show
+from midfill.recipes.long_context.texts import LongText, read_documents
 from midfill.recipes.reports import plots
 from midfill.recipes.reports.journal import Journal, hash_of, journal_of, key_of, model_key, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from midfill.engine import EngineConfig
     from midfill.engine.runtime import Runtime
+    from midfill.recipes.long_context.settings import LongSettings
+    from midfill.recipes.reports.output import Output
 
 LEFT_TO_RIGHT = "left-to-right"
 CELL = "losses"
@@ -50,56 +49,21 @@ CONTEXTS = "contexts"
 KEYS = "keys"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is run."""
-
-    texts: tuple[Path, ...]
-    suffix: str
-    """Of the files that count."""
-    separate: bool
-    """Let each file be a document of its own."""
-    limit: int | None
-    """Documents at most, drawn by the seed."""
-    seed: int
-    positions: int
-    """Tokens of a document that are read; 0 leaves perplexity out."""
-    contexts: tuple[int, ...]
-    """Tokens before the last ``TAIL`` of the positions, ascending; empty leaves this out."""
-    key_lengths: tuple[int, ...]
-    """Tokens of the prompts that hide a key; empty leaves retrieval out."""
-    key_depths: tuple[float, ...]
-    key_trials: int
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range."""
-        if self.positions < 0 or (self.positions == 0 and not self.key_lengths):
-            raise InvalidRequestError(
-                f"positions is {self.positions}; it must be 1 or more, or 0 together with --keys"
-            )
-        if not all(0 <= context <= self.positions - TAIL for context in self.contexts):
-            raise InvalidRequestError(
-                f"contexts are {self.contexts}; each must be 0 to {self.positions - TAIL}, "
-                f"the positions less the {TAIL} tokens behind the context"
-            )
-        if not all(0 <= depth <= 1 for depth in self.key_depths):
-            raise InvalidRequestError(f"depths are {self.key_depths}; each must be 0 to 1")
-
-
-def run(settings: Settings, configs: Sequence[EngineConfig], output: Output) -> dict[str, Any]:
-    """Measure one model, or two on the same texts; print, write and return the report.
+def run(settings: LongSettings, config: EngineConfig, output: Output) -> dict[str, Any]:
+    """Measure a model, or it and a second one; print, write and return the report.
 
     Raises:
         InvalidRequestError: there is no text, or a plot could not be drawn.
     """
-    for plot in (output.plot, output.key_plot):
+    for plot in (output.plot, settings.key_plot):
         plots.check(plot)
+    configs = [config, *_second(settings, config)]
     documents = read_documents(settings.texts, settings.suffix, separate=settings.separate)
     documents = choose(documents, settings.limit, settings.seed)
     journals, infos = [], []
-    for config in configs:
-        with closing(open_runtime(_for_texts(settings, config))) as runtime:
-            journal = Journal(journal_of(output.json), _key(settings, config, runtime))
+    for each in configs:
+        with closing(open_runtime(_for_texts(settings, each))) as runtime:
+            journal = Journal(journal_of(output.json), _key(settings, each, runtime))
             _read(settings, documents, runtime, journal)
             _seek(settings, documents, runtime, journal)
         journals.append(journal)
@@ -110,12 +74,20 @@ def run(settings: Settings, configs: Sequence[EngineConfig], output: Output) -> 
         for info, journal in zip(infos, journals, strict=True)
     ]
     document["difference"] = _differences(settings, documents, journals)
-    show(document, output)
+    show(document, output, settings.key_plot)
     return document
 
 
-def _for_texts(settings: Settings, config: EngineConfig) -> EngineConfig:
-    """With room for the longest prompt and no markers."""
+def _second(settings: LongSettings, first: EngineConfig) -> list[EngineConfig]:
+    """The model that the first one is measured against, if there is one."""
+    if not (settings.against or settings.against_adapter):
+        return []
+    model = settings.against or first.model
+    return [replace(first, model=model, adapter=settings.against_adapter)]
+
+
+def _for_texts(settings: LongSettings, config: EngineConfig) -> EngineConfig:
+    """The engine's configuration, with room for the longest prompt and no markers."""
     longest = max([settings.positions, *settings.key_lengths]) + 2 * ROOM
     return replace(
         config,
@@ -125,15 +97,15 @@ def _for_texts(settings: Settings, config: EngineConfig) -> EngineConfig:
     )
 
 
-def _key(settings: Settings, config: EngineConfig, runtime: Runtime) -> str:
-    """Of all that a result depends on, but for the document and the hunt."""
+def _key(settings: LongSettings, config: EngineConfig, runtime: Runtime) -> str:
+    """A hash of all that a result depends on, but for the document and the hunt."""
     texts = [hash_of(str(path)) for path in settings.texts]
     asked = (settings.suffix, settings.separate, settings.positions, settings.seed)
     return key_of(model_key(config), runtime.info.dtype, texts, asked)
 
 
 def _read(
-    settings: Settings, documents: Sequence[Document], runtime: Runtime, journal: Journal
+    settings: LongSettings, documents: Sequence[LongText], runtime: Runtime, journal: Journal
 ) -> None:
     """Journal the buckets of all documents."""
     if not settings.positions:
@@ -162,7 +134,7 @@ def _behind(context: int) -> str:
 
 
 def _seek(
-    settings: Settings, documents: Sequence[Document], runtime: Runtime, journal: Journal
+    settings: LongSettings, documents: Sequence[LongText], runtime: Runtime, journal: Journal
 ) -> None:
     """Journal the answers of all hunts."""
     missing = [hunt for hunt in _hunts(settings) if (hunt.name, KEYS) not in journal]
@@ -178,7 +150,7 @@ def _bar(title: str, items: Sequence[Any]) -> Any:
         yield from progress.track(items, description=title)
 
 
-def _hunts(settings: Settings) -> list[Hunt]:
+def _hunts(settings: LongSettings) -> list[Hunt]:
     return [
         Hunt(length, depth, trial)
         for length in settings.key_lengths
@@ -188,9 +160,9 @@ def _hunts(settings: Settings) -> list[Hunt]:
 
 
 def _buckets(
-    settings: Settings, documents: Sequence[Document], journal: Journal, cell: str = CELL
+    settings: LongSettings, documents: Sequence[LongText], journal: Journal, cell: str = CELL
 ) -> dict[str, list[Bucket]]:
-    """By document."""
+    """The buckets by document."""
     names = [document.name for document in documents] if settings.positions else []
     return {
         name: [Bucket(**bucket) for bucket in row["buckets"]]
@@ -198,7 +170,9 @@ def _buckets(
     }
 
 
-def _summary(settings: Settings, documents: Sequence[Document], journal: Journal) -> dict[str, Any]:
+def _summary(
+    settings: LongSettings, documents: Sequence[LongText], journal: Journal
+) -> dict[str, Any]:
     """Losses by position and of all, and the shares of keys that were found."""
     read = _buckets(settings, documents, journal)
     by_start = {
@@ -231,7 +205,7 @@ def _summary(settings: Settings, documents: Sequence[Document], journal: Journal
 
 
 def _by_context(
-    settings: Settings, documents: Sequence[Document], journal: Journal
+    settings: LongSettings, documents: Sequence[LongText], journal: Journal
 ) -> list[dict[str, Any]]:
     """The loss of the same tokens behind each context, and its change from the shortest one."""
     read = {
@@ -254,7 +228,7 @@ def _by_context(
 
 
 def _differences(
-    settings: Settings, documents: Sequence[Document], journals: Sequence[Journal]
+    settings: LongSettings, documents: Sequence[LongText], journals: Sequence[Journal]
 ) -> dict[str, Any] | None:
     """The second model against the first, by position and of all; None without a second."""
     if len(journals) < 2 or not settings.positions:
@@ -274,7 +248,7 @@ def _differences(
     }
 
 
-def _as_json(settings: Settings, configs: Sequence[EngineConfig]) -> dict[str, Any]:
+def _as_json(settings: LongSettings, configs: Sequence[EngineConfig]) -> dict[str, Any]:
     return {
         "texts": [path.name for path in settings.texts],
         "suffix": settings.suffix,

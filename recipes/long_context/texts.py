@@ -24,19 +24,19 @@ CORPUS_KEYS = {"text": str, "repo": str, "path": str}
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class LongText:
     """A text with a name that stands for it in journals."""
 
     name: str
     text: str
 
 
-def read_documents(paths: Sequence[Path], suffix: str, *, separate: bool) -> list[Document]:
+def read_documents(paths: Sequence[Path], suffix: str, *, separate: bool) -> list[LongText]:
     """The documents of files (each one package), folders (each one package) and corpora.
 
     Args:
         paths: Files and folders; ``.jsonl`` and ``.jsonl.gz`` are corpora, grouped by ``repo``.
-        suffix: Of the files in folders that count, and of the paths in corpora.
+        suffix: The end of names of files in folders that count, and of paths in corpora.
         separate: Let each file be a document.
 
     Raises:
@@ -55,21 +55,21 @@ def read_documents(paths: Sequence[Path], suffix: str, *, separate: bool) -> lis
     return documents
 
 
-def _packages(path: Path, suffix: str) -> Iterable[tuple[str, list[Document]]]:
+def _packages(path: Path, suffix: str) -> Iterable[tuple[str, list[LongText]]]:
     if path.name.endswith((".jsonl", ".jsonl.gz")):
         rows = [row for row in read_rows(path, CORPUS_KEYS) if row["path"].endswith(suffix)]
         rows.sort(key=lambda row: (row["repo"], row["path"]))
         for repo, group in groupby(rows, key=lambda row: str(row["repo"])):
-            yield repo, [Document(row["path"], row["text"]) for row in group]
+            yield repo, [LongText(row["path"], row["text"]) for row in group]
     else:
         yield path.name, _read(path, suffix)
 
 
-def _read(path: Path, suffix: str) -> list[Document]:
+def _read(path: Path, suffix: str) -> list[LongText]:
     """A file, or a folder's files in the order of their paths."""
     files = [path] if path.is_file() else sorted(path.rglob(f"*{suffix}"))
     return [
-        Document(
+        LongText(
             file.relative_to(path.parent).as_posix(),
             file.read_text(encoding="utf-8", errors="replace"),
         )
@@ -78,12 +78,12 @@ def _read(path: Path, suffix: str) -> list[Document]:
     ]
 
 
-def _documents(name: str, files: list[Document], *, separate: bool) -> list[Document]:
+def _documents(name: str, files: list[LongText], *, separate: bool) -> list[LongText]:
     filled = [file for file in files if file.text.strip()]
     if separate:
-        return [Document(f"{name}: {file.name}", file.text) for file in filled]
+        return [LongText(f"{name}: {file.name}", file.text) for file in filled]
     text = "".join(f"{file.text.rstrip()}\n\n\n" for file in filled)
-    return [Document(name, text)] if text else []
+    return [LongText(name, text)] if text else []
 
 
 def encode_head(tokenizer: Tokenizer, text: str, tokens: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""How results are kept, drawn and told: journal, plots, statistics, machine.
+"""How results are kept, drawn and told: journal, output, plots, statistics, machine.
 
 Imports no other room.
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -24,16 +24,8 @@ if TYPE_CHECKING:
     from midfill.engine import EngineConfig, EngineInfo
 
 SCHEMA = 1
-"""Of reports; a change that breaks readers adds 1."""
+"""The version of reports; a change that breaks readers adds 1."""
 _LIBRARIES = ("midfill", "torch", "tokenizers")
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where results go."""
-
-    json: Path | None
-    plot: Path | None
 
 
 class Journal:
@@ -41,7 +33,7 @@ class Journal:
 
     Args:
         path: Where they are kept; None keeps them in memory only.
-        key: Of everything that could change a result; only lines with it count.
+        key: A hash of everything that could change a result; only lines with it count.
     """
 
     def __init__(self, path: Path | None, key: str) -> None:
@@ -87,7 +79,7 @@ def _end_last_line(path: Path) -> None:
 
 
 def journal_of(report: Path | None) -> Path | None:
-    """Where the journal of a report is."""
+    """The place of a report's journal."""
     return None if report is None else report.with_suffix(".jsonl")
 
 
@@ -151,5 +143,5 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def percent(share: float) -> str:
-    """Of a share from 0 to 1."""
+    """The words for a share from 0 to 1."""
     return f"{100 * share:.1f} %"

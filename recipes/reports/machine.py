@@ -12,9 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 _CPUINFO, _STATUS = Path("/proc/cpuinfo"), "/proc/{}/status"
-"""On Linux; elsewhere what they tell is left out."""
+"""Files of Linux; elsewhere what they tell is left out."""
 _MIB = 1024
-"""KiB, the unit of the latter."""
+"""KiB, the latter's unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Resident:
 
     now: float
     peak: float
-    """Since its start."""
+    """MiB at most since its start."""
 
 
 def about(threads: int | None) -> dict[str, object]:
@@ -40,8 +40,15 @@ def about(threads: int | None) -> dict[str, object]:
     }
 
 
+def cores() -> int:
+    """The number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def opponents_environment() -> dict[str, str]:
-    """For other programs: ours, without how we set up OpenMP.
+    """The environment for other programs: ours, without how we set up OpenMP.
 
     Waiting without spinning, which midfill asks for, makes llama.cpp write at a third of its speed.
     """
@@ -49,7 +56,7 @@ def opponents_environment() -> dict[str, str]:
 
 
 def processor() -> str | None:
-    """Its name, where the system tells it."""
+    """The processor's name, where the system tells it."""
     with suppress(OSError):
         found = re.search(r"model name\s*: (.*)", _CPUINFO.read_text(encoding="utf-8"))
         return found[1] if found else None

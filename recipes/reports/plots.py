@@ -110,10 +110,10 @@ def roofline(
     """Points below what a machine allows (Williams et al. 2009).
 
     Args:
-        path: Of the plot.
-        title: Above it.
-        slope: Of memory: gigabytes per second.
-        roofs: Of arithmetic, by name: billions of operations per second.
+        path: The plot's file.
+        title: The words above it.
+        slope: The memory's rate: gigabytes per second.
+        roofs: Rates of arithmetic by name: billions of operations per second.
         points: By series: operations for each byte, billions of operations per second, and a label.
     """
     figure, axes = _figure(title)

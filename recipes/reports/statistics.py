@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _Z = 1.959963984540054
-"""Of the normal distribution, 95 % two-sided."""
+"""Standard deviations of the normal distribution, 95 % two-sided."""
 RESAMPLES = 2000
 PERMUTATIONS = 9999
 
@@ -85,7 +85,7 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
 
 
 def mean_interval(groups: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, float]:
-    """Where the mean of all values lies, 95 %: percentile bootstrap over whole groups.
+    """The interval that the mean of all values lies in, 95 %: a bootstrap over whole groups.
 
     Values of one group, such as points of one file, are not independent; groups are drawn.
     """
@@ -102,7 +102,7 @@ def mean_interval(groups: Sequence[Sequence[float]], seed: int = 0) -> tuple[flo
 
 
 def ratio_interval(groups: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, float]:
-    """Where the ratio of the sums of first and second values lies, 95 %, as in ``mean_interval``.
+    """The interval of the ratio of the sums of first and second values, as in ``mean_interval``.
 
     A draw whose second values are all 0 counts as infinite, or as 1 if the first are too.
     """

@@ -1,6 +1,6 @@
 """Runs a generated Python program and says whether it ended without an error.
 
-A warm worker (``sandbox_worker.py``) forks for each program, so that Python starts once. Each
+A warm worker (``worker.py``) forks for each program, so that Python starts once. Each
 program has
 
 - its own process group, ended with everything it started, and a limit of wall-clock time;
@@ -21,8 +21,8 @@ leaves no process and no file behind.
 
 ::
 
-    with Sandbox(Limits()) as sandbox:
-        sandbox.run("assert 1 + 1 == 2") -> Verdict(passed=True, reason="passed", seconds=0.004)
+    with Sandbox(SandboxLimits()) as sandbox:
+        sandbox.run("assert 1 + 1 == 2") -> ProgramVerdict(True, "passed", seconds=0.004)
 """
 
 from __future__ import annotations
@@ -42,15 +42,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from midfill.engine.errors import InvalidRequestError, MidfillError
+from midfill.recipes.sandbox.limits import SandboxLimits
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
 WORKER = Path(__file__).with_name("worker.py")
 GRACE_SECONDS = 20.0
-"""Beyond a program's time limit, for the worker to clean up on a busy machine."""
+"""Seconds beyond a program's time limit, for the worker to clean up on a busy machine."""
 START_SECONDS = 60.0
-"""For the worker to start."""
+"""Seconds that the worker may take to start."""
 _ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
 """All that a program sees of ours; the seed makes the order of sets repeatable."""
 
@@ -60,54 +61,35 @@ class SandboxError(MidfillError):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one program may use."""
-
-    wall_seconds: float = 20.0
-    """From its start; generous, since machines are busy: processor time is what usually ends."""
-    cpu_seconds: int = 5
-    memory_bytes: int = 1 << 30
-    """Of address space."""
-    file_bytes: int = 1 << 20
-    """Of each file that it writes."""
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range."""
-        for name, value in asdict(self).items():
-            if not value > 0:
-                raise InvalidRequestError(f"{name} is {value}; it must be over 0")
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class ProgramVerdict:
     """What came of one program."""
 
     passed: bool
-    """It ran to its end without an exception."""
+    """Whether it ran to its end without an exception."""
     reason: str
     """``passed``, ``time limit``, ``processor time limit``, ``signal N``, ``exit code N``, or the
     exception: its type and the begin of its message."""
     seconds: float
-    """Of wall-clock time."""
+    """Seconds of wall-clock time."""
 
 
 class Sandbox:
     """One worker; for one thread at a time.
 
     Args:
-        limits: Of each program.
+        limits: What each program may use.
 
     Raises:
         SandboxError: there is no such thing on this system, or the worker does not start.
     """
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: SandboxLimits) -> None:
         if not hasattr(os, "fork"):
             raise SandboxError(f"programs cannot be confined on {sys.platform}; use Linux")
         self._limits = limits
         self._folder = tempfile.TemporaryDirectory(prefix="midfill-", ignore_cleanup_errors=True)
         self.protections: tuple[str, ...] = ()
-        """Which of the protections that depend on the system are there."""
+        """The protections that depend on the system, as far as they are there."""
         self._worker = self._start()
 
     def __enter__(self) -> Self:
@@ -123,7 +105,7 @@ class Sandbox:
         """The worker's process id; another one after the worker was lost."""
         return self._worker.pid
 
-    def run(self, source: str) -> Verdict:
+    def run(self, source: str) -> ProgramVerdict:
         """Run a program to its end or to its limits."""
         request = json.dumps({"source": source, "limits": asdict(self._limits)})
         reply = None
@@ -134,8 +116,10 @@ class Sandbox:
         if reply is None:  # the program has hurt the worker
             self._end()
             self._worker = self._start()
-            return Verdict(passed=False, reason="sandbox lost", seconds=self._limits.wall_seconds)
-        return Verdict(**reply)
+            return ProgramVerdict(
+                passed=False, reason="sandbox lost", seconds=self._limits.wall_seconds
+            )
+        return ProgramVerdict(**reply)
 
     def close(self) -> None:
         """End the worker and whatever runs in it, and remove its files."""
@@ -180,10 +164,10 @@ class SandboxPool:
 
     Args:
         workers: How many.
-        limits: Of each program.
+        limits: What each program may use.
     """
 
-    def __init__(self, workers: int, limits: Limits) -> None:
+    def __init__(self, workers: int, limits: SandboxLimits) -> None:
         if workers < 1:
             raise InvalidRequestError(f"workers is {workers}; it must be 1 or more")
         self._free: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
@@ -204,11 +188,11 @@ class SandboxPool:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._stack.close()
 
-    def submit(self, source: str) -> Future[Verdict]:
+    def submit(self, source: str) -> Future[ProgramVerdict]:
         """Run a program as soon as a worker is free."""
         return self._threads.submit(self._run, source)
 
-    def _run(self, source: str) -> Verdict:
+    def _run(self, source: str) -> ProgramVerdict:
         sandbox = self._free.get()
         try:
             return sandbox.run(source)

@@ -1,9 +1,9 @@
-"""The process inside the sandbox: forks once for each program. Run by ``sandbox.py`` only.
+"""The process inside the sandbox: forks once for each program. Run by ``pool.py`` only.
 
 It imports nothing of midfill, so that it starts fast and a program finds little to touch. Requests
 and replies are lines of JSON on standard input and output::
 
-    -> {"source": "...", "limits": {...}}           fields of sandbox.Limits
+    -> {"source": "...", "limits": {...}}           fields of SandboxLimits
     <- {"passed": true, "reason": "passed", "seconds": 0.01}
 
 The first line that it writes is ``{"protections": [...]}``.
@@ -30,12 +30,33 @@ _LONGEST_REASON = 200
 _LONGEST_VERDICT = 4096
 
 _STARTS_SOMETHING = (
-    *("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile"),
-    *("os.system", "subprocess.Popen", "pty.spawn", "os.kill", "os.killpg", "signal.pthread_kill"),
+    "os.exec",
+    "os.fork",
+    "os.forkpty",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.startfile",
+    "os.system",
+    "subprocess.Popen",
+    "pty.spawn",
+    "os.kill",
+    "os.killpg",
+    "signal.pthread_kill",
 )
 _CHANGES_FILES = (
-    *("os.chmod", "os.chown", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir"),
-    *("os.symlink", "os.truncate", "os.utime", "os.chflags", "os.setxattr", "os.removexattr"),
+    "os.chmod",
+    "os.chown",
+    "os.link",
+    "os.mkdir",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.symlink",
+    "os.truncate",
+    "os.utime",
+    "os.chflags",
+    "os.setxattr",
+    "os.removexattr",
 )
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -144,7 +165,7 @@ def _reason(status: int, *, in_time: bool) -> str:
 
 
 def _run_here(source: str, limits: dict[str, Any], folder: str, writes: int) -> NoReturn:
-    """In the fork: shut the doors, run the program, say what came, and never return."""
+    """Shut the doors, run the program, say what came, and never return; in the fork."""
     reason = "the sandbox failed"
     try:
         _shut_doors(limits, folder)

@@ -14,34 +14,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ShardConfig:
-    """What to pack into a folder of shards (recipes.shards)."""
+    """What to pack into a folder of shards (``recipes.training.shards``)."""
 
     tokens: int
-    """At least so many, in whole rows."""
+    """Tokens at least, in whole rows."""
     seed: int = 0
     held_out: bool = False
-    """From the documents that are held out, instead of the others."""
+    """Whether the documents are those held out, instead of the others."""
     languages: dict[str, float] = field(default_factory=dict)
     """How often a language's documents are drawn, relative to their bytes; 1 if not named."""
     row_tokens: tuple[int, ...] = ()
-    """Rows of these lengths in turn, documents of one repository behind each other, for long
+    """Tokens of rows, taken in turn, with documents of one repository behind each other, for long
     context; none: a row is an example."""
     example_share: float = 0.0
-    """Of the tokens, where rows are long: that of single examples between them."""
+    """The share of tokens in single examples between long rows."""
     longest: int = 1024
     """Tokens of an example; longer ones are left out."""
     prefix: tuple[int, int] = (60, 1600)
     """Characters, least and most; drawn with an even logarithm."""
     suffix: tuple[int, int] = (24, 800)
-    """Characters, likewise."""
+    """Characters, least and most, likewise."""
     spm_share: float = 0.5
-    """Of the holes, laid out suffix first; the others are PSM."""
+    """The share of holes laid out suffix first; the others are PSM."""
     context_share: float = 0.15
-    """Of the holes that show other files of their repository."""
+    """The share of holes that show other files of their repository."""
     most_pieces: int = 2
-    """Of those, parts of other files."""
+    """Parts of other files that such a hole shows, at most."""
     use_rate: float = 0.0
-    """Of the names from other files in a hole: how often a third file that uses one is shown."""
+    """How often a third file is shown that uses a name in the hole which another file defines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +50,23 @@ class Stage:
 
     name: str
     shards: str
-    """Which of the recipe's, a folder of that name in the run's data folder."""
+    """The name of the recipe's shards, a folder in the run's data folder."""
     tokens: int
-    """Trained on, at least; in whole steps."""
+    """Tokens trained on, at least; in whole steps."""
     learning_rate: float
-    """At its start, after the warm-up."""
+    """The rate at its start, after the warm-up."""
     last_learning_rate: float
-    """At its end; in between it changes linearly."""
+    """The rate at its end; in between it changes linearly."""
     minutes: float = 0.0
-    """Of steps, after which it ends with fewer tokens, its learning rate come down all the same;
-    0: it takes as long as it takes. What comes out then depends on the machine."""
+    """Minutes of steps after which it ends with fewer tokens, its learning rate come down all the
+    same; 0: it takes as long as it takes. What comes out then depends on the machine."""
     warmup_tokens: int = 0
-    """While the learning rate rises from 0."""
+    """Tokens while the learning rate rises from 0."""
     step_tokens: int = 0
-    """Of one optimizer step; 0: the run's."""
+    """Tokens of one optimizer step; 0: the run's."""
     end_weight: float = 1.0
-    """Of the loss on the token that ends a middle: one in sixteen of a middle's tokens, and the
-    last that a model which has seen few middles becomes sure of."""
+    """The weight of the loss on the token that ends a middle: one in sixteen of a middle's tokens,
+    and the last that a model which has seen few middles becomes sure of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,45 +74,45 @@ class TrainConfig:
     """One run, reproducible from this, its shards and the number of processes."""
 
     name: str
-    """Of the model that comes out."""
+    """The name of the model that comes out."""
     base: str
     """A model of the registry, or a path."""
     stages: tuple[Stage, ...]
     shards: dict[str, ShardConfig] = field(default_factory=dict)
-    """By the names of their folders."""
+    """Shards by the names of their folders."""
     start: str = ""
-    """Whose LoRA update the run starts from: a model of the registry that is an adapter, or an
-    adapter's folder; empty: from none."""
+    """The model whose LoRA update the run starts from: one of the registry that is an adapter, or
+    an adapter's folder; empty: none."""
     rank: int = 32
-    """Of the LoRA update of all matrices; 0 trains all weights."""
+    """The rank of the LoRA update of all matrices; 0 trains all weights."""
     alpha: float = 32.0
     """B A is multiplied by alpha / rank."""
     rope_theta: float = 0.0
     """The rope base to train with; 0 keeps the base model's."""
     max_position_embeddings: int = 0
-    """Tokens, of the model that comes out; 0 keeps the base model's."""
+    """Tokens that the model which comes out may read; 0 keeps the base model's."""
     dtype: str = "bf16"
-    """Of activations and fixed weights: bf16 or fp32. What is trained is fp32."""
+    """The format of activations and fixed weights: bf16 or fp32. What is trained is fp32."""
     step_tokens: int = 4096
-    """Of one optimizer step, over all processes, at least."""
+    """Tokens of one optimizer step, over all processes, at least."""
     batch_tokens: int = 640
-    """Of one forward and backward pass of one process, at most, unless one row has more. On a
-    processor a batch should fit its cache."""
+    """Tokens of one forward and backward pass of one process, at most, unless one row has more. On
+    a processor a batch should fit its cache."""
     recompute: bool = False
     """Compute each layer again in the backward pass instead of keeping its activations: a third
     more work, and memory for rows of 16,384 tokens."""
     around_weight: float = 0.0
-    """Of the loss on tokens around a middle, but for a prefix that runs into it (``lay_out``); on
-    middles it is 1. Where tokens are few, what is spent on them is better spent on middles; the
-    papers have 1."""
+    """The weight of the loss on tokens around a middle, but for a prefix that runs into it
+    (``lay_out``); on middles it is 1. Where tokens are few, what is spent on them is better spent
+    on middles; the papers have 1."""
     text_weight: float = 0.5
-    """Of the loss on tokens of rows without a middle, which are read from left to right."""
+    """The weight of the loss on rows without a middle, which are read from left to right."""
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.0
     clip: float = 1.0
     """Greatest norm of the gradient."""
     seed: int = 0
-    """Of the first values of what is trained."""
+    """The seed of the first values of what is trained."""
     validation: str = ""
     """A folder of shards whose first rows the loss is measured on; empty: none."""
     validation_rows: int = 64

@@ -1,7 +1,7 @@
 """Training examples: a hole in a document, laid out exactly as the engine will ask about it.
 
-The prompt of an example comes from ``engine.infilling.Prompter`` itself, so the layout that is
-trained is the one that is used, token healing included. In SPM prefix and middle are encoded
+The prompt of an example comes from ``engine.prompt.prompter.Prompter`` itself, so the layout that
+is trained is the one that is used, token healing included. In SPM prefix and middle are encoded
 together (Code Llama, section 2.3), which is what healing makes of them; in PSM the middle starts
 either where the cursor is, or with the bytes that healing holds back, half of the time each.
 
@@ -21,10 +21,10 @@ from midfill.engine.api import CompletionRequest, ContextPiece, Order
 from midfill.engine.prompt.dialects import DIALECTS
 from midfill.engine.prompt.prompter import Prompter
 from midfill.engine.tokens.tokenizer import open_tokenizer
-from midfill.lsp_server.context.excerpts import extract
-from midfill.lsp_server.context.name_uses import uses
+from midfill.lsp_server.context.excerpts import excerpt
+from midfill.lsp_server.context.name_uses import name_uses
 from midfill.lsp_server.text.languages import defined_name, language, language_id_of
-from midfill.recipes.training.holes import Source
+from midfill.recipes.training.holes import SourceText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from random import Random
 
     from midfill.engine.tokens.tokenizer import Tokenizer
-    from midfill.recipes.training.holes import Hole
+    from midfill.recipes.training.holes import TrainingHole
     from midfill.weights.architecture import BytePairVocabulary
 
 FIM_TOKENS = ("<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_end>")
-"""Put behind the base's vocabulary, in this order."""
+"""Control tokens put behind the base's vocabulary, in this order."""
 END_OF_TEXT = "<|endoftext|>"
 
 _NAME = re.compile(r"[A-Za-z_]\w{3,}")
 _HOLES = 6
-"""Tried until one uses a name of another file, for an example with context."""
+"""Holes tried until one uses a name of another file, for an example with context."""
 _FILES = 12
-"""Searched for a use of a name."""
+"""Files searched for a use of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Document:
 
     @property
     def language(self) -> str:
-        """Its id in LSP, by the file's name."""
+        """Its language's id in LSP, by the file's name."""
         return language_id_of(self.path)
 
 
@@ -66,20 +66,20 @@ class ExampleConfig:
     """What examples look like. Lengths are in characters, drawn with an even logarithm."""
 
     infill_rate: float = 0.9
-    """The rest is read from left to right (Code Llama, section 2.3)."""
+    """The share of examples with a hole; the rest is read through (Code Llama, section 2.3)."""
     spm_share: float = 0.5
-    """Of the holes; the others are PSM."""
+    """The share of holes laid out suffix first; the others are PSM."""
     context_share: float = 0.15
-    """Of the holes that show other files of the repository."""
+    """The share of holes that show other files of the repository."""
     no_suffix_share: float = 0.1
-    """Of the holes with nothing behind them."""
+    """The share of holes with nothing behind them."""
     prefix: tuple[int, int] = (60, 1600)
     suffix: tuple[int, int] = (24, 800)
     left_to_right: tuple[int, int] = (300, 1200)
     most_pieces: int = 2
     piece_lines: tuple[int, int] = (4, 16)
     use_rate: float = 0.0
-    """Of names from other files that a hole uses: how often a third file's use is shown too."""
+    """How often a third file's use is shown, too, of a name that a hole takes from another file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,13 @@ class Example:
 
     ids: list[int]
     middle: int
-    """Where the middle starts in it; its length, if it has none."""
+    """The index at which the middle starts; the length of the row, if it has none."""
     kind: str
-    """Of the hole with its order, or left-to-right."""
+    """The kind of the hole with its order, or left-to-right."""
 
 
 def read_documents(path: Path) -> Iterator[Document]:
-    """The documents of a corpus file, in its order (see recipes.corpus)."""
+    """The documents of a corpus file, in its order (see ``recipes.corpus.make``)."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
@@ -134,7 +134,7 @@ class Examples:
         """One example of a document; None if no hole was found in it."""
         if rng.random() >= self._config.infill_rate:
             return self._read_through(document, rng)
-        source = Source(document.text, document.language)
+        source = SourceText(document.text, document.language)
         pieces: tuple[ContextPiece, ...] = ()
         hole = source.hole(rng)
         if hole is not None and rng.random() < self._config.context_share:
@@ -153,11 +153,15 @@ class Examples:
         for document in documents:
             files.append(self._file_sep)
             if len(files) >= row_tokens:
-                break
+                return self._ended(files, document, row_tokens, rng)
             files += self.tokenizer.encode(f"{document.path}\n{document.text.rstrip()}\n")
-        else:
-            return None
-        source = Source(document.text, document.language)
+        return None
+
+    def _ended(
+        self, files: Sequence[int], document: Document, row_tokens: int, rng: Random
+    ) -> Example | None:
+        """The tokens of files, cut so that a document with a hole goes behind them."""
+        source = SourceText(document.text, document.language)
         hole = source.hole(rng)
         if hole is None:
             return None
@@ -178,8 +182,8 @@ class Examples:
         return Example(ids, len(ids), "left-to-right")
 
     def _with_context(
-        self, document: Document, source: Source, hole: Hole, rng: Random
-    ) -> tuple[Hole, tuple[ContextPiece, ...]]:
+        self, document: Document, source: SourceText, hole: TrainingHole, rng: Random
+    ) -> tuple[TrainingHole, tuple[ContextPiece, ...]]:
         """A hole that uses names of other files, if one can be found, and where they come from."""
         for _ in range(_HOLES):
             used = self._names.defined_elsewhere(source.text[hole.start : hole.end], document)
@@ -189,9 +193,14 @@ class Examples:
         return hole, self._pieces(document, source, hole, {}, rng)
 
     def _pieces(
-        self, document: Document, source: Source, hole: Hole, used: dict[str, Document], rng: Random
+        self,
+        document: Document,
+        source: SourceText,
+        hole: TrainingHole,
+        used: dict[str, Document],
+        rng: Random,
     ) -> tuple[ContextPiece, ...]:
-        """Extracts as the server makes them, the most relevant last."""
+        """Excerpts as the server makes them, the most relevant last."""
         around = source.text[max(0, hole.start - 400) : hole.end + 200]
         files: dict[str, _Shown] = {}
         for name, other in used.items():
@@ -208,7 +217,7 @@ class Examples:
             row = language(shown.document.language)
             lines = rng.randint(*self._config.piece_lines)
             wanted = sorted(shown.defined)
-            text = extract(shown.document.text, row, lines, (), wanted, shown.used).text
+            text = excerpt(shown.document.text, row, lines, (), wanted, shown.used).text
             if text.strip():
                 pieces.append(ContextPiece(shown.document.path, text))
         return tuple(pieces)
@@ -216,8 +225,8 @@ class Examples:
     def _infill(
         self,
         document: Document,
-        source: Source,
-        hole: Hole,
+        source: SourceText,
+        hole: TrainingHole,
         pieces: tuple[ContextPiece, ...],
         rng: Random,
     ) -> Example:
@@ -243,7 +252,7 @@ class Examples:
         ids = [*prompt.ids, *target, self._end]
         return Example(ids, len(prompt.ids), f"{hole.kind}, {request.order.value}")
 
-    def _window(self, source: Source, hole: Hole, rng: Random) -> tuple[str, str]:
+    def _window(self, source: SourceText, hole: TrainingHole, rng: Random) -> tuple[str, str]:
         """Whole lines before the hole, from a definition if one is near, and behind it."""
         text = source.text
         start = source.line_at(max(0, hole.start - _drawn(self._config.prefix, rng)))
@@ -266,7 +275,7 @@ class _Shown:
 
 
 class _Names:
-    """Which file of a repository defines a name, and which others use it."""
+    """The files of a repository that define a name, and others that use it."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
         self._definers: dict[str, dict[str, Document]] = defaultdict(dict)
@@ -295,7 +304,7 @@ class _Names:
         files = self._files[document.repo, document.language]
         for other in rng.sample(files, min(_FILES, len(files))):
             is_other = other.path != document.path and name in other.text
-            if is_other and any(True for _ in uses(other.text.split("\n"), (name,))):
+            if is_other and any(True for _ in name_uses(other.text.split("\n"), (name,))):
                 return other
         return None
 

@@ -1,4 +1,4 @@
-"""Where editors ask for a completion: places to cut out of a source text, drawn at random.
+"""Places where editors ask for a completion, cut out of a source text, drawn at random.
 
 The kinds are those that a cursor meets: the rest of a line, a whole line, several, the body of a
 block (found by tree-sitter), text from inside a word on, and any span of characters at all, which
@@ -33,7 +33,7 @@ LONGEST_MIDDLE = 600
 """Characters of a middle, at most."""
 MOST_LINES = 6
 COMMENT_RATE = 0.3
-"""Of the lines of comment that are drawn, so many are taken: people ask for code."""
+"""The share of the drawn lines of comment that are taken: people ask for code."""
 _COMMENTS = ("#", "//", "*", "/*")
 _TRIES = 8
 
@@ -53,7 +53,7 @@ _WORD = re.compile(r"[A-Za-z_]\w{2,}")
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class TrainingHole:
     """A middle: the characters from start to end, exclusive, and why they were chosen."""
 
     start: int
@@ -61,7 +61,7 @@ class Hole:
     kind: str
 
 
-class Source:
+class SourceText:
     """A text in which holes are looked for.
 
     Args:
@@ -75,7 +75,7 @@ class Source:
         self._line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
         self._bodies: Sequence[tuple[int, int]] | None = None
 
-    def hole(self, rng: Random) -> Hole | None:
+    def hole(self, rng: Random) -> TrainingHole | None:
         """One hole with something to write in it; None if the text has no room for any."""
         for kind in rng.choices(list(KIND_SHARES), list(KIND_SHARES.values()), k=_TRIES):
             span = _FINDERS[kind](self, rng)
@@ -84,7 +84,7 @@ class Source:
             start, end = span
             middle = self.text[start:end]
             if middle.strip() and len(middle) <= LONGEST_MIDDLE:
-                return Hole(start, end, kind)
+                return TrainingHole(start, end, kind)
         return None
 
     def line_at(self, position: int) -> int:
@@ -92,7 +92,7 @@ class Source:
         return self._line_starts[bisect.bisect_right(self._line_starts, position) - 1]
 
     def line_end(self, position: int) -> int:
-        """Where the line that holds a position ends, before its newline."""
+        """The end of the line that holds a position, before its newline."""
         end = self.text.find("\n", position)
         return len(self.text) if end < 0 else end
 
@@ -106,14 +106,14 @@ class Source:
         return None
 
     def bodies(self) -> Sequence[tuple[int, int]]:
-        """Where the bodies of blocks are, without their braces and the blanks at their ends."""
+        """The bodies of blocks, without their braces and the blanks at their ends."""
         if self._bodies is None:
             self._bodies = tuple(_bodies(self.text, self._language))
         return self._bodies
 
 
-def _span(source: Source, rng: Random) -> tuple[int, int] | None:
-    """Both ends anywhere, as in the papers, though near each other."""
+def _span(source: SourceText, rng: Random) -> tuple[int, int] | None:
+    """Any characters, as in the papers, though both ends are near each other."""
     if len(source.text) < 2:
         return None
     start = rng.randrange(len(source.text))
@@ -121,7 +121,7 @@ def _span(source: Source, rng: Random) -> tuple[int, int] | None:
     return start, min(len(source.text), start + length)
 
 
-def _rest_of_line(source: Source, rng: Random) -> tuple[int, int] | None:
+def _rest_of_line(source: SourceText, rng: Random) -> tuple[int, int] | None:
     line = source.a_line(rng)
     if line is None:
         return None
@@ -129,16 +129,16 @@ def _rest_of_line(source: Source, rng: Random) -> tuple[int, int] | None:
     return rng.randrange(_indented(source, line), end), end
 
 
-def _line(source: Source, rng: Random) -> tuple[int, int] | None:
+def _line(source: SourceText, rng: Random) -> tuple[int, int] | None:
     return _lines(source, rng, 1)
 
 
-def _several_lines(source: Source, rng: Random) -> tuple[int, int] | None:
+def _several_lines(source: SourceText, rng: Random) -> tuple[int, int] | None:
     return _lines(source, rng, rng.randint(2, MOST_LINES))
 
 
-def _lines(source: Source, rng: Random, count: int) -> tuple[int, int] | None:
-    """From a line's start, or behind its indentation, to the end of the last one or behind it."""
+def _lines(source: SourceText, rng: Random, count: int) -> tuple[int, int] | None:
+    """Lines in a row: from the start or the code of the first, to the last's end or behind it."""
     line = source.a_line(rng)
     if line is None:
         return None
@@ -149,8 +149,8 @@ def _lines(source: Source, rng: Random, count: int) -> tuple[int, int] | None:
     return start, min(len(source.text), end + (start == line and rng.random() < 0.5))
 
 
-def _word(source: Source, rng: Random) -> tuple[int, int] | None:
-    """From inside a word to its end, a few words on, or the end of the line."""
+def _word(source: SourceText, rng: Random) -> tuple[int, int] | None:
+    """The rest of a word: to its end, a few words on, or to the end of the line."""
     line = source.a_line(rng)
     if line is None:
         return None
@@ -165,7 +165,7 @@ def _word(source: Source, rng: Random) -> tuple[int, int] | None:
     )
 
 
-def _block(source: Source, rng: Random) -> tuple[int, int] | None:
+def _block(source: SourceText, rng: Random) -> tuple[int, int] | None:
     """The body of a block, or its last part."""
     bodies = [body for body in source.bodies() if body[1] - body[0] <= LONGEST_MIDDLE]
     if not bodies:
@@ -179,13 +179,13 @@ def _block(source: Source, rng: Random) -> tuple[int, int] | None:
     return start, max(start, end)
 
 
-def _indented(source: Source, line: int) -> int:
+def _indented(source: SourceText, line: int) -> int:
     end = source.line_end(line)
     text = source.text[line:end]
     return min(line + len(text) - len(text.lstrip()), max(line, end - 1))
 
 
-_FINDERS: dict[str, Callable[[Source, Random], tuple[int, int] | None]] = {
+_FINDERS: dict[str, Callable[[SourceText, Random], tuple[int, int] | None]] = {
     "span": _span,
     "rest of line": _rest_of_line,
     "line": _line,

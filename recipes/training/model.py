@@ -1,6 +1,6 @@
 """The Llama decoder as something to train: rows of several lengths, losses with weights, LoRA.
 
-It computes what ``engine.model`` computes (a test compares them), without a cache and with
+It computes what ``engine.model.llama`` computes (a test compares them), without a cache and with
 gradients. The matrices run over all rows of a batch laid end to end, so that nothing is padded;
 only attention looks at one row at a time.
 
@@ -8,7 +8,7 @@ With a LoRA rank (Hu et al. 2021) the matrices are fixed and W + (alpha / rank) 
 place; the embeddings of new tokens are trained whole. Without, everything is trained.
 
 On a GPU, attention runs over all rows in one kernel, and the parts of a layer around it and the
-softmax of the loss are compiled: give it batches of one length, see ``train_batch``.
+softmax of the loss are compiled: give it batches of one length, see ``steps.lay_out``.
 Axes: N tokens of all rows, L tokens of one row, Hq query heads, Hkv key/value heads, D head width,
     V vocabulary, r rank.
 """
@@ -44,7 +44,7 @@ LINEARS = (
     ("mlp.gate_proj", "mlp.up_proj"),
     ("mlp.down_proj",),
 )
-"""Which of transformers' matrices are one here."""
+"""Transformers' matrices that are one here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,10 @@ class TrainedLinear(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Where rows laid end to end are."""
+    """The places of rows laid end to end."""
 
     lengths: Sequence[int]
-    """In tokens."""
+    """Tokens of each row."""
     ends: torch.Tensor
     """0 and the sums of the lengths, int32, on the device of the tokens."""
 
@@ -114,7 +114,7 @@ class Rows:
         return cls(lengths, ends.to(device))
 
     def positions(self) -> torch.Tensor:
-        """Of each token in its row, (N,)."""
+        """The position of each token in its row, (N,)."""
         every = torch.arange(sum(self.lengths), device=self.ends.device)
         lengths = self.ends.diff()
         starts = self.ends[:-1].repeat_interleave(lengths, output_size=len(every))
@@ -191,7 +191,7 @@ class TrainedModel(nn.Module):
         architecture: The base's, with the new vocabulary size and the rope base to be trained.
         tensors: The base's, by transformers' names, in the dtype that it shall run in.
         lora: None trains all weights.
-        dtype: Of activations.
+        dtype: The format of activations.
         like: The tokens at the mean of whose embeddings new ones start; none: at that of all.
     """
 
@@ -256,9 +256,9 @@ class TrainedModel(nn.Module):
 
         Args:
             ids: (N,), rows laid end to end.
-            lengths: Of the rows.
+            lengths: Tokens of each row.
             targets: The token that follows each; anything where the weight is 0. (N,)
-            weights: Of each loss, (N,); 0 costs nothing on a processor.
+            weights: The weight of each loss, (N,); 0 costs nothing on a processor.
 
         Returns:
             A scalar with a gradient, and (N,) without: 0 where the weight is.
@@ -330,7 +330,7 @@ def _attend_row(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor)
 def _attend_block(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, start: int
 ) -> torch.Tensor:
-    """For the queries of positions from ``start`` on: (Hkv, Hq / Hkv, B, D) in and out."""
+    """The same for queries of positions from ``start`` on: (Hkv, Hq / Hkv, B, D) in and out."""
     kv_heads, group, rows, width = queries.shape
     end = start + rows
     scores = torch.bmm(queries.reshape(kv_heads, group * rows, width), keys[:, :, :end])
@@ -341,7 +341,7 @@ def _attend_block(
 
 
 def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary embedding with halves, as in engine.rope; x is (N, heads, D)."""
+    """Rotary embedding with halves, as in ``engine.model.rope``; x is (N, heads, D)."""
     first, second = x.chunk(2, -1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
 

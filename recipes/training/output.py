@@ -72,7 +72,7 @@ def write_adapter(training: Training, folder: Path, dtype: torch.dtype = torch.b
 
 
 def load_adapter(training: Training, folder: Path) -> None:
-    """Put an adapter's factors and rows where the training's are.
+    """Copy an adapter's factors and rows into the training's.
 
     Raises:
         UnsupportedModelError: it lacks some of them, or has others' shapes.

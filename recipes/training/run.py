@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midfill.recipes.training.config import Stage
-    from midfill.recipes.training.shards import Row
+    from midfill.recipes.training.shards import TokenRow
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -79,7 +79,7 @@ class Trainer:
             self._write_log("w", *position.log)
             self._checkpoint()
 
-    def _validation_rows(self) -> list[Row]:
+    def _validation_rows(self) -> list[TokenRow]:
         if not self._config.validation:
             return []
         return StoredRows(self._data / self._config.validation).first(self._config.validation_rows)
@@ -205,7 +205,7 @@ def train(
         dist.destroy_process_group()
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Train a base model to infill.")
     parser.add_argument("config", type=Path, help="a TOML file, see recipes/training/config.py")
@@ -213,7 +213,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="for checkpoints, log and model")
     parser.add_argument("--only-write", action="store_true", help="what the last checkpoint has")
     parser.add_argument("--follow", action="store_true", help="shards are still being packed")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     options = {"only_write": args.only_write, "follow": args.follow}
     train(read_config(args.config), args.data, args.out, **options)
 

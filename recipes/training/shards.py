@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 SHARD_TOKENS = 1_000_000
 INDEX = "index.json"
 PATIENCE_S = 300.0
-"""How long a training waits for the next shard."""
+"""Seconds that a training waits for the next shard."""
 
 
 def pack(
@@ -67,11 +67,11 @@ def pack(
     """Write shards and their index; how many processes do it makes no difference to them.
 
     Args:
-        documents: Of the corpus, in its order.
+        documents: The corpus's, in its order.
         base: The vocabulary of the model to be trained, without the infilling tokens.
         config: What to pack.
         out: An empty or new folder.
-        processes: That pack side by side.
+        processes: How many pack side by side.
 
     Returns:
         The index.
@@ -165,7 +165,7 @@ def _shard_name(number: int) -> str:
 
 
 _packing: list[Callable[[int], _Shard]] = []
-"""In a process that was forked to pack: with what. The documents came along at no cost."""
+"""The function of a process that was forked to pack; the documents came along at no cost."""
 
 
 def _pack_here(number: int) -> _Shard:
@@ -235,7 +235,7 @@ def _long_rows(
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TokenRow:
     """One example, as it is trained on."""
 
     ids: NDArray[np.uint16]
@@ -245,7 +245,7 @@ class Row:
 class RowSource(Protocol):
     """Rows without end."""
 
-    def __getitem__(self, index: int) -> Row:
+    def __getitem__(self, index: int) -> TokenRow:
         """The row of any place from 0 on."""
         ...
 
@@ -254,9 +254,9 @@ class RowSource(Protocol):
 class Repeated:
     """Some rows, and then again from the first."""
 
-    rows: Sequence[Row]
+    rows: Sequence[TokenRow]
 
-    def __getitem__(self, index: int) -> Row:
+    def __getitem__(self, index: int) -> TokenRow:
         return self.rows[index % len(self.rows)]
 
 
@@ -264,7 +264,7 @@ class StoredRows:
     """The rows of a folder of shards, in order and then again from the first; read when asked for.
 
     Args:
-        folder: Of shards.
+        folder: A folder of shards.
         follow: Wait for shards that are still being packed.
 
     Raises:
@@ -274,20 +274,20 @@ class StoredRows:
     def __init__(self, folder: Path, *, follow: bool = False) -> None:
         if not follow and not (folder / INDEX).is_file():
             raise InvalidRequestError(
-                f"{folder} holds no {INDEX}: make shards with recipes.shards, and --follow to start"
-                " meanwhile"
+                f"{folder} holds no {INDEX}: make shards with recipes.training.shards, and --follow"
+                " to start meanwhile"
             )
         self._folder = folder
-        self._rows: list[Row] = []
+        self._rows: list[TokenRow] = []
         self._shards = 0
 
-    def __getitem__(self, index: int) -> Row:
+    def __getitem__(self, index: int) -> TokenRow:
         while index >= len(self._rows) and self._read_shard():
             pass
         return self._rows[index % len(self._rows)]
 
-    def first(self, count: int) -> list[Row]:
-        """So many, or all."""
+    def first(self, count: int) -> list[TokenRow]:
+        """So many rows, or all."""
         while len(self._rows) < count and self._read_shard():
             pass
         return self._rows[:count]
@@ -302,18 +302,20 @@ class StoredRows:
                     break
                 return False
             if time.monotonic() - waiting_since > PATIENCE_S:
-                raise InvalidRequestError(f"{path} does not come: is recipes.shards running?")
+                raise InvalidRequestError(
+                    f"{path} does not come: is recipes.training.shards running?"
+                )
             time.sleep(0.1)
         with np.load(path) as shard:
             ends = np.cumsum(shard["lengths"], dtype=np.int64)[:-1]
             parts = np.split(shard["ids"], ends)
             rows = zip(parts, shard["middles"], strict=True)
-            self._rows += [Row(ids, int(middle)) for ids, middle in rows]
+            self._rows += [TokenRow(ids, int(middle)) for ids, middle in rows]
         self._shards += 1
         return True
 
 
-def read_rows(folder: Path) -> list[Row]:
+def read_rows(folder: Path) -> list[TokenRow]:
     """All rows of a folder of shards, in order.
 
     Raises:
@@ -329,17 +331,17 @@ def _fingerprint(documents: Sequence[Document]) -> str:
     return digest.hexdigest()
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command line: pack all shards of a recipe that are not there yet."""
     parser = argparse.ArgumentParser(description="Pack a corpus into a recipe's token shards.")
     parser.add_argument("recipe", type=Path, help="a TOML file, see recipes/training/config.py")
-    parser.add_argument("documents", type=Path, help="documents.jsonl of recipes.corpus")
+    parser.add_argument("documents", type=Path, help="documents.jsonl of recipes.corpus.make")
     parser.add_argument("out", type=Path, help="the folder that will hold the folders of shards")
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, help="that pack (default: all cores)"
     )
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="of the folders")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     recipe = read_config(args.recipe)
     if unknown := sorted(set(args.only) - recipe.shards.keys()):
         raise InvalidRequestError(f"{args.recipe} has no [shards.{unknown[0]}]")

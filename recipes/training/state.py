@@ -39,7 +39,7 @@ _SEPARATORS = ("<repo_name>", "<file_sep>", "<jupyter_code>", "<|endoftext|>")
 
 @dataclass(slots=True)
 class Position:
-    """Where a run stands; plain values, saved with every checkpoint."""
+    """The place where a run stands; plain values, saved with every checkpoint."""
 
     step: int = 0
     stage: int = 0
@@ -49,7 +49,7 @@ class Position:
     stage_seconds: float = 0.0
     tokens: int = 0
     seconds: float = 0.0
-    """Spent on steps, in all runs of it together."""
+    """Seconds spent on steps, in all runs of it together."""
     log: list[dict[str, Any]] = field(default_factory=list)
 
     def has_done(self, stage: Stage) -> bool:
@@ -84,7 +84,7 @@ class Group:
         return self.sum(torch.tensor(value, dtype=torch.float64, device=self.device)).item()
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes are here."""
         if self.size > 1:
             dist.barrier()
 

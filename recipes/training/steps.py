@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from midfill.recipes.training.config import Stage, TrainConfig
-    from midfill.recipes.training.shards import Row, RowSource
+    from midfill.recipes.training.shards import RowSource, TokenRow
     from midfill.recipes.training.state import Group, Training
 
 
 def learning_rate(stage: Stage, tokens: int, seconds: float = 0.0) -> float:
-    """Of a stage, after so many of its tokens and seconds of its steps.
+    """The learning rate after so many of a stage's tokens and seconds of its steps.
 
     A rise from 0, then a line to its last value: by tokens, or by the time where that is nearer its
     end.
@@ -35,9 +35,9 @@ def learning_rate(stage: Stage, tokens: int, seconds: float = 0.0) -> float:
     return stage.learning_rate + done * (stage.last_learning_rate - stage.learning_rate)
 
 
-def next_rows(rows: RowSource, start: int, step_tokens: int) -> list[Row]:
+def next_rows(rows: RowSource, start: int, step_tokens: int) -> list[TokenRow]:
     """The rows of one step: from a place on, until there are enough tokens."""
-    chosen: list[Row] = []
+    chosen: list[TokenRow] = []
     tokens = 0
     while tokens < step_tokens:
         chosen.append(rows[start + len(chosen)])
@@ -45,9 +45,9 @@ def next_rows(rows: RowSource, start: int, step_tokens: int) -> list[Row]:
     return chosen
 
 
-def batches(rows: Sequence[Row], batch_tokens: int) -> Iterator[list[Row]]:
+def batches(rows: Sequence[TokenRow], batch_tokens: int) -> Iterator[list[TokenRow]]:
     """The rows in groups of at most so many tokens, a longer row alone."""
-    batch: list[Row] = []
+    batch: list[TokenRow] = []
     for row in rows:
         if batch and sum(len(r.ids) for r in batch) + len(row.ids) > batch_tokens:
             yield batch
@@ -57,7 +57,7 @@ def batches(rows: Sequence[Row], batch_tokens: int) -> Iterator[list[Row]]:
         yield batch
 
 
-def share(rows: Sequence[Row], group: Group) -> list[Row]:
+def share(rows: Sequence[TokenRow], group: Group) -> list[TokenRow]:
     """The part of a step that is this process's: rows dealt out, each to who has least tokens."""
     loads = [0] * group.size
     mine = []
@@ -76,13 +76,13 @@ class Batch:
     lengths: list[int]
     ids: NDArray[np.int64]
     weights: NDArray[np.float32]
-    """Of each token's prediction of its successor; the last of a row has none."""
+    """The weight of each token's prediction of its successor; the last of a row has none."""
     inside: NDArray[np.bool_]
     """Whether the successor is in a middle."""
 
 
 def lay_out(
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     config: TrainConfig,
     fim_middle: int,
     end_weight: float = 1.0,
@@ -105,8 +105,8 @@ def lay_out(
         if is_whole:
             weights[start:last] = config.text_weight
         else:
-            joined = start + np.flatnonzero(row.ids[: row.middle] == fim_middle)[-1]
-            weights[start:joined] = config.around_weight
+            marker = start + np.flatnonzero(row.ids[: row.middle] == fim_middle)[-1]
+            weights[start:marker] = config.around_weight
             weights[first:last], inside[first:last] = 1.0, True
             weights[last - 1] = end_weight
         start += length
@@ -156,7 +156,7 @@ class Stepper:
             }
         )
 
-    def held_out(self, rows: Sequence[Row]) -> tuple[float, float]:
+    def held_out(self, rows: Sequence[TokenRow]) -> tuple[float, float]:
         """Mean loss on the tokens of middles, and of rows without one, where nothing is learnt."""
         sums = self._no_sums()
         # On a GPU with a gradient that nobody wants, or all parts are compiled once more.
@@ -166,7 +166,7 @@ class Stepper:
         middle, middles, text, texts = self._group.sum(sums).tolist()
         return middle / max(middles, 1), text / max(texts, 1)
 
-    def _gradients(self, chosen: Sequence[Row], end_weight: float) -> list[float]:
+    def _gradients(self, chosen: Sequence[TokenRow], end_weight: float) -> list[float]:
         """Add up this step's gradients over all processes; sums and counts of both losses."""
         config, group = self._config, self._group
         mine = batches(share(chosen, group), config.batch_tokens)
@@ -189,7 +189,7 @@ class Stepper:
     def _no_sums(self) -> torch.Tensor:
         return torch.zeros(4, dtype=torch.float64, device=self._group.device)
 
-    def _laid_out(self, batch: Sequence[Row], end_weight: float) -> Batch:
+    def _laid_out(self, batch: Sequence[TokenRow], end_weight: float) -> Batch:
         """Compiled parts are for one length."""
         pad_to = self._config.batch_tokens if self._group.device.type == "cuda" else 0
         return lay_out(batch, self._config, self._fim_middle, end_weight, pad_to)

@@ -22,9 +22,9 @@ import torch
 from midfill.engine import CompletionRequest, EngineConfig, Scope, open_engine
 from midfill.recipes.training.config import Stage, TrainConfig
 from midfill.recipes.training.examples import ExampleConfig, Examples, with_fim_tokens
-from midfill.recipes.training.holes import Source
+from midfill.recipes.training.holes import SourceText
 from midfill.recipes.training.output import load_adapter, write_adapter
-from midfill.recipes.training.shards import Repeated, Row
+from midfill.recipes.training.shards import Repeated, TokenRow
 from midfill.recipes.training.state import Training, join_group
 from midfill.recipes.training.steps import Stepper
 from midfill.weights import registry, shipped
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from midfill.recipes.training.examples import Document
 
 HELD_OUT = 10
-"""One file in so many, by the hash of its path."""
+"""Files of which one is held out, by the hash of its path."""
 LEAST_CHARACTERS = 2000
-"""Of a repository that is worth learning."""
+"""Characters of a repository that is worth learning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class TuneConfig:
     """How to tune."""
 
     minutes: float = 10.0
-    """Of training and measuring, about."""
+    """Minutes of training and measuring, about."""
     most_steps: int = 100_000
     learning_rate: float = 3e-4
     step_tokens: int = 2048
@@ -69,17 +69,17 @@ class TuneConfig:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """On held-out files."""
+    """How well a model does on held-out files."""
 
     loss: float
-    """Mean, of the tokens of middles, in nats."""
+    """The mean loss of the tokens of middles, in nats."""
     exact: int
     """Lines filled exactly, blanks at their ends aside."""
     holes: int
 
     @property
     def perplexity(self) -> float:
-        """Of the tokens of middles."""
+        """The perplexity of the tokens of middles."""
         return math.exp(self.loss)
 
 
@@ -90,10 +90,10 @@ class Tuned:
     before: Quality
     after: Quality
     steps: int
-    """Of the state that was kept."""
+    """Steps to the state that was kept."""
     tokens: int
     ended: str
-    """Why: ``time``, ``steps`` or ``held-out loss``."""
+    """Why it ended: ``time``, ``steps`` or ``held-out loss``."""
 
     @property
     def is_better(self) -> bool:
@@ -230,7 +230,7 @@ class Tuner:
         found: dict[tuple[str, int], tuple[CompletionRequest, str]] = {}
         for _ in range(20 * self._config.holes):
             document = rng.choice(held)
-            hole = Source(document.text, document.language).hole(rng)
+            hole = SourceText(document.text, document.language).hole(rng)
             if hole is None or hole.kind not in {"line", "rest of line"}:
                 continue
             request = CompletionRequest(
@@ -245,16 +245,16 @@ class Tuner:
                 break
         return list(found.values())
 
-    def _rows(self, count: int, seed: int, *, held_out: bool) -> list[Row]:
+    def _rows(self, count: int, seed: int, *, held_out: bool) -> list[TokenRow]:
         rng = Random(seed)  # noqa: S311 (no secret)
         documents = [d for d in self._documents if d.held_out == held_out]
         odds = [len(document.text) for document in documents]
-        rows: list[Row] = []
+        rows: list[TokenRow] = []
         for document in rng.choices(documents, odds, k=4 * count):
             example = self._examples.make(document, rng)
             if example is not None and len(example.ids) <= self._config.longest:
                 ids = torch.tensor(example.ids, dtype=torch.int32).numpy()
-                rows.append(Row(ids, example.middle))
+                rows.append(TokenRow(ids, example.middle))
             if len(rows) == count:
                 break
         return rows

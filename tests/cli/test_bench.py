@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 
 from midfill.cli import main
-from midfill.cli.bench import cores
-from midfill.recipes.benchmarks import engine
+from midfill.recipes.benchmarks import drafts, engine
+from midfill.recipes.benchmarks.settings import DraftBenchSettings, EngineBenchSettings
 from midfill.recipes.keystrokes import run, startup
-from midfill.recipes.reports.journal import Output
+from midfill.recipes.keystrokes.settings import KeystrokeSettings, StartupSettings
+from midfill.recipes.reports.machine import cores
+from midfill.recipes.reports.output import Output
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What the recipes were asked to do; nothing is measured."""
     found: list[tuple[Any, ...]] = []
-    for recipe in (engine, run, startup):
+    for recipe in (engine, drafts, run, startup):
         monkeypatch.setattr(recipe, "run", lambda *values: found.append(values))
     return found
 
@@ -34,7 +36,7 @@ def test_the_engine_is_measured_as_asked(asked: list[tuple[Any, ...]]) -> None:
     words += " --decode --decode-tokens 8 --loads 0 --llama-bench b --gguf x y --out o.json"
     assert bench(words) == 0
     (settings, output), *_ = asked
-    assert settings == engine.Settings(
+    assert settings == EngineBenchSettings(
         model="m",
         dtypes=("int8", "bf16"),
         threads=3,
@@ -50,10 +52,21 @@ def test_the_engine_is_measured_as_asked(asked: list[tuple[Any, ...]]) -> None:
 
 
 def test_the_defaults_are_the_recipes_own(asked: list[tuple[Any, ...]]) -> None:
-    """But for the model and the threads, which the command knows."""
+    """The smallest model, on all cores."""
     assert bench("engine") == 0
     (settings, _), *_ = asked
-    assert settings == engine.Settings("midfill-135m", threads=cores())
+    assert settings == EngineBenchSettings("midfill-135m", threads=cores())
+
+
+def test_holes_are_filled_as_asked(asked: list[tuple[Any, ...]]) -> None:
+    """With drafts and without."""
+    words = "drafts --dtype int4 --rounds 1 --holes 2 --lines 3 --max-tokens 9 --gguf g"
+    assert bench(words) == 0
+    (settings, output), *_ = asked
+    assert settings == DraftBenchSettings(
+        dtypes=("int4",), rounds=1, holes=2, lines=3, max_tokens=9, gguf=Path("g")
+    )
+    assert output == Output(None, None)
 
 
 def test_sessions_are_replayed_as_asked(asked: list[tuple[Any, ...]]) -> None:
@@ -62,27 +75,31 @@ def test_sessions_are_replayed_as_asked(asked: list[tuple[Any, ...]]) -> None:
     words += " --dtype bf16 --prompt-tokens 4096 --llama-server s --gguf g --plot p.svg"
     assert bench(words) == 0
     (settings, output), *_ = asked
-    assert settings == run.Settings(
+    assert settings == KeystrokeSettings(
+        model="midfill-135m",
+        threads=2,
         recordings=(Path("r.json"),),
         keys=9,
         rounds=2,
         intervals_ms=(120.0, None),
-        options={
-            "model": "midfill-135m",
-            "threads": 2,
-            "dtype": "bf16",
-            "prompt": {"maxTokens": 4096},
-        },
+        dtype="bf16",
+        prompt_tokens=4096,
         llama_server=Path("s"),
         gguf=Path("g"),
     )
+    assert settings.options == {
+        "model": "midfill-135m",
+        "threads": 2,
+        "dtype": "bf16",
+        "prompt": {"maxTokens": 4096},
+    }
     assert output == Output(None, Path("p.svg"))
 
 
 def test_starts_are_counted_as_asked(asked: list[tuple[Any, ...]]) -> None:
     """And the model is the command's."""
     assert bench("startup --runs 3") == 0
-    assert asked == [("midfill-135m", 3, Output(None, None))]
+    assert asked == [(StartupSettings("midfill-135m", runs=3), Output(None, None))]
 
 
 @pytest.mark.parametrize(

@@ -191,9 +191,25 @@ def test_options_reach_the_engine(script: Script, file: Path) -> None:
     """Each of them."""
     infill(
         script,
-        *(file, "--at", "1:1", "--order", "spm", "--no-heal", "--max-tokens", 7, "--single-line"),
-        *("--temperature", 0.5, "--seed", 3, "--model", "m.gguf", "--dialect", "codellama"),
-        *("--adapter", "mine"),
+        file,
+        "--at",
+        "1:1",
+        "--order",
+        "spm",
+        "--no-heal",
+        "--max-tokens",
+        7,
+        "--single-line",
+        "--temperature",
+        0.5,
+        "--seed",
+        3,
+        "--model",
+        "m.gguf",
+        "--dialect",
+        "codellama",
+        "--adapter",
+        "mine",
     )
     request = script.request
     assert (request.order, request.heal, request.max_tokens) == (Order.SPM, False, 7)

@@ -1,4 +1,4 @@
-"""The benchmark of guesses: which holes, which players, and what their figures are."""
+"""The benchmark of drafts: which holes, which players, and what their figures are."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from midfill.recipes.benchmarks.drafts import (
     SPEC_TYPES,
     THEIRS,
     Filled,
-    Player,
-    Settings,
+    HoleFiller,
     best_opponent,
     ratio,
     requests,
 )
+from midfill.recipes.benchmarks.settings import DraftBenchSettings
 from midfill.recipes.keystrokes.traces import Recording
-from midfill.recipes.reports.journal import Output
+from midfill.recipes.reports.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -35,11 +35,11 @@ SESSION = Recording("made-up", "nobody", "0" * 40, {"a.py": TEXT, "b.py": "x"}, 
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> DraftBenchSettings:
     """A tiny model, few tokens."""
     path = tmp_path / "tiny.Q4_1.gguf"
     write_gguf(path, types=("Q4_1",))
-    return Settings(
+    return DraftBenchSettings(
         str(path), threads=1, rounds=2, holes=1, lines=3, max_tokens=6, prompt_tokens=64
     )
 
@@ -57,7 +57,9 @@ class FakeServer:
         return {"predicted_n": tokens, "predicted_ms": 10.0 * tokens, "draft_n_accepted": 1}
 
 
-def test_a_hole_stands_behind_its_indentation_and_takes_whole_lines(settings: Settings) -> None:
+def test_a_hole_stands_behind_its_indentation_and_takes_whole_lines(
+    settings: DraftBenchSettings,
+) -> None:
     """What is left around it, and the same holes every time."""
     holes = requests(SESSION, replace(settings, holes=5))
     assert len(holes) == 5
@@ -72,12 +74,12 @@ def test_a_hole_stands_behind_its_indentation_and_takes_whole_lines(settings: Se
 
 
 def test_every_player_fills_all_holes_in_every_round(
-    settings: Settings,
+    settings: DraftBenchSettings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Ours with guesses and without, theirs in each of its ways, with as many tokens as ours."""
+    """Ours with drafts and without, theirs in each of its ways, with as many tokens as ours."""
     servers: dict[tuple[str, ...], FakeServer] = {}
 
     @contextlib.asynccontextmanager
@@ -98,15 +100,15 @@ def test_every_player_fills_all_holes_in_every_round(
     ours = [(OURS, "auto, guesses"), (OURS, "auto")]
     assert players == ours + [(THEIRS, how) for how in SPEC_TYPES]
     assert {len(each["per_second"]) for each in report["players"]} == {2}
-    guessing, plain, *theirs = report["players"]
+    drafting, plain, *theirs = report["players"]
     assert plain["guessed"] == 0
     assert all(each["per_second"] == pytest.approx([100.0, 100.0]) for each in theirs)
-    assert all(each["tokens"] == guessing["tokens"] for each in theirs)
+    assert all(each["tokens"] == drafting["tokens"] for each in theirs)
     assert [len(server.asked) for server in servers.values()] == [2 * report["holes"]] * 3
     assert "ngram-simple" in capsys.readouterr().out
 
 
-def test_without_an_opponent_only_ours_is_measured(settings: Settings) -> None:
+def test_without_an_opponent_only_ours_is_measured(settings: DraftBenchSettings) -> None:
     """Half an opponent is refused."""
     drafts.run(replace(settings, rounds=1), Output(None, None))
     with pytest.raises(InvalidRequestError, match="go together"):
@@ -115,14 +117,16 @@ def test_without_an_opponent_only_ours_is_measured(settings: Settings) -> None:
 
 def test_ratios_are_to_the_fastest_way_in_the_same_round() -> None:
     """By the medians of tokens per second over all holes of a round."""
-    plain = Player(THEIRS, "none", [[Filled(10, 100.0)], [Filled(10, 200.0)]])
-    guessing = Player(THEIRS, "ngram-mod", [[Filled(20, 100.0, 9, 5)], [Filled(20, 400.0, 9, 5)]])
-    ours = Player(OURS, "auto", [[Filled(10, 50.0), Filled(50, 50.0)], [Filled(10, 100.0)]])
+    plain = HoleFiller(THEIRS, "none", [[Filled(10, 100.0)], [Filled(10, 200.0)]])
+    drafting = HoleFiller(
+        THEIRS, "ngram-mod", [[Filled(20, 100.0, 9, 5)], [Filled(20, 400.0, 9, 5)]]
+    )
+    ours = HoleFiller(OURS, "auto", [[Filled(10, 50.0), Filled(50, 50.0)], [Filled(10, 100.0)]])
     assert plain.per_second == [100.0, 50.0]
     assert ours.per_second == [600.0, 100.0]
-    assert guessing.accepted == 0.25
-    best = best_opponent([ours, plain, guessing])
-    assert best is guessing
+    assert drafting.accepted == 0.25
+    best = best_opponent([ours, plain, drafting])
+    assert best is drafting
     assert ratio(ours, best) == 2.5
     assert best_opponent([ours]) is None
     assert ratio(ours, None) is None

@@ -12,28 +12,28 @@ from tiny_models import TINY_ARCHITECTURE, write_gguf
 
 from midfill.engine.api import EngineConfig
 from midfill.engine.errors import ModelNotAvailableError
-from midfill.recipes.benchmarks import engine, limits
+from midfill.recipes.benchmarks import engine
 from midfill.recipes.benchmarks.engine import (
     OURS,
     THEIRS,
     LlamaBench,
-    Midfill,
+    MidfillBench,
     Result,
-    Settings,
     Shape,
     Workload,
     median_limits,
     share_of_limit,
 )
-from midfill.recipes.benchmarks.limits import Limits
+from midfill.recipes.benchmarks.limits import MachineLimits
 from midfill.recipes.benchmarks.load import measure_load
-from midfill.recipes.reports.journal import Output
+from midfill.recipes.benchmarks.settings import EngineBenchSettings
+from midfill.recipes.reports.output import Output
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 DECODE = Workload("decode", 64, 32)
-LIMITS = Limits(bytes_per_second=1e10, bf16_per_second=1e11, int8_per_second=None)
+LIMITS = MachineLimits(bytes_per_second=1e10, bf16_per_second=1e11, int8_per_second=None)
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ def llama_bench(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _invented_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time for the machine's real ones."""
-    monkeypatch.setattr(limits, "measure_limits", lambda _: LIMITS)
+    monkeypatch.setattr(engine, "measure_limits", lambda _: LIMITS)
 
 
 def test_a_run_writes_what_it_shows(
     model: Path, llama_bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two formats of ours and one of theirs, with two workloads in two rounds."""
-    settings = Settings(
+    settings = EngineBenchSettings(
         model=str(model),
         dtypes=("auto", "bf16"),
         threads=1,
@@ -119,7 +119,7 @@ def test_a_failing_llama_bench_is_an_error(model: Path, tmp_path: Path) -> None:
 
 def test_quantized_weights_are_fewer_bytes(model: Path) -> None:
     """A pass reads the packed ones, or all plain ones."""
-    packed, plain = Midfill(str(model), "auto", 1), Midfill(str(model), "bf16", 1)
+    packed, plain = MidfillBench(str(model), "auto", 1), MidfillBench(str(model), "bf16", 1)
     assert plain.weight_bytes == 2 * plain.shape.parameters
     assert 0 < packed.weight_bytes < plain.weight_bytes
 
@@ -133,8 +133,12 @@ def test_the_share_of_the_limit_is_of_memory_where_a_token_is_decoded() -> None:
 
 def test_limits_are_medians_of_the_rounds() -> None:
     """Each rate by itself; one that is unknown once is that of the others."""
-    rounds = [Limits(1.0, 30.0, None), Limits(3.0, 10.0, 7.0), Limits(2.0, 20.0, None)]
-    assert median_limits(rounds) == Limits(2.0, 20.0, 7.0)
+    rounds = [
+        MachineLimits(1.0, 30.0, None),
+        MachineLimits(3.0, 10.0, 7.0),
+        MachineLimits(2.0, 20.0, None),
+    ]
+    assert median_limits(rounds) == MachineLimits(2.0, 20.0, 7.0)
     assert median_limits(rounds[:1]).int8_per_second is None
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from tiny_models import TINY_ARCHITECTURE
 
-from midfill.recipes.benchmarks import limits as bench_limits
+from midfill.recipes.benchmarks import limits as machine_limits
 from midfill.recipes.benchmarks.limits import (
-    Limits,
+    MachineLimits,
     Work,
     decode_work,
     measure_limits,
@@ -26,7 +26,7 @@ ARCHITECTURE = replace(
     hidden_size=32,
     vocab_size=100,
 )
-LIMITS = Limits(bytes_per_second=100.0, bf16_per_second=1000.0, int8_per_second=4000.0)
+LIMITS = MachineLimits(bytes_per_second=100.0, bf16_per_second=1000.0, int8_per_second=4000.0)
 
 
 def test_a_decoded_token_reads_all_weights_and_the_cache() -> None:
@@ -68,8 +68,8 @@ def test_without_products_of_bytes_those_of_bf16_are_the_limit() -> None:
 
 def test_the_limits_of_this_machine_are_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured on little; how large they are is not tested."""
-    monkeypatch.setattr(bench_limits, "_READ_BYTES", 1 << 20)
-    monkeypatch.setattr(bench_limits, "_SIDE", 64)
+    monkeypatch.setattr(machine_limits, "_READ_BYTES", 1 << 20)
+    monkeypatch.setattr(machine_limits, "_SIDE", 64)
     limits = measure_limits(1)
     assert limits.bytes_per_second > 0
     assert limits.bf16_per_second > 0

@@ -27,7 +27,7 @@ def test_a_written_shape_runs_in_its_own_blocks(
     write_gguf(tmp_path / "words.gguf")
     shape = replace(TINY_ARCHITECTURE, hidden_size=64, intermediate_size=96, vocab_size=7)
     monkeypatch.setitem(random_model.SHAPES, "7b", shape)
-    random_model.write("7b", str(tmp_path / "words.gguf"), tmp_path / "big.gguf", "Q4_0")
+    random_model.main([str(tmp_path / "big.gguf"), "--vocabulary", str(tmp_path / "words.gguf")])
     checkpoint = open_checkpoint(str(tmp_path / "big.gguf"))
     assert checkpoint.architecture.vocab_size == TINY_ARCHITECTURE.vocab_size
     placement = choose_placement("cpu", "auto")

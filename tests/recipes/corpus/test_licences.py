@@ -46,7 +46,11 @@ def test_permissive_expressions_become_spdx_identifiers(expression: str, licence
 @pytest.mark.parametrize(
     "expression",
     [
-        *("GPL-3.0-or-later", "MIT AND GPL-2.0", "MPL-2.0", "", "see LICENSE"),
+        "GPL-3.0-or-later",
+        "MIT AND GPL-2.0",
+        "MPL-2.0",
+        "",
+        "see LICENSE",
         "(MIT OR Apache-2.0) AND GPL-2.0",
         "MIT OR (Apache-2.0 AND GPL-2.0)",
     ],

@@ -15,14 +15,14 @@ from midfill.recipes.corpus.licences import Excluded
 from midfill.recipes.corpus.make import HELD_OUT_OF, OVER_SHARE, Corpus, main, make
 from midfill.recipes.corpus.manifest import Tally
 from midfill.recipes.corpus.packages import Package
-from midfill.recipes.corpus.sources import Source
+from midfill.recipes.corpus.sources import PackageSource
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 METADATA = "License: MIT\nDescription-Content-Type: text/markdown\n\n# Shop\n"
-SHOP = Source("pypi", "shop", "1.0", "MIT", 100_000)
-CART = Source("npm", "cart", "2.0", "MIT", 100_000, held_out=True)
+SHOP = PackageSource("pypi", "shop", "1.0", "MIT", 100_000)
+CART = PackageSource("npm", "cart", "2.0", "MIT", 100_000, held_out=True)
 FILES = {
     "shop/a.py": "from shop import z\n" + code("apple"),
     "shop/z.py": "# ask somebody@shop.com\n" + code("zebra"),
@@ -38,7 +38,9 @@ def documents(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line]
 
 
-def run(out: Path, source: Source = SHOP, evaluation: Evaluation | None = None) -> dict[str, Any]:
+def run(
+    out: Path, source: PackageSource = SHOP, evaluation: Evaluation | None = None
+) -> dict[str, Any]:
     """The manifest of a corpus of the shop and the cart."""
     out.mkdir()
     archives = {

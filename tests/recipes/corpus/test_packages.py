@@ -11,14 +11,14 @@ import pytest
 from made_up_packages import code, write_npm, write_wheel
 
 from midfill.recipes.corpus.packages import read_library, read_package
-from midfill.recipes.corpus.sources import CorpusError, Source
+from midfill.recipes.corpus.sources import CorpusError, PackageSource
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PYPI = Source("pypi", "shop", "1.0", "MIT", 1000)
-NPM = Source("npm", "shop", "1.0", "MIT", 1000)
-DEBIAN = Source("debian", "shop-dev", "1.0", "MIT", 1000)
+PYPI = PackageSource("pypi", "shop", "1.0", "MIT", 1000)
+NPM = PackageSource("npm", "shop", "1.0", "MIT", 1000)
+DEBIAN = PackageSource("debian", "shop-dev", "1.0", "MIT", 1000)
 MIT = "Permission is hereby granted, free of charge, to any person obtaining a copy. "
 MIT += "The above copyright notice and this permission notice shall be included."
 
@@ -107,7 +107,7 @@ def test_pythons_own_library_is_read_without_its_tests(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", [PYPI, NPM], ids=lambda source: source.ecosystem)
 @pytest.mark.parametrize("kept", [9, 600], ids=["almost nothing", "the first part"])
-def test_a_broken_archive_is_named(tmp_path: Path, source: Source, kept: int) -> None:
+def test_a_broken_archive_is_named(tmp_path: Path, source: PackageSource, kept: int) -> None:
     """With what to do, as a download that was cut off looks like one that is whole."""
     write = {
         "pypi": lambda path: write_wheel(path, "License: MIT\n\n", {"a.py": code("apple", 400)}),

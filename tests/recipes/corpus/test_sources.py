@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midfill.recipes.corpus.licences import from_expression
-from midfill.recipes.corpus.sources import CorpusError, Source, download, read_sources
+from midfill.recipes.corpus.sources import CorpusError, PackageSource, download, read_sources
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LIMITS = "[most_bytes]\npython = 4\npypi = 3\nnpm = 2\ndebian = 1\n"
-NPM = Source("npm", "@shop/cart", "1.0", "MIT", 1000)
+NPM = PackageSource("npm", "@shop/cart", "1.0", "MIT", 1000)
 
 
-def listed(tmp_path: Path, text: str) -> list[Source]:
+def listed(tmp_path: Path, text: str) -> list[PackageSource]:
     """The sources of a list with these lines."""
     path = tmp_path / "list.toml"
     path.write_text(text, "utf-8")
@@ -81,7 +81,7 @@ def test_a_folder_without_one_archive_is_an_error(tmp_path: Path) -> None:
 
 def test_python_itself_has_no_archive(tmp_path: Path) -> None:
     """It is read where it is installed."""
-    assert download(Source("python", "python", "3", "PSF-2.0", 1), tmp_path) is None
+    assert download(PackageSource("python", "python", "3", "PSF-2.0", 1), tmp_path) is None
 
 
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:

@@ -18,7 +18,7 @@ from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.recipes.evaluation import export_check
 from midfill.recipes.evaluation.export_check import (
     PROMPTS,
-    Hole,
+    LineHole,
     Parting,
     greedy,
     llama_cpp,
@@ -47,7 +47,7 @@ def pieces(tmp_path: Path) -> Path:
 
 def test_a_hole_is_the_rest_of_the_line_in_the_middle(pieces: Path) -> None:
     """Behind its first word, and with both line ends around."""
-    assert read_holes(pieces) == [Hole("python", "a = 1\nb ", "\nc = 3\n")]
+    assert read_holes(pieces) == [LineHole("python", "a = 1\nb ", "\nc = 3\n")]
 
 
 def test_the_checkout_has_twenty_pieces(request: pytest.FixtureRequest) -> None:
@@ -105,7 +105,7 @@ def our_own(file: Path, threads: int) -> Iterator[Complete]:
     """What llama.cpp should do, by our engine and with what a server may put behind it."""
     runtime = open_runtime(EngineConfig(str(file), dtype="fp32", threads=threads))
     runtime.close()
-    end = min(runtime.machine.stops)
+    end = min(runtime.machine.end_ids)
     yield lambda ids, count: [*greedy(runtime.machine, ids, count)[0], end, 7]
 
 

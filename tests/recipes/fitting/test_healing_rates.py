@@ -18,9 +18,9 @@ from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.recipes.fitting.healing_rates import (
     MODULES,
     PLACES,
+    CodeLine,
     Cut,
-    Line,
-    Outcome,
+    CutOutcome,
     as_json,
     as_markdown,
     choose_lines,
@@ -49,7 +49,7 @@ def first(values):
     raise ValueError(
         "there is none")
 '''
-LINE = Line("example", 2, "def f(x):\n", "    return print(x)")
+LINE = CodeLine("example", 2, "def f(x):\n", "    return print(x)")
 
 
 @pytest.fixture(params=["byte-level", "sentencepiece"])
@@ -60,9 +60,9 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     return open_tokenizer(code_llama_tokenizer_data())
 
 
-def outcome(column: int, *, healed: bool, plain: bool, held: bytes = b"x") -> Outcome:
+def outcome(column: int, *, healed: bool, plain: bool, held: bytes = b"x") -> CutOutcome:
     """Of a cut of LINE."""
-    return Outcome(Cut(LINE, column), held, spelled=True, healed=healed, plain=plain)
+    return CutOutcome(Cut(LINE, column), held, spelled=True, healed=healed, plain=plain)
 
 
 def test_only_statements_inside_functions_are_cut() -> None:

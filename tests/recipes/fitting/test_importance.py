@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny_adapters import adapter_tensors, write_adapter
 from tiny_engine import SHAPE, tiny_checkpoint, tiny_model
+from tiny_models import TINY_ARCHITECTURE, write_gguf
 from torch.nn.functional import rms_norm
 
 from midfill.engine.kernels.weights import build_native_weights
-from midfill.recipes.fitting.importance import PARTS, measure
-from midfill.weights.families import expected_shapes
+from midfill.recipes.fitting.importance import PARTS, main, measure
 from midfill.weights.errors import CorruptModelError
+from midfill.weights.families import expected_shapes
 from midfill.weights.formats.adapter import apply
 from midfill.weights.formats.importance import IMPORTANCE, read_importance
 
@@ -66,3 +67,17 @@ def test_what_is_measured_are_mean_squares_of_inputs() -> None:
         torch.testing.assert_close(
             found[f"model.layers.0.{part}.weight"], expected / expected.mean()
         )
+
+
+def test_the_command_measures_the_longest_texts(tmp_path: Path) -> None:
+    """Of the files that it is given; what comes out can be read beside an adapter."""
+    write_gguf(tmp_path / "tiny.gguf")
+    for number in range(3):
+        (tmp_path / f"{number}.py").write_text("x = 1\n" * (number + 1), encoding="utf-8")
+    (tmp_path / "notes.txt").write_text("no code", encoding="utf-8")
+    options = ["--model", str(tmp_path / "tiny.gguf"), "--text", str(tmp_path)]
+    main([str(tmp_path / IMPORTANCE), *options, "--rows", "2", "--tokens", "8"])
+    shapes = expected_shapes(TINY_ARCHITECTURE)
+    assert set(read_importance(tmp_path, shapes)) == {n for n in shapes if "_proj" in n}
+    for mean in load_file(tmp_path / IMPORTANCE).values():
+        assert mean.float().mean().item() == pytest.approx(1, rel=1e-2)

@@ -7,7 +7,7 @@ from repository import SCRIPTED_SERVER
 from scripted_recordings import recording
 
 from midfill.recipes.keystrokes.lsp_process import RpcError, started
-from midfill.recipes.keystrokes.player_midfill import Midfill
+from midfill.recipes.keystrokes.player_midfill import MidfillPlayer
 from midfill.recipes.keystrokes.strokes import GENERATED, REUSED, Pace, Stroke, replay
 from midfill.recipes.keystrokes.traces import Recording
 
@@ -20,7 +20,7 @@ async def strokes(session: Recording, pace: Pace) -> list[Stroke]:
     async with started("lsp", "--model", "fake", command=SCRIPTED_SERVER) as server:
         await server.initialize(None, {})
         await server.ready()
-        player = Midfill(server)
+        player = MidfillPlayer(server)
         found = await replay(session, player, pace)
         await server.leave()
     assert server.process.returncode == 0

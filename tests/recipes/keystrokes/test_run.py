@@ -13,16 +13,17 @@ from scripted_recordings import recording
 from midfill.engine.errors import InvalidRequestError
 from midfill.recipes.keystrokes.player_llama_vim import THEIRS
 from midfill.recipes.keystrokes.player_midfill import OURS
-from midfill.recipes.keystrokes.run import Settings, against, answers, figures, run
+from midfill.recipes.keystrokes.run import against, answers, figures, run
+from midfill.recipes.keystrokes.settings import KeystrokeSettings
 from midfill.recipes.keystrokes.strokes import GENERATED, REUSED, Sample, Stroke
-from midfill.recipes.reports.journal import Output
+from midfill.recipes.reports.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 def samples(player: str, times_ms: Sequence[float], source: str = GENERATED) -> list[Sample]:
-    """Of one settled session."""
+    """Keys of one settled session."""
     strokes = [Stroke("type", source, None, ms) for ms in times_ms]
     return [Sample(player, "settled", "r", 0, n, stroke) for n, stroke in enumerate(strokes)]
 
@@ -32,11 +33,12 @@ def test_a_run_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFix
     file = tmp_path / "made-up.json"
     steps = {"key": "\n"}, {"type": "ab"}
     file.write_text(recording("fill abcdefghi", *steps).as_json(), encoding="utf-8")
-    settings = Settings(
-        (file,),
+    settings = KeystrokeSettings(
+        model="fake",
+        threads=1,
+        recordings=(file,),
         rounds=2,
         intervals_ms=(None,),
-        options={"model": "fake", "threads": 1},
         command=(*SCRIPTED_SERVER, "lsp"),
     )
     out, plot = tmp_path / "out.json", tmp_path / "plot.svg"
@@ -90,12 +92,14 @@ def test_figures_are_by_pace_player_and_kind() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        Settings(llama_server=Path("llama-server")),
-        Settings(gguf=Path("model.gguf")),
-        Settings((Path("pyproject.toml"),)),
+        KeystrokeSettings(llama_server=Path("llama-server")),
+        KeystrokeSettings(gguf=Path("model.gguf")),
+        KeystrokeSettings(recordings=(Path("pyproject.toml"),)),
     ],
 )
-def test_what_cannot_be_measured_is_said_before_a_server_starts(settings: Settings) -> None:
+def test_what_cannot_be_measured_is_said_before_a_server_starts(
+    settings: KeystrokeSettings,
+) -> None:
     """A half of the opponent, and a file that is no recording."""
     with pytest.raises(InvalidRequestError):
         run(settings, Output(None, None))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from repository import SCRIPTED_SERVER
 
 from midfill.recipes.keystrokes import startup
+from midfill.recipes.keystrokes.settings import StartupSettings
 from midfill.recipes.keystrokes.startup import PHASES, summary
-from midfill.recipes.reports.journal import Output
+from midfill.recipes.reports.output import Output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,8 @@ def test_the_first_start_does_not_count(tmp_path: Path, monkeypatch: pytest.Monk
     """It warms the disk cache; phases come in their order."""
     monkeypatch.setattr(startup, "TEXT", "# do: write done")
     out = tmp_path / "out.json"
-    startup.run("fake", 1, Output(out, None), (*SCRIPTED_SERVER, "lsp"))
+    settings = StartupSettings("fake", runs=1, command=(*SCRIPTED_SERVER, "lsp"))
+    startup.run(settings, Output(out, None))
     report = json.loads(out.read_text(encoding="utf-8"))
     assert (report["runs"], report["model"]) == (1, "fake")
     medians = [report["ms"][phase]["median"] for phase in PHASES]

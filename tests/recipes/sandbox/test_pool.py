@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midfill.engine.errors import InvalidRequestError
-from midfill.recipes.sandbox.pool import Limits, Sandbox, SandboxError, SandboxPool
+from midfill.recipes.sandbox.limits import SandboxLimits
+from midfill.recipes.sandbox.pool import Sandbox, SandboxError, SandboxPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMITS = Limits(wall_seconds=30, cpu_seconds=1, memory_bytes=1 << 28, file_bytes=1 << 16)
+LIMITS = SandboxLimits(wall_seconds=30, cpu_seconds=1, memory_bytes=1 << 28, file_bytes=1 << 16)
 
 REFUSED = {
     "a socket": "import socket; socket.socket()",
@@ -96,7 +97,7 @@ def test_catching_the_refusal_does_not_help(sandbox: Sandbox) -> None:
 
 def test_a_sleeper_is_ended_by_the_clock() -> None:
     """It uses no processor time."""
-    with Sandbox(Limits(wall_seconds=0.2)) as sandbox:
+    with Sandbox(SandboxLimits(wall_seconds=0.2)) as sandbox:
         assert without(sandbox.run("import time; time.sleep(1000)")) == (False, "time limit")
 
 
@@ -155,7 +156,7 @@ def test_a_pool_runs_programs_side_by_side() -> None:
 def test_limits_and_workers_must_be_positive() -> None:
     """With what to do in the message."""
     with pytest.raises(InvalidRequestError, match="cpu_seconds is 0; it must be over 0"):
-        Limits(cpu_seconds=0)
+        SandboxLimits(cpu_seconds=0)
     with pytest.raises(InvalidRequestError, match="workers is 0; it must be 1 or more"):
         SandboxPool(0, LIMITS)
 

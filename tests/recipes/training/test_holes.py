@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_corpus import tiny_documents
 
-from midfill.recipes.training.holes import KIND_SHARES, LONGEST_MIDDLE, Source
+from midfill.recipes.training.holes import KIND_SHARES, LONGEST_MIDDLE, SourceText
 
 SHAPES, _, SCRIPT = (
     (document.text, document.language) for document in tiny_documents() if document.repo == "areas"
@@ -18,7 +18,7 @@ SHAPES, _, SCRIPT = (
 
 def holes_of(kind: str, text: str = SHAPES[0], language: str = "python") -> list[tuple[str, str]]:
     """Some holes of a kind: the text before and in each."""
-    source, rng = Source(text, language), Random(1)
+    source, rng = SourceText(text, language), Random(1)
     found = [hole for _ in range(600) if (hole := source.hole(rng)) and hole.kind == kind]
     assert found, f"600 draws gave no {kind!r}"
     return [(text[: hole.start], text[hole.start : hole.end]) for hole in found]
@@ -33,7 +33,7 @@ def test_a_hole_lies_in_its_text_and_has_something_in_it(
     text: str, language: str, seed: int
 ) -> None:
     """Whatever the text is."""
-    hole = Source(text, language).hole(Random(seed))
+    hole = SourceText(text, language).hole(Random(seed))
 
     if hole is not None:
         assert 0 <= hole.start < hole.end <= len(text)
@@ -44,7 +44,7 @@ def test_a_hole_lies_in_its_text_and_has_something_in_it(
 
 def test_a_blank_text_has_no_hole() -> None:
     """There is nothing to write."""
-    assert Source("\n \n\t\n", "python").hole(Random(0)) is None
+    assert SourceText("\n \n\t\n", "python").hole(Random(0)) is None
 
 
 def test_the_rest_of_a_line_starts_inside_it_and_ends_with_it() -> None:
@@ -78,7 +78,7 @@ def test_a_word_hole_starts_inside_a_word() -> None:
 
 def test_a_body_is_found_by_the_grammar_and_has_no_braces() -> None:
     """JavaScript has braces."""
-    bodies = Source(*SCRIPT).bodies()
+    bodies = SourceText(*SCRIPT).bodies()
 
     texts = [SCRIPT[0][start:end] for start, end in bodies]
     assert "return low;" in texts
@@ -87,7 +87,7 @@ def test_a_body_is_found_by_the_grammar_and_has_no_braces() -> None:
 
 def test_block_holes_end_where_a_body_ends() -> None:
     """Wherever in it they start."""
-    ends = {end for _, end in Source(*SHAPES).bodies()}
+    ends = {end for _, end in SourceText(*SHAPES).bodies()}
 
     assert all(len(before) + len(middle) in ends for before, middle in holes_of("block"))
 
@@ -104,9 +104,9 @@ def test_comments_are_drawn_less_often_than_code() -> None:
 @pytest.mark.parametrize("language", ["python", "javascript", "typescript", "go", "rust", "java"])
 def test_every_grammar_can_be_loaded(language: str) -> None:
     """Its package and function have the names in the table."""
-    assert Source("{ x }", language).bodies() is not None
+    assert SourceText("{ x }", language).bodies() is not None
 
 
 def test_bodies_are_not_looked_for_where_offsets_would_be_wrong() -> None:
     """The parser counts bytes."""
-    assert Source("def f():\n    return 'ä'\n", "python").bodies() == ()
+    assert SourceText("def f():\n    return 'ä'\n", "python").bodies() == ()

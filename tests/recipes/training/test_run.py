@@ -19,7 +19,7 @@ from tiny_corpus import tiny_base_vocabulary, tiny_documents, write_tiny_base
 from midfill.engine.api import EngineConfig
 from midfill.engine.runtime import open_runtime
 from midfill.recipes.training.config import ShardConfig, Stage, TrainConfig, read_config
-from midfill.recipes.training.run import plot, train
+from midfill.recipes.training.run import main, plot, train
 from midfill.recipes.training.shards import RowSource, pack
 from midfill.recipes.training.steps import Stepper
 from midfill.weights.errors import (
@@ -196,9 +196,17 @@ def test_two_processes_do_the_steps_of_one(data: Path, tmp_path: Path, sharded: 
     arguments = ["--data", str(data), "--out", str(tmp_path / "two")]
     subprocess.run(
         [
-            *(sys.executable, "-P", "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", "2"),
-            *("-m", "midfill.recipes.training.run", str(tmp_path / "two.toml"), *arguments),
+            sys.executable,
+            "-P",
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            "2",
+            "-m",
+            "midfill.recipes.training.run",
+            str(tmp_path / "two.toml"),
+            *arguments,
         ],
         check=True,
         capture_output=True,
@@ -292,6 +300,24 @@ def test_a_bad_recipe_is_refused_by_name(tmp_path: Path, text: str, message: str
 
     with pytest.raises(InvalidRequestError, match=message):
         read_config(path)
+
+
+def test_the_command_trains_and_writes_again(data: Path, tmp_path: Path) -> None:
+    """The same model from its last checkpoint; without one there is nothing to write."""
+    settings = asdict(config(data, stages=(replace(STAGE, tokens=400),)))
+    _write_toml(tmp_path / "tiny.toml", settings)
+    words = [str(tmp_path / "tiny.toml"), "--data", str(data), "--out", str(tmp_path / "out")]
+
+    with pytest.raises(InvalidRequestError, match="train first"):
+        main([*words, "--only-write"])
+    main(words)
+    trained = adapter_of(tmp_path / "out")
+    (tmp_path / "out/model/adapter_model.safetensors").unlink()
+    main([*words, "--only-write"])
+
+    written = adapter_of(tmp_path / "out")
+    assert trained.keys() == written.keys()
+    assert all(torch.equal(trained[name], written[name]) for name in trained)
 
 
 def test_the_plot_shows_held_out_losses(tmp_path: Path) -> None:

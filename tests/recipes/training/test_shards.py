@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -173,15 +172,13 @@ def test_what_a_broken_run_left_is_no_part_of_the_next(tmp_path: Path) -> None:
     assert not any(path.exists() for path in left)
 
 
-def test_the_command_packs_what_a_recipe_names_and_is_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_packs_what_a_recipe_names_and_is_not_there(tmp_path: Path) -> None:
     """Each into a folder of its name; a second time costs nothing."""
-    monkeypatch.setattr(sys, "argv", _command(tmp_path))
-    shards.main()
+    arguments = _command(tmp_path)
+    shards.main(arguments)
     (tmp_path / "out/held/index.json").unlink()
     before = (tmp_path / "out/rows/index.json").stat().st_mtime_ns
-    shards.main()
+    shards.main(arguments)
 
     index = json.loads((tmp_path / "out/rows/index.json").read_text())
     assert index["examples"]["suffix"] == [4, 9]
@@ -190,18 +187,14 @@ def test_the_command_packs_what_a_recipe_names_and_is_not_there(
     assert (tmp_path / "out/held/index.json").exists()
 
 
-def test_the_command_packs_only_what_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_packs_only_what_is_asked_for(tmp_path: Path) -> None:
     """By the names of the folders, which must be known."""
     arguments = _command(tmp_path)
-    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "held"])
-    shards.main()
+    shards.main([*arguments, "--only", "held"])
 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["held"]
-    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "hold"])
     with pytest.raises(InvalidRequestError, match="hold"):
-        shards.main()
+        shards.main([*arguments, "--only", "hold"])
 
 
 def _command(folder: Path) -> list[str]:
@@ -215,10 +208,10 @@ def _command(folder: Path) -> list[str]:
         "[shards.rows]\ntokens = 600\nsuffix = [4, 9]\n"
         "[shards.held]\ntokens = 90\nheld_out = true\n"
     )
-    return ["shards", *(str(folder / name) for name in ("recipe.toml", "documents.jsonl", "out"))]
+    return [str(folder / name) for name in ("recipe.toml", "documents.jsonl", "out")]
 
 
 def test_a_folder_without_shards_says_how_to_make_some(tmp_path: Path) -> None:
     """Not a traceback."""
-    with pytest.raises(InvalidRequestError, match=r"recipes\.shards"):
+    with pytest.raises(InvalidRequestError, match=r"recipes\.training\.shards"):
         read_rows(tmp_path)

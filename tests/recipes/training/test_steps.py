@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from midfill.recipes.training.config import Stage, TrainConfig
-from midfill.recipes.training.shards import Repeated, Row
+from midfill.recipes.training.shards import Repeated, TokenRow
 from midfill.recipes.training.state import Group
 from midfill.recipes.training.steps import batches, lay_out, learning_rate, next_rows, share
 
@@ -22,12 +22,12 @@ STAGE = Stage("one", "rows", 2400, 5e-3, 1e-3, warmup_tokens=600)
 FIM_MIDDLE = 9
 
 
-def row(length: int, middle: int | None = None, prefix: int = 0) -> Row:
+def row(length: int, middle: int | None = None, prefix: int = 0) -> TokenRow:
     """Of so many tokens; without a middle by default, or in SPM with a prefix right before it."""
     ids = np.zeros(length, np.uint16)
     if middle is not None:
         ids[middle - prefix - 1] = FIM_MIDDLE
-    return Row(ids, length if middle is None else middle)
+    return TokenRow(ids, length if middle is None else middle)
 
 
 def test_the_learning_rate_rises_then_goes_straight_to_its_last_value() -> None:
@@ -67,7 +67,7 @@ def test_a_step_is_dealt_out_evenly_and_completely() -> None:
     rng.shuffle(rows)
     cpu = torch.device("cpu")
 
-    parts: Sequence[list[Row]] = [share(rows, Group(rank, 3, cpu)) for rank in range(3)]
+    parts: Sequence[list[TokenRow]] = [share(rows, Group(rank, 3, cpu)) for rank in range(3)]
 
     assert sorted(len(r.ids) for part in parts for r in part) == sorted(len(r.ids) for r in rows)
     loads = [sum(len(r.ids) for r in part) for part in parts]
