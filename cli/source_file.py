@@ -6,6 +6,7 @@ middle is ever encoded anew or gets other line ends.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -16,12 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midfill.engine.errors import InvalidRequestError
+from midfill.lsp_server.processes import is_alive
 from midfill.lsp_server.text.lines import line_end_of, with_line_ends
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from midfill.lsp_server.text.snapshot import Snapshot
 
 BOM = "\ufeff"
+MOST_BYTES = 64 << 20
+"""Bytes of a source, at most; devices have no end."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -135,17 +141,27 @@ class SourceFile:
         return self.text[: region.start] + middle + self.text[region.end :]
 
     def require_rewritable(self) -> None:
-        """Return if ``write`` would keep every byte outside of the hole.
+        """Return if ``write`` would keep every byte outside of the hole, and what the file is.
 
         Raises:
-            InvalidRequestError: it came from standard input, is no longer what was read, or its
-                encoding does not give the same bytes back.
+            InvalidRequestError: it came from standard input, is no longer what was read, has hard
+                links, or its encoding does not give the same bytes back.
             OSError: the file cannot be read any more, or is read-only.
         """
         if self.path is None:
             raise InvalidRequestError("standard input cannot be written: leave out --write")
         if not os.access(self.path, os.W_OK):  # a rename would ask the folder only
             raise PermissionError(errno.EACCES, "it is read-only, and was left as it is", self.name)
+        links = self.path.stat().st_nlink
+        if links > 1:
+            raise InvalidRequestError(
+                f"{self.name} was left as it is: it has {links} hard links, and a new file in its"
+                " place would be one of them only; print the text and write it yourself"
+            )
+        self._require_unchanged()
+
+    def _require_unchanged(self) -> None:
+        assert self.path is not None, "only files change"
         if self.path.read_bytes() != self._encode(self.text):
             raise InvalidRequestError(
                 f"{self.name} was left as it is: it changed meanwhile, or is not plain "
@@ -153,15 +169,18 @@ class SourceFile:
             )
 
     def write(self, text: str) -> None:
-        """Write a new text in the file's place, all or nothing; mode and symbolic links stay.
+        """Write a new text in the file's place, all or nothing.
+
+        Mode, owner, extended attributes and symbolic links stay. Immediately before, the file is
+        compared once more with what was read, for the user may have saved it.
 
         Raises:
             InvalidRequestError: as ``require_rewritable``, or the encoding lacks a character.
-            OSError: the folder or the file cannot be written.
+            OSError: the folder or the file cannot be written, or what it is cannot be kept.
         """
         self.require_rewritable()
         assert self.path is not None, "require_rewritable lets only files through"
-        _replace(self.path.resolve(), self._encode(text))
+        _replace(self.path.resolve(), self._encode(text), self._require_unchanged)
 
     def _encode(self, text: str) -> bytes:
         try:
@@ -189,8 +208,7 @@ def read_source(path: str, encoding: str = "utf-8", language_id: str | None = No
     from midfill.lsp_server.text.snapshot import Snapshot
 
     place = None if path == "-" else Path(path)
-    data = sys.stdin.buffer.read() if place is None else place.read_bytes()
-    text = _decode(data, encoding, "standard input" if place is None else path)
+    text = _decode(_read(place), encoding, "standard input" if place is None else path)
     snapshot = Snapshot.of(
         text.removeprefix(BOM),
         uri="" if place is None else absolute(place).as_uri(),
@@ -217,16 +235,63 @@ def _decode(data: bytes, encoding: str, name: str) -> str:
         ) from error
 
 
-def _replace(target: Path, data: bytes) -> None:
-    """Write to a new file beside the target, then rename it: readers see the old or the new."""
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+def _read(path: Path | None) -> bytes:
+    """All bytes of a file, or of standard input."""
+    if path is not None and path.exists() and not (path.is_file() or path.is_dir()):
+        raise InvalidRequestError(f"{path} is no plain file: pipe its text to standard input, -")
+    with contextlib.nullcontext(sys.stdin.buffer) if path is None else path.open("rb") as stream:
+        data = stream.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        name = "standard input" if path is None else path
+        raise InvalidRequestError(f"{name} has more than {MOST_BYTES >> 20} MiB: no source has")
+    return data
+
+
+def _replace(target: Path, data: bytes, check: Callable[[], None]) -> None:
+    """Write to a new file beside the target, then rename it: readers see the old or the new.
+
+    Args:
+        target: The file, no link.
+        data: Its new bytes.
+        check: Raises where the target may not be replaced any more; called last.
+    """
+    _remove_leftovers(target)
+    prefix = f"{_unfinished(target)}{os.getpid()}."
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=prefix)
     new = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        shutil.copymode(target, new)
+        _make_alike(new, target)
+        check()
         new.replace(target)
     finally:
         new.unlink(missing_ok=True)
+
+
+def _make_alike(new: Path, target: Path) -> None:
+    """Give a file of ours the owner, the attributes and the mode of another, or raise OSError."""
+    theirs, ours = target.stat(), new.stat()
+    if (theirs.st_uid, theirs.st_gid) != (ours.st_uid, ours.st_gid):
+        os.chown(new, theirs.st_uid, theirs.st_gid)
+    if hasattr(os, "listxattr"):
+        for attribute in os.listxattr(target):
+            os.setxattr(new, attribute, os.getxattr(target, attribute))
+    shutil.copymode(target, new)  # after the owner, whose change would clear some of it
+
+
+def _unfinished(target: Path) -> str:
+    """How the names of files begin that are to replace this one; then comes the process."""
+    return f".{target.name}.midfill-"
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Delete what killed processes left beside the target."""
+    begin = _unfinished(target)
+    for name in os.listdir(target.parent):
+        process = name.removeprefix(begin).partition(".")[0]
+        if name.startswith(begin) and process.isdecimal() and not is_alive(int(process)):
+            with contextlib.suppress(OSError):
+                target.with_name(name).unlink()

@@ -14,7 +14,7 @@ import random
 import sysconfig
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.progress import track
@@ -26,6 +26,7 @@ from midfill.engine.model.loader import choose_placement, load_model
 from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.recipes.long_context.texts import encode_head, read_documents
 from midfill.weights.checkpoint import open_checkpoint
+from midfill.weights.families import LLAMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,12 +34,7 @@ if TYPE_CHECKING:
     from midfill.engine.model.linear import Linear
     from midfill.engine.model.llama import LayerWeights
 
-PARTS = {
-    "qkv_proj": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "o_proj": ("self_attn.o_proj",),
-    "gate_up_proj": ("mlp.gate_proj", "mlp.up_proj"),
-    "down_proj": ("mlp.down_proj",),
-}
+PARTS = LLAMA.inputs()
 """Matrices with the same inputs, by the one that they are fused to."""
 
 
@@ -83,14 +79,8 @@ def measure(model: LlamaModel, rows: Sequence[Sequence[int]]) -> Mapping[str, to
     }
 
 
-def _with_parts(layer: LayerWeights, parts: Mapping[str, Linear]) -> LayerWeights:
-    return replace(
-        layer,
-        qkv_proj=parts["qkv_proj"],
-        o_proj=parts["o_proj"],
-        gate_up_proj=parts["gate_up_proj"],
-        down_proj=parts["down_proj"],
-    )
+def _with_parts(layer: LayerWeights, parts: Mapping[str, Any]) -> LayerWeights:
+    return replace(layer, **parts)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

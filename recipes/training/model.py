@@ -25,6 +25,8 @@ from torch import nn
 from torch.nn.functional import linear, rms_norm, silu
 from torch.utils.checkpoint import checkpoint
 
+from midfill.weights.families import LLAMA
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -38,12 +40,7 @@ _BLOCK = 256
 row: over all) are faster than torch's fused attention: about twice at 4,096 and 8,192 tokens,
 forward and backward."""
 
-LINEARS = (
-    ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    ("self_attn.o_proj",),
-    ("mlp.gate_proj", "mlp.up_proj"),
-    ("mlp.down_proj",),
-)
+LINEARS = tuple(tuple(names) for names in LLAMA.inputs().values())
 """Transformers' matrices that are one here."""
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -188,6 +191,98 @@ def test_a_file_that_changed_meanwhile_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match="it changed meanwhile"):
         source.write("new")
     assert path.read_text(encoding="utf-8") == "saved by the editor"
+
+
+def test_a_save_in_the_last_moment_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the new file was already being written."""
+    path = tmp_path / "a.py"
+    path.write_text("old", encoding="utf-8")
+    source = read_source(str(path))
+    monkeypatch.setattr(os, "fsync", lambda _: path.write_text("saved", encoding="utf-8"))
+    with pytest.raises(InvalidRequestError, match="it changed meanwhile"):
+        source.write("new")
+    assert path.read_text(encoding="utf-8") == "saved"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_with_hard_links_is_left_alone(tmp_path: Path) -> None:
+    """The other name would keep the old text."""
+    path, other = tmp_path / "a.py", tmp_path / "b.py"
+    path.write_text("old", encoding="utf-8")
+    os.link(path, other)
+    with pytest.raises(InvalidRequestError, match="it has 2 hard links"):
+        read_source(str(path)).require_rewritable()
+    assert path.samefile(other)
+
+
+def test_writing_keeps_owner_and_attributes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another owner is set before the mode, whose bits a change of owner clears."""
+    path = tmp_path / "a.py"
+    path.write_text("old", encoding="utf-8")
+    path.chmod(0o4755)
+    done = list[tuple[object, ...]]()
+    attributes = {"user.note": b"kept"}
+    monkeypatch.setattr(os, "listxattr", lambda _: list(attributes), raising=False)
+    monkeypatch.setattr(os, "getxattr", lambda _, name: attributes[name], raising=False)
+    monkeypatch.setattr(os, "setxattr", lambda _, *x: done.append(("xattr", *x)), raising=False)
+    monkeypatch.setattr(os, "chown", lambda _, *ids: done.append(("chown", *ids)))
+    monkeypatch.setattr(source_file.shutil, "copymode", lambda *_: done.append(("mode",)))
+    theirs = SimpleNamespace(st_uid=12345, st_gid=54321)
+    new = tmp_path / "new"
+    new.write_text("new", encoding="utf-8")
+    stat_of = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda file: theirs if file == path else stat_of(file))
+    source_file._make_alike(new, path)
+    assert done == [("chown", 12345, 54321), ("xattr", "user.note", b"kept"), ("mode",)]
+
+
+def test_an_owner_that_cannot_be_kept_leaves_the_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that runs as its owner would run as somebody else."""
+    path = tmp_path / "a.py"
+    path.write_text("old", encoding="utf-8")
+    source = read_source(str(path))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(source_file, "_make_alike", refuse)
+    with pytest.raises(PermissionError):
+        source.write("new")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    """But not what a living one is still writing, nor anybody's other files."""
+    path = tmp_path / "a.py"
+    path.write_text("old", encoding="utf-8")
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    dead, alive = (f".a.py.midfill-{pid}.x1" for pid in (gone.pid, os.getpid()))
+    for name in (dead, alive, ".a.py.midfill-notes", ".b.py.midfill-1.x"):
+        (tmp_path / name).touch()
+    read_source(str(path)).write("new")
+    left = {file.name for file in tmp_path.iterdir()}
+    assert left == {"a.py", alive, ".a.py.midfill-notes", ".b.py.midfill-1.x"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_has_no_end_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe without a writer, a device, a file as large as a disk."""
+    os.mkfifo(tmp_path / "pipe")
+    for name in (str(tmp_path / "pipe"), os.devnull):
+        with pytest.raises(InvalidRequestError, match="is no plain file: pipe its text"):
+            read_source(name)
+    monkeypatch.setattr(source_file, "MOST_BYTES", 10)
+    (tmp_path / "large").write_bytes(b"x" * 11)
+    with pytest.raises(InvalidRequestError, match="no source has"):
+        read_source(str(tmp_path / "large"))
 
 
 def test_a_read_only_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
