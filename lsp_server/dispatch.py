@@ -7,10 +7,10 @@ client of a shared engine).
 
 from __future__ import annotations
 
-import contextlib
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import attrs
 from lsprotocol import types
 from pygls.exceptions import (
     JsonRpcException,
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from cattrs import Converter
+    from pygls.lsp.server import LanguageServer
 
-    from midfill.lsp_server.server import MidfillServer
-    from midfill.lsp_server.text.documents import Snapshot
+    from midfill.lsp_server.text.documents import Documents, Snapshot
+
+Params = TypeVar("Params")
 
 OWN = (
     types.EXIT,
@@ -39,20 +41,43 @@ OWN = (
 """Messages that pygls must not handle before us."""
 
 
-class PyglsProtocol(LanguageServerProtocol):
-    """pygls' protocol with our documents, our ``exit``, and a reply to every request."""
-
-    arrived: ContextVar[Snapshot | None] = ContextVar("arrived", default=None)
-    """For a request's handler: its document as it was when the request arrived.
+@dataclass(frozen=True, slots=True)
+class Arrived(Generic[Params]):
+    """What the handler of a request about a document gets.
 
     A handler that is a coroutine starts later; over TCP a didChange in the same packet is applied
     before that, and the request's position would be read in the wrong text.
     """
 
-    _server: MidfillServer
+    params: Params
+    """The request's params."""
+    document: Snapshot | DocumentError
+    """The document as it was when the request arrived, or why there was none."""
 
-    def __init__(self, server: MidfillServer, converter: Converter) -> None:
+    @property
+    def snapshot(self) -> Snapshot:
+        """The document as it was when the request arrived.
+
+        Raises:
+            DocumentError: there was no such document.
+        """
+        if isinstance(self.document, DocumentError):
+            raise self.document
+        return self.document
+
+
+class PyglsProtocol(LanguageServerProtocol):
+    """pygls' protocol with our documents, our ``exit``, and a reply to every request.
+
+    Args:
+        documents: The client's.
+        server: As pygls wants it.
+        converter: As pygls wants it.
+    """
+
+    def __init__(self, documents: Documents, server: LanguageServer, converter: Converter) -> None:
         super().__init__(server, converter)
+        self._documents = documents
         self._is_initialized = False
         for method in OWN:
             del self.fm.builtin_features[method]
@@ -69,9 +94,12 @@ class PyglsProtocol(LanguageServerProtocol):
         """The reply to ``initialize``, with our encoding and our experiments."""
         result = yield from super().lsp_initialize(params)
         self._is_initialized = True
-        result.capabilities.position_encoding = self._server.session.documents.encoding
-        result.capabilities.experimental = EXPERIMENTAL
-        return result
+        capabilities = attrs.evolve(
+            result.capabilities,
+            position_encoding=self._documents.encoding,
+            experimental=EXPERIMENTAL,
+        )
+        return attrs.evolve(result, capabilities=capabilities)
 
     def get_message_type(self, method: str) -> type[Any] | None:  # type: ignore[override]
         """How to read a message: one of ours, or LSP's."""
@@ -89,17 +117,20 @@ class PyglsProtocol(LanguageServerProtocol):
             raise
 
     def handle_message(self, message: Any) -> None:
-        """Dispatch a message, with the state of its document at this moment."""
+        """Dispatch a message, if it may come in this phase."""
         method, request = getattr(message, "method", ""), getattr(message, "id", None)
         refusal = self._refusal(method)
         if refusal is None:
-            token = self.arrived.set(self._document_of(message))
-            try:
-                super().handle_message(message)
-            finally:
-                self.arrived.reset(token)
+            super().handle_message(message)
         elif request is not None:
             self._send_response(request, error=refusal.to_response_error())
+
+    def _handle_request(self, msg_id: int | str, method_name: str, params: Any) -> None:
+        """Start the handler of a request; what is about a document comes with it, as it is now."""
+        document = getattr(params, "text_document", None)
+        if document is not None:
+            params = Arrived(params, self._find(document.uri))
+        super()._handle_request(msg_id, method_name, params)
 
     def _handle_cancel_notification(self, msg_id: int | str) -> None:
         """Cancel a request; one that has its reply already is not worth pygls' warning."""
@@ -118,9 +149,8 @@ class PyglsProtocol(LanguageServerProtocol):
             return JsonRpcServerNotInitialized(f"{method} before initialize; send that first")
         return None
 
-    def _document_of(self, message: Any) -> Snapshot | None:
-        document = getattr(getattr(message, "params", None), "text_document", None)
-        uri = getattr(document, "uri", "")
-        with contextlib.suppress(DocumentError):
-            return self._server.session.documents.get(uri)
-        return None
+    def _find(self, uri: str) -> Snapshot | DocumentError:
+        try:
+            return self._documents.get(uri)
+        except DocumentError as error:
+            return error

@@ -53,22 +53,44 @@ class Status:
     model: str = ""
     message: str = ""
     progress: float | None = None
-    """Of loading: the share done, 0 to 1, in steps of a hundredth."""
+    """The share of loading that is done, 0 to 1, in steps of a hundredth."""
+
+
+class StatusBoard:
+    """The engine's status, and who is told when it changes."""
+
+    def __init__(self) -> None:
+        self.now = Status(State.OFF)
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Tell the listener about every change from now on."""
+        self._listeners.append(listener)
+
+    def ignore(self, listener: Listener) -> None:
+        """Tell the listener no more."""
+        self._listeners.remove(listener)
+
+    def publish(self, status: Status) -> None:
+        """Have a new status, and tell everybody who listens."""
+        self.now = status
+        for listener in tuple(self._listeners):
+            listener(status)
 
 
 class EngineHost:
-    """Opens, replaces and closes the engine; tells its listeners.
+    """Opens, replaces and closes the engine.
 
     Args:
         open_engine: As ``midfill.engine.open_engine``; runs in a thread.
     """
 
     def __init__(self, open_engine: OpenEngine) -> None:
-        self.status = Status(State.OFF)
+        self.status = StatusBoard()
+        self.ready: Engine | None = None
+        """The engine, if there is one at this moment."""
         self._open_engine = open_engine
-        self._listeners: list[Listener] = []
         self._config: EngineConfig | None = None
-        self._engine: Engine | None = None
         self._error: MidfillError | None = None
         self._load = 0
         self._settled = asyncio.Event()
@@ -79,34 +101,21 @@ class EngineHost:
         """Whether the last thread that opens an engine is still at it, wanted or not."""
         return self._opener is not None and self._opener.is_alive()
 
-    @property
-    def ready(self) -> Engine | None:
-        """The engine, if there is one at this moment."""
-        return self._engine
-
     async def engine(self) -> Engine:
         """The engine, once it is open.
 
         Raises:
             MidfillError: why there is none.
         """
-        while self.status.state is State.LOADING:
+        while self.status.now.state is State.LOADING:
             await self._settled.wait()
-        if self._engine is None:
+        if self.ready is None:
             raise self._error or EngineClosedError("no model is loaded; configure midfill.model")
-        return self._engine
-
-    def listen(self, listener: Listener) -> None:
-        """Tell the listener about every change from now on."""
-        self._listeners.append(listener)
-
-    def ignore(self, listener: Listener) -> None:
-        """Tell the listener no more."""
-        self._listeners.remove(listener)
+        return self.ready
 
     def load(self, config: EngineConfig) -> None:
         """Open this engine, unless it is open or opening; one that failed is tried again."""
-        if config != self._config or self.status.state in (State.OFF, State.ERROR):
+        if config != self._config or self.status.now.state in (State.OFF, State.ERROR):
             self._start(config)
 
     def restart(self) -> None:
@@ -116,25 +125,25 @@ class EngineHost:
 
     def lost(self, engine: Engine, error: EngineClosedError) -> None:
         """Give up an engine that no longer takes requests."""
-        if engine is self._engine:
+        if engine is self.ready:
             self._fail(self._load, error)
             engine.close()
 
     def close(self) -> None:
         """Close the engine; one that is still opening is closed when it comes."""
         self._load += 1
-        engine, self._engine = self._engine, None
-        self._publish(Status(State.OFF))
+        engine, self.ready = self.ready, None
+        self.status.publish(Status(State.OFF))
         self._settled.set()
         if engine is not None:
             engine.close()
 
     def _start(self, config: EngineConfig) -> None:
         self._load += 1
-        old, self._engine, self._error, self._config = self._engine, None, None, config
+        old, self.ready, self._error, self._config = self.ready, None, None, config
         self._settled.set()  # who waited for the old one looks again, and waits for this one
         self._settled = asyncio.Event()
-        self._publish(Status(State.LOADING, config.model, "loading", 0.0))
+        self.status.publish(Status(State.LOADING, config.model, "loading", 0.0))
         loop = asyncio.get_running_loop()
         arguments = (config, old, self._load, loop)
         self._opener = threading.Thread(target=self._open, args=arguments, daemon=True)
@@ -147,9 +156,10 @@ class EngineHost:
         load: int,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """In a thread: make room, open, hand over."""
+        """Make room, open, hand over; runs in a thread."""
 
         def on_progress(phase: str, share: float) -> None:
+            """Tell how far it is."""
             _call(loop, self._report, load, phase, round(share, 2))
 
         try:
@@ -167,32 +177,28 @@ class EngineHost:
                 engine.close()
 
     def _report(self, load: int, phase: str, share: float) -> None:
-        status = Status(State.LOADING, self.status.model, phase, share)
-        if load == self._load and self.status.state is State.LOADING and status != self.status:
-            self._publish(status)
+        before = self.status.now
+        status = Status(State.LOADING, before.model, phase, share)
+        if load == self._load and before.state is State.LOADING and status != before:
+            self.status.publish(status)
 
     def _take(self, load: int, engine: Engine) -> None:
         if load != self._load:
             engine.close()
             return
-        self._engine = engine
+        self.ready = engine
         info = engine.info
         _log.info("%s is ready (%s); %s", info.model, info.dialect, info.device_reason)
-        self._publish(Status(State.READY, info.model))
+        self.status.publish(Status(State.READY, info.model))
         self._settled.set()
 
     def _fail(self, load: int, error: MidfillError) -> None:
         if load != self._load:
             return
         _log.error("%s", error)
-        self._engine, self._error = None, error
-        self._publish(Status(State.ERROR, self.status.model, str(error)))
+        self.ready, self._error = None, error
+        self.status.publish(Status(State.ERROR, self.status.now.model, str(error)))
         self._settled.set()
-
-    def _publish(self, status: Status) -> None:
-        self.status = status
-        for listener in tuple(self._listeners):
-            listener(status)
 
 
 def _call(

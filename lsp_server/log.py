@@ -1,4 +1,4 @@
-"""Where messages go: a rotating file and the client's window, never stdout (it is the protocol).
+"""Log messages go to a rotating file and the client's window, never to stdout (the protocol's).
 
 Only records of midfill itself reach the client. pygls logs whole messages at level INFO, which hold
 the user's code: of other libraries, warnings and worse go to the file.

@@ -55,31 +55,31 @@ EXPERIMENTAL = {
 
 @attrs.define
 class InlineCompletionParams(types.InlineCompletionParams):
-    """With the token that LSP 3.18 and lsprotocol leave out for inline completions."""
+    """LSP's params, with the token that LSP 3.18 and lsprotocol leave out here."""
 
     partial_result_token: types.ProgressToken | None = None
 
 
 @attrs.define
 class ItemParams:
-    """Of ``midfill/shown`` and ``midfill/dismissed``."""
+    """Params of ``midfill/shown`` and ``midfill/dismissed``."""
 
     item_id: str
 
 
 @attrs.define
 class AcceptedParams:
-    """Of ``midfill/accepted``."""
+    """Params of ``midfill/accepted``."""
 
     item_id: str
     kind: Literal["full", "word", "line"]
     accepted_length: int | None = None
-    """Characters; None, for the whole, means all that was offered."""
+    """Characters that were accepted; None, for the whole, means all that was offered."""
 
 
 @attrs.define
 class CandidatesParams:
-    """Of ``midfill/candidates``."""
+    """Params of ``midfill/candidates``."""
 
     text_document: types.TextDocumentIdentifier
     position: types.Position
@@ -88,10 +88,10 @@ class CandidatesParams:
 
 @attrs.define
 class ExplainParams:
-    """Of ``midfill/explain``."""
+    """Params of ``midfill/explain``."""
 
     item_id: str | None = None
-    """None: the suggestion offered last."""
+    """The suggestion's id; None: the one offered last."""
 
 
 @attrs.define
@@ -169,6 +169,7 @@ def _read_tokens(made: Converter) -> None:
     plain = made.get_structure_hook(types.InlineCompletionParams)
 
     def with_token(value: dict[str, Any], _: type) -> InlineCompletionParams:
+        """Read LSP's fields, and the token beside them."""
         params = plain(value, types.InlineCompletionParams)
         fields = {f.name: getattr(params, f.name) for f in attrs.fields(type(params))}
         token = value.get("partialResultToken")
@@ -182,6 +183,7 @@ def _write_item_ids(made: Converter) -> None:
     plain = made.get_unstructure_hook(types.InlineCompletionItem)
 
     def with_id(item: types.InlineCompletionItem) -> dict[str, Any]:
+        """Write LSP's fields, and the id beside them."""
         fields: dict[str, Any] = plain(item)
         command = item.command
         if command is not None and command.command == ACCEPTED_COMMAND and command.arguments:

@@ -47,11 +47,11 @@ class Problem:
     """One option that was not taken."""
 
     name: str
-    """Dotted, as the client writes it: ``midfill.completion.maxTokens``."""
+    """The option, dotted, as the client writes it: ``midfill.completion.maxTokens``."""
     value: object
     allowed: str
     used: str
-    """What holds instead."""
+    """The value that holds instead."""
 
     def __str__(self) -> str:
         """A line for the user."""
@@ -66,7 +66,7 @@ class Row:
     name: str
     allowed: str
     default: str
-    """As JSON."""
+    """The value as JSON."""
     meaning: str
 
 
@@ -76,7 +76,7 @@ class _Kind:
 
     allowed: str
     convert: Callable[[object], object]
-    """Raises ValueError for what is not allowed."""
+    """Gives the value for a JSON value; raises ValueError for what is not allowed."""
 
 
 def read(cls: type[Options], raw: object, name: str) -> tuple[Options, list[Problem]]:
@@ -138,6 +138,7 @@ def _kind(annotation: Any) -> _Kind:
 
 def _ranged(kind: _Kind, limits: Range) -> _Kind:
     def convert(value: object) -> object:
+        """Let a number in the range through."""
         number = kind.convert(value)
         if isinstance(number, int | float) and limits.low <= number <= limits.high:
             return number
@@ -152,6 +153,7 @@ def _optional(kind: _Kind) -> _Kind:
 
 def _one_of(members: Mapping[str, object]) -> _Kind:
     def convert(value: object) -> object:
+        """Take a member by its name."""
         if isinstance(value, str) and value in members:
             return members[value]
         raise ValueError
@@ -161,6 +163,7 @@ def _one_of(members: Mapping[str, object]) -> _Kind:
 
 def _list_of(kind: _Kind) -> _Kind:
     def convert(value: object) -> object:
+        """Convert each element."""
         if not isinstance(value, list | tuple):
             raise ValueError
         return tuple(kind.convert(element) for element in value)
@@ -172,6 +175,7 @@ def _plain(allowed: str, *types: type) -> _Kind:
     """JSON's booleans are numbers to Python, but not to the user."""
 
     def convert(value: object) -> object:
+        """Let a value of the type through."""
         if isinstance(value, types) and isinstance(value, bool) == (bool in types):
             return value
         raise ValueError

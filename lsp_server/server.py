@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 
 from midfill.lsp_server import VERSION
+from midfill.lsp_server.configuration import Configuration
 from midfill.lsp_server.dispatch import PyglsProtocol
 from midfill.lsp_server.errors import answered, reported
 from midfill.lsp_server.messages import (
@@ -39,12 +42,13 @@ from midfill.lsp_server.processes import is_alive
 from midfill.lsp_server.request.place import Ask
 from midfill.lsp_server.session import Session
 from midfill.lsp_server.settings import MOST_CANDIDATES
-from midfill.lsp_server.text.documents import Edit
+from midfill.lsp_server.text.documents import Documents, Edit
 from midfill.lsp_server.text.lines import with_newlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from midfill.lsp_server.dispatch import Arrived
     from midfill.lsp_server.engine_host import EngineHost
     from midfill.lsp_server.request.place import Suggestion
     from midfill.lsp_server.text.documents import Snapshot
@@ -52,10 +56,10 @@ if TYPE_CHECKING:
     Show = Callable[[list[Suggestion]], None]
 
 _LAST = "\uffff"
-"""Sorts after every label."""
+"""A text that sorts after every label."""
 
 _NEOVIM = "Neovim"
-"""Without inline completion (before 0.12): its list inserts a text edit's first word only."""
+"""Neovim before 0.12 has no inline completion; its list inserts an edit's first word only."""
 
 _WORD_AT_END = re.compile(r"\w+\Z")
 
@@ -74,10 +78,11 @@ class MidfillServer(LanguageServer):
     def __init__(
         self, host: EngineHost, model: str | None = None, adapter: str | None = None
     ) -> None:
-        super().__init__(
-            "midfill", VERSION, protocol_cls=PyglsProtocol, converter_factory=converter
-        )
-        self.session = Session(self, host, model, adapter)
+        documents = Documents()
+        protocol = partial(PyglsProtocol, documents)
+        super().__init__("midfill", VERSION, protocol_cls=protocol, converter_factory=converter)
+        configuration = Configuration(self, model, adapter)
+        self.session = Session(self, host, documents, configuration)
         self.editor: int | None = None
         """The client's process, unless it is in another container, where numbers mean others."""
         self.greeted = asyncio.Event()
@@ -93,8 +98,13 @@ class MidfillServer(LanguageServer):
 
     @property
     def exit_code(self) -> int:
-        """Of the process (LSP 3.18, "Exit Notification"): 0 only if ``shutdown`` came first."""
+        """The process's exit code (LSP 3.18, "Exit Notification"): 0 only after ``shutdown``."""
         return 0 if self.protocol.is_shut_down and self.leaving.is_set() else 1
+
+    def greeted_by(self, process: int | None) -> None:
+        """The client has said hello; its process has this number, if it tells one."""
+        self.editor = process if process is not None and is_alive(process) else None
+        self.greeted.set()
 
     def show_error(self, message: str) -> None:
         """Show a message to the user."""
@@ -104,24 +114,15 @@ class MidfillServer(LanguageServer):
     def report_server_error(self, error: Exception, source: object) -> None:
         """Say nothing: pygls logs what it reports here, and the user has not asked."""
 
-    def asked_document(self, uri: str) -> Snapshot:
-        """The document of the request being handled, as it was when the request arrived.
-
-        Raises:
-            DocumentError: there is no such document.
-        """
-        return PyglsProtocol.arrived.get() or self.session.documents.get(uri)
-
 
 def _add_lifecycle(server: MidfillServer) -> None:
     session = server.session
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
+        """Take what the client is and can; the fallback is for those that lack the feature."""
         session.initialize(params)
-        process = params.process_id
-        server.editor = process if process is not None and is_alive(process) else None
-        server.greeted.set()
+        server.greeted_by(params.process_id)
         text = params.capabilities.text_document
         if text is None or text.inline_completion is None:
             client = params.client_info.name if params.client_info else ""
@@ -129,15 +130,18 @@ def _add_lifecycle(server: MidfillServer) -> None:
 
     @server.feature(types.INITIALIZED)
     async def initialized(_: types.InitializedParams) -> None:
+        """Begin the session."""
         with reported():
             await session.start()
 
     @server.feature(types.EXIT)
     def leave(_: None) -> None:
+        """End the connection."""
         server.leaving.set()
 
     @server.feature(STATS)
     def stats(_: None) -> dict[str, object]:
+        """Tell the counters."""
         return session.completer.stats.as_json()
 
 
@@ -146,11 +150,13 @@ def _add_documents(server: MidfillServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def did_open(params: types.DidOpenTextDocumentParams) -> None:
+        """Follow a document from now on."""
         session.completer.edited(session.documents.open(params.text_document))
         session.prewarmer.opened(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def did_change(params: types.DidChangeTextDocumentParams) -> None:
+        """Make the edits, and stop work that they put an end to."""
         document = params.text_document
         with reported():
             changes = params.content_changes
@@ -160,6 +166,7 @@ def _add_documents(server: MidfillServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
+        """Forget a document."""
         with reported():
             session.prewarmer.closed(params.text_document.uri)
             session.completer.closed(params.text_document.uri)
@@ -167,14 +174,17 @@ def _add_documents(server: MidfillServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def did_save(_: types.DidSaveTextDocumentParams) -> None:
+        """Look at the disk again."""
         session.files_changed()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
     def did_change_watched_files(_: types.DidChangeWatchedFilesParams) -> None:
+        """Look at the disk again."""
         session.files_changed()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def did_change_folders(_: types.DidChangeWorkspaceFoldersParams) -> None:
+        """Gather context in the folders that the workspace has now."""
         session.folders_changed()
 
 
@@ -183,11 +193,13 @@ def _add_settings(server: MidfillServer) -> None:
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
+        """Use other settings from now on."""
         with reported():
             await session.reconfigure(params.settings)
 
     @server.command(RESTART)
     def restart() -> None:
+        """Load the model again."""
         session.restart()
 
 
@@ -195,13 +207,15 @@ def _add_inline_completion(server: MidfillServer) -> None:
     # Without options pygls does not announce the feature, and VS Code never asks.
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(
-        params: InlineCompletionParams,
+        request: Arrived[InlineCompletionParams],
     ) -> types.InlineCompletionList | None:
+        """Suggest something at a position."""
+        params = request.params
         kind = params.context.trigger_kind
         is_invoked = kind is types.InlineCompletionTriggerKind.Invoked
         reply = None
         with answered(server.show_error if is_invoked else None):
-            snapshot = server.asked_document(params.text_document.uri)
+            snapshot = request.snapshot
             ask = Ask(
                 snapshot,
                 snapshot.offset_at(params.position),
@@ -216,13 +230,17 @@ def _add_inline_completion(server: MidfillServer) -> None:
 
 def _add_candidates(server: MidfillServer) -> None:
     @server.feature(CANDIDATES)
-    async def candidates(params: CandidatesParams) -> types.InlineCompletionList | None:
+    async def candidates(
+        request: Arrived[CandidatesParams],
+    ) -> types.InlineCompletionList | None:
+        """Suggest several things at a position."""
+        params = request.params
         if not 2 <= params.count <= MOST_CANDIDATES:
             text = f"count is {params.count}; it must be 2 to {MOST_CANDIDATES}"
             raise JsonRpcInvalidParams(text)
         reply = None
         with answered(server.show_error):
-            snapshot = server.asked_document(params.text_document.uri)
+            snapshot = request.snapshot
             ask = Ask(snapshot, snapshot.offset_at(params.position), is_invoked=True)
             reply = await _complete(server, ask, candidates=params.count)
         return None if reply is None else _inline_list(snapshot, reply)
@@ -234,24 +252,29 @@ def _add_items(server: MidfillServer) -> None:
 
     @server.feature(SHOWN)
     def shown(params: ItemParams) -> None:
+        """Note what is on the screen, and prepare what may follow."""
         with reported():
             completer.shown(params.item_id)
 
     @server.feature(ACCEPTED)
     def accepted(params: AcceptedParams) -> None:
+        """Note what was accepted."""
         length, is_whole = params.accepted_length, params.kind == "full"
         completer.items.accepted(params.item_id, length, is_whole=is_whole)
 
     @server.command(ACCEPTED_COMMAND)
     def accepted_whole(item_id: str) -> None:
+        """Note that all of a suggestion was accepted."""
         completer.items.accepted(item_id, None, is_whole=True)
 
     @server.feature(DISMISSED)
     def dismissed(params: ItemParams) -> None:
+        """Note what was turned away."""
         completer.dismissed(params.item_id)
 
     @server.feature(EXPLAIN)
     def explain(params: ExplainParams) -> dict[str, object] | None:
+        """Tell how a suggestion came about."""
         item = completer.items.get(params.item_id)
         return None if item is None else item.explain().as_json()
 
@@ -261,11 +284,14 @@ def _add_completion(server: MidfillServer, *, cuts_edits: bool) -> None:
     as_item = _completion_item_without_edit if cuts_edits else _completion_item
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
-    async def completion(params: types.CompletionParams) -> types.CompletionList | None:
+    async def completion(
+        request: Arrived[types.CompletionParams],
+    ) -> types.CompletionList | None:
+        """Suggest something, as an entry of a list."""
         reply = None
         with answered():
-            snapshot = server.asked_document(params.text_document.uri)
-            ask = Ask(snapshot, snapshot.offset_at(params.position))
+            snapshot = request.snapshot
+            ask = Ask(snapshot, snapshot.offset_at(request.params.position))
             reply = await _complete(server, ask)
         if reply is None:
             return None
@@ -278,7 +304,7 @@ async def _complete(
 ) -> list[Suggestion] | None:
     if ask.is_invoked:
         await server.session.is_configured.wait()
-    if not server.session.serves(ask.snapshot):
+    if not server.session.settings.serves(ask.snapshot.uri, ask.snapshot.language_id):
         return None
     return await server.session.completer.complete(ask, show, candidates)
 
@@ -299,6 +325,7 @@ def _progress(
     sequence = 0
 
     def show(suggestions: list[Suggestion]) -> None:
+        """Send one state."""
         nonlocal sequence
         sequence += 1
         items = [_inline_item(snapshot, suggestion) for suggestion in suggestions]
@@ -343,8 +370,8 @@ def _completion_item(snapshot: Snapshot, suggestion: Suggestion) -> types.Comple
 def _completion_item_without_edit(
     snapshot: Snapshot, suggestion: Suggestion
 ) -> types.CompletionItem:
-    """The same for a client that replaces the word before the cursor by itself, and whole."""
+    """An item for a client that replaces the word before the cursor by itself, and whole."""
     item = _completion_item(snapshot, suggestion)
     assert item.text_edit is not None
-    item.insert_text, item.text_edit = with_newlines(item.text_edit.new_text), None
-    return item
+    text = with_newlines(item.text_edit.new_text)
+    return attrs.evolve(item, insert_text=text, text_edit=None)

@@ -34,7 +34,10 @@ __all__ = [
 ]
 
 SECTION = "midfill"
-"""Of the client's configuration."""
+"""Section of the client's configuration."""
+
+SCHEMES = ("file", "untitled", "vscode-notebook-cell", "vscode-remote", "vscode-vfs")
+"""URI schemes of documents that a user edits; not of diffs, output panes, folder listings."""
 
 CHARACTERS_PER_TOKEN = 4
 """Characters; more than most code has, so that the engine's cut decides."""
@@ -48,7 +51,10 @@ MOST_CANDIDATES = 8
 
 @dataclass(frozen=True, slots=True)
 class CompletionSettings:
-    """What a completion may be."""
+    """What a completion may be.
+
+    A record with a field for each option, and so as long as there are options.
+    """
 
     max_tokens: Annotated[int, Range(1, 65536)] = _REQUEST.max_tokens
     """Tokens, at most."""
@@ -73,7 +79,7 @@ class CompletionSettings:
     repetition_penalty: Annotated[float, Range(0.01, 100)] = _SAMPLING.repetition_penalty
     """Over 1 discourages what the completion said already; 1: off."""
     seed: Annotated[int, Range(0, 2**53)] | None = _SAMPLING.seed
-    """Of the random numbers when the temperature is not 0; null: another one each time."""
+    """Seed of the random numbers when the temperature is not 0; null: another one each time."""
     tries: Annotated[int, Range(1, 16)] = _REQUEST.tries
     """Completions to write at most; shown is the one that fits best, all at once and later."""
     candidates: Annotated[int, Range(1, MOST_CANDIDATES)] = 1
@@ -131,7 +137,10 @@ class ContextSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All options."""
+    """All options.
+
+    A record with a field for each option, and so as long as there are options.
+    """
 
     enabled: bool = True
     """Whether completions are offered at all."""
@@ -144,11 +153,11 @@ class Settings:
     dialect: str | None = _ENGINE.dialect
     """How infilling prompts are built; null: by the model."""
     dtype: Literal["auto", "bf16", "fp32", "int8", "int4"] = "auto"
-    """Of the model's arithmetic."""
+    """Number format of the model's arithmetic."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the model runs."""
     threads: Annotated[int, Range(0, 1024)] = _ENGINE.threads
-    """Of the model's arithmetic; 0: one for each physical core."""
+    """Threads of the model's arithmetic; 0: one for each physical core."""
     cache_slots: Annotated[int, Range(1, 64)] = _ENGINE.cache_slots
     """Prompts kept in memory to be continued."""
     prewarm: bool = True
@@ -162,6 +171,14 @@ class Settings:
     completion: CompletionSettings = CompletionSettings()
     prompt: PromptSettings = PromptSettings()
     context: ContextSettings = ContextSettings()
+
+    def serves(self, uri: str, language_id: str) -> bool:
+        """Whether the user wants completions in a document."""
+        return (
+            self.enabled
+            and language_id not in self.disabled_languages
+            and uri.partition(":")[0] in SCHEMES
+        )
 
     def engine_config(self) -> EngineConfig:
         """What to open; when it differs after a change of settings, the model loads anew."""

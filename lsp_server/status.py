@@ -29,12 +29,10 @@ class StatusReporter:
 
     Args:
         server: Its connection.
-        has_progress: Whether the client can show work-done progress.
     """
 
-    def __init__(self, server: LanguageServer, *, has_progress: bool) -> None:
+    def __init__(self, server: LanguageServer) -> None:
         self._server = server
-        self._has_progress = has_progress
         self._status = Status(State.OFF)
         self._sent: Status | None = None
         self._is_busy = False
@@ -79,7 +77,8 @@ class StatusReporter:
             self._server.window_show_message(message)
 
     def _show_progress(self, status: Status) -> None:
-        if not self._has_progress:
+        window = self._server.client_capabilities.window
+        if not (window and window.work_done_progress):
             return
         if self._bar is None and status.state is State.LOADING:
             self._bar = _Bar(self._server, f"Loading {status.model}")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 16
 _EDITOR_SECONDS = 1.0
-"""Between two looks whether the editor is still alive."""
+"""Seconds between two looks whether the editor is still alive."""
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +104,7 @@ async def serve_tcp(
     """
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one client."""
         await serve_client(make_server(), reader, writer)
 
     listener = await asyncio.start_server(connected, host, port)
@@ -119,7 +120,7 @@ def shown_address(host: str, port: int) -> str:
 
 
 def _pump(source: int, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
-    """In a thread: feed what is read. Not through sys.stdin, whose lock would block the exit."""
+    """Feed what is read, in a thread; not through sys.stdin, whose lock would block the exit."""
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
         while chunk := _read(source):
             loop.call_soon_threadsafe(reader.feed_data, chunk)

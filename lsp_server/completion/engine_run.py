@@ -10,73 +10,48 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from midfill.engine.api import CompletionChunk, FinishReason
-from midfill.lsp_server.request.place import Hole
+from midfill.lsp_server.completion.filling import Filling
 from midfill.lsp_server.text.lines import with_newlines
+from midfill.lsp_server.text.located import Hole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from midfill.engine.api import CompletionStats, CompletionStream
+    from midfill.engine.api import CompletionChunk, CompletionStream
     from midfill.lsp_server.request.origin import Origin
 
-_CUT_SHORT = (FinishReason.CANCELLED, FinishReason.SUPERSEDED)
+    OnEnd = Callable[["EngineRun"], None]
 
 
-class EngineRun:
-    """One run of the engine, read to its end whether anybody waits or not.
+class EngineRun(Filling):
+    r"""A filling that grows: one run of the engine, read to its end whether anybody waits or not.
+
+    Its text is what has settled so far; a "\r" at the end waits for the "\n" that may follow.
 
     Args:
         origin: Who asked for it, and how.
         hole: What it fills.
-        stream: Its chunks, all read here, in the running event loop; or the one that it had.
-        on_end: Called once, when a stream has ended.
+        stream: Its chunks, all read here, in the running event loop.
         lead: The end of the hole's prefix that the user has not accepted yet.
     """
 
     def __init__(
-        self,
-        origin: Origin,
-        hole: Hole,
-        stream: CompletionStream | CompletionChunk,
-        on_end: Callable[[EngineRun], None],
-        lead: str = "",
+        self, origin: Origin, hole: Hole, stream: CompletionStream, lead: str = ""
     ) -> None:
-        self.origin = origin
-        self.hole = hole
-        self.stats: CompletionStats | None = None
-        """Of a stream that came to its end without an error."""
+        super().__init__(origin, hole)
         self.alternatives: tuple[CompletionChunk, ...] = ()
-        """Other texts for the hole."""
+        """Other texts for the hole, if they were asked for; they come with the end."""
         self.cancel_ms: float | None = None
-        """From cancel() to the end of the stream, if it was cancelled."""
+        """Milliseconds from ``cancel`` to the end of the stream, if it was cancelled."""
         self._lead = lead
         self._start = Hole(hole.prefix.removesuffix(lead), hole.suffix)
-        self._raw = ""
-        self._on_end = on_end
+        self._stream = stream
         self._cancelled_at: float | None = None
         self._changed = asyncio.Event()
-        self._reader = self._start_reading(stream)
-
-    @property
-    def text(self) -> str:
-        r"""What has settled so far; a "\r" at its end waits for the "\n" that may follow."""
-        return with_newlines(self._raw if self.has_ended else self._raw.removesuffix("\r"))
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the stream is over."""
-        return self._reader.done()
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether it came to an end of its own, and so may be shown and remembered."""
-        return self.stats is not None and self.stats.finish_reason not in _CUT_SHORT
-
-    def fits(self, hole: Hole) -> bool:
-        """Whether its text belongs there: in the hole, with some of it typed perhaps."""
-        typed = hole.typed_since(self.hole)
-        return typed is not None and self.text.startswith(typed)
+        self._has_ended = False
+        self._on_end: list[OnEnd] = []
+        self._reader = asyncio.create_task(self._read())
+        self._reader.add_done_callback(_take_note)
 
     def takes(self, hole: Hole) -> bool:
         """Whether it goes on writing what belongs there."""
@@ -88,15 +63,11 @@ class EngineRun:
         whole = self._lead + self.text
         return typed is not None and self._cancelled_at is None and whole.startswith(typed)
 
-    def rest(self, hole: Hole) -> str:
-        """What is left of the text in a hole that it fits."""
-        return self.text[len(hole.prefix) - len(self.hole.prefix) :]
-
     def cancel(self) -> None:
         """Ask the engine to stop working on it."""
-        if self._cancelled_at is None and not self.has_ended:
+        if self._cancelled_at is None and not self._has_ended:
             self._cancelled_at = time.perf_counter()
-            self._ask_to_stop()
+            self._stream.cancel()
 
     def wake(self) -> None:
         """Let everybody who waits in ``growth`` look around."""
@@ -109,7 +80,7 @@ class EngineRun:
         Raises:
             MidfillError: what ended the stream, if that was an error.
         """
-        while not self.has_ended:
+        while not self._has_ended:
             changed = self._changed
             yield self.text
             await changed.wait()
@@ -120,30 +91,32 @@ class EngineRun:
         """Wait for the end of the stream, whatever ended it."""
         await asyncio.wait([self._reader])
 
-    def _start_reading(self, stream: CompletionStream | CompletionChunk) -> asyncio.Future[None]:
-        if isinstance(stream, CompletionChunk):
-            self._take(stream)
-            reader: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            reader.set_result(None)
-            return reader
-        self._ask_to_stop = stream.cancel
-        reader = asyncio.create_task(self._read(stream))
-        reader.add_done_callback(self._end)
-        return reader
+    def when_ended(self, on_end: OnEnd) -> None:
+        """Call this once, at the end of the stream, which has not come yet."""
+        self._on_end.append(on_end)
 
-    async def _read(self, stream: CompletionStream) -> None:
-        async for chunk in stream:
-            self._take(chunk)
-            self.wake()
+    async def _read(self) -> None:
+        raw = ""
+        try:
+            async for chunk in self._stream:
+                raw += chunk.text
+                self.text = with_newlines(raw.removesuffix("\r"))
+                self.stats, self.alternatives = chunk.stats, chunk.alternatives
+                self.wake()
+            self.text = with_newlines(raw)
+        finally:
+            self._end()
 
-    def _take(self, chunk: CompletionChunk) -> None:
-        self._raw += chunk.text
-        self.stats, self.alternatives = chunk.stats, chunk.alternatives
-
-    def _end(self, reader: asyncio.Future[None]) -> None:
+    def _end(self) -> None:
+        self._has_ended = True
         if self._cancelled_at is not None:
             self.cancel_ms = (time.perf_counter() - self._cancelled_at) * 1000
-        if not reader.cancelled():
-            reader.exception()  # asked for here, so that asyncio does not call it lost
         self.wake()
-        self._on_end(self)
+        for on_end in self._on_end:
+            on_end(self)
+
+
+def _take_note(reader: asyncio.Task[None]) -> None:
+    """Ask for the error that ended a run, so that asyncio does not call it lost."""
+    if not reader.cancelled():
+        reader.exception()

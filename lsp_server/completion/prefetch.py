@@ -2,7 +2,7 @@
 
 It starts when the client says that a suggestion is shown and the suggestion is complete, and runs
 behind all work that somebody waits for (``Priority.PREFETCH``). What it gives goes where finished
-completions go (``reuse.py``), and answers the request after the acceptance.
+completions go (``runs.py``), and answers the request after the acceptance.
 
 Invariant: it is stopped by any edit that the suggestion does not go on with
 (test_any_other_edit_ends_what_is_prepared).
@@ -11,56 +11,60 @@ Invariant: it is stopped by any edit that the suggestion does not go on with
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from midfill.engine.api import Priority
-from midfill.lsp_server.errors import reported
-from midfill.lsp_server.text.lines import with_newlines
+from midfill.lsp_server.completion.background import logged
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from midfill.lsp_server.completion.runs import Runs
+    from midfill.lsp_server.completion.starter import Starter
     from midfill.lsp_server.completion.suggestions import Item
-    from midfill.lsp_server.request.origin import Asked
-    from midfill.lsp_server.request.place import Place
-    from midfill.lsp_server.text.documents import Snapshot
-
-    Start = Callable[["Item", "Place", "Asked", str], None]
+    from midfill.lsp_server.settings import Settings
 
 
 class Prefetcher:
     """Prepares for one client; one completion at a time.
 
     Args:
-        make_request: Gathers context and builds the engine's request; may take a while.
-        start: Starts a guess: after this item, at this place, with this request, once this text of
-            the item is accepted.
+        starter: Starts what is prepared.
     """
 
-    def __init__(self, make_request: Callable[[Place], Awaitable[Asked]], start: Start) -> None:
-        self.is_on = True
-        self._make_request = make_request
-        self._start = start
+    def __init__(self, starter: Starter) -> None:
+        self._starter = starter
+        self._is_on = True
         self._item: Item | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def shown(self, item: Item) -> None:
-        """A suggestion is on the screen; nothing new if it is the same as before."""
-        if self._item is not None and item.generation is self._item.generation:
+    def configure(self, settings: Settings) -> None:
+        """Use these settings from now on."""
+        self._is_on = settings.prefetch
+
+    def shown(self, item: Item, runs: Runs) -> None:
+        """A suggestion is on the screen; nothing new if it is the same as before.
+
+        Args:
+            item: The suggestion.
+            runs: Those of its document, where the guess goes.
+        """
+        if self._item is not None and item.filling is self._item.filling:
             return
         self.stop()
-        if self.is_on:
+        if self._is_on:
             self._item = item
-            self._task = asyncio.create_task(self._prepare(item))
+            self._task = asyncio.create_task(self._prepare(item, runs))
 
-    def edited(self, snapshot: Snapshot) -> None:
-        """A document changed: stop unless the suggestion goes on."""
+    def edited(self, uri: str, document: str) -> None:
+        """A document has this text now: stop unless the suggestion goes on."""
         item = self._item
-        if item is not None and item.uri == snapshot.uri:
-            typed = item.generation.hole.typed_in(with_newlines(snapshot.text))
-            if typed is None or not item.generation.text.startswith(typed):
+        if item is not None and item.uri == uri:
+            typed = item.filling.hole.typed_in(document)
+            if typed is None or not item.filling.text.startswith(typed):
                 self.stop()
+
+    def closed(self, uri: str) -> None:
+        """A document was closed: nothing follows in it."""
+        if self._item is not None and self._item.uri == uri:
+            self.stop()
 
     def stop(self) -> None:
         """Give up what has not started yet."""
@@ -74,15 +78,11 @@ class Prefetcher:
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    async def _prepare(self, item: Item) -> None:
-        with reported():
-            await item.generation.ended()
-            if not item.generation.is_complete:
+    async def _prepare(self, item: Item, runs: Runs) -> None:
+        with logged():
+            await item.filling.ended()
+            if not item.filling.is_complete:
                 return
-            text = item.place.display.finished(item.generation.rest(item.place.hole))
-            if not text:
-                return
-            place = item.place.after(text)
-            asked = await self._make_request(place)
-            request = replace(asked.request, priority=Priority.PREFETCH)
-            self._start(item, place, replace(asked, request=request), text)
+            text = item.place.display.finished(item.filling.rest(item.place.hole))
+            if text:
+                await self._starter.guess(runs, item.place.after(text), text)

@@ -13,14 +13,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from midfill.lsp_server.completion.background import logged
 from midfill.lsp_server.engine_host import State
-from midfill.lsp_server.errors import reported
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from midfill.engine.api import CompletionRequest, CompletionStream, Engine
     from midfill.lsp_server.engine_host import EngineHost, Status
+    from midfill.lsp_server.settings import Settings
     from midfill.lsp_server.text.documents import Documents, Snapshot
 
 
@@ -31,7 +32,6 @@ class Prewarmer:
         host: Has the engine.
         documents: The client's.
         make_request: Gathers context and builds the engine's request; may take a while.
-        is_wanted: Whether the user wants this for a document.
     """
 
     def __init__(
@@ -39,15 +39,19 @@ class Prewarmer:
         host: EngineHost,
         documents: Documents,
         make_request: Callable[[Snapshot], Awaitable[CompletionRequest]],
-        is_wanted: Callable[[Snapshot], bool],
     ) -> None:
         self._host = host
         self._documents = documents
         self._make_request = make_request
-        self._is_wanted = is_wanted
+        self._settings: Settings | None = None
+        """The client's settings; None until it has told them: nothing is done before."""
         self._uri: str | None = None
         self._task: asyncio.Task[None] | None = None
-        """For the document with that URI, always."""
+        """The work for the document with that URI, always."""
+
+    def configure(self, settings: Settings) -> None:
+        """Use these settings from now on."""
+        self._settings = settings
 
     def opened(self, uri: str) -> None:
         """A document was opened: it is the one to be ready for."""
@@ -88,8 +92,15 @@ class Prewarmer:
         if self._task is not None:
             self._task.cancel()
 
+    def _is_wanted(self, snapshot: Snapshot) -> bool:
+        """Whether to prepare this document; in a single cache slot that would cost another's."""
+        settings = self._settings
+        if settings is None or not settings.prewarm or settings.cache_slots < 2:
+            return False
+        return settings.serves(snapshot.uri, snapshot.language_id)
+
     async def _warm(self, engine: Engine, uri: str) -> None:
-        with reported():
+        with logged():
             snapshot = self._documents.get(uri)
             if not self._is_wanted(snapshot):
                 return

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from midfill.lsp_server.request.explanation import camel, cost_as_json
+from midfill.lsp_server.request.origin import Source
 
 if TYPE_CHECKING:
     from midfill.engine.api import CompletionStats
@@ -13,17 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Stats:
-    """Since the session began."""
+    """What has happened since the session began.
+
+    A record of counters, and so as long as there are things to count.
+    """
 
     requests: int = 0
     reused: int = 0
     """Answered from a finished completion, without the engine."""
     joined: int = 0
-    """Given the rest of a generation that an earlier request started."""
+    """Given the rest of a run that an earlier request started."""
     generations: int = 0
     """Requests to the engine."""
     cancelled: int = 0
-    """Generations that were stopped."""
+    """Runs of the engine that were stopped."""
     prefetches: int = 0
     """Requests to the engine for what may be asked next."""
     prefetched: int = 0
@@ -34,19 +38,31 @@ class Stats:
     accepted_characters: int = 0
     dismissed: int = 0
     last_cancel_ms: float | None = None
-    """From the cancel to the end of the engine's stream."""
+    """Milliseconds from the last cancel to the end of the engine's stream."""
     worst_cancel_ms: float | None = None
     last: CompletionStats | None = None
-    """Of the last generation that came to an end without an error."""
+    """The cost of the last run that came to an end without an error."""
+
+    def count_answer(self, source: Source) -> None:
+        """One more request was answered without a run of its own."""
+        self.prefetched += source is Source.PREFETCHED
+        self.reused += source is Source.REUSED
+        self.joined += source is Source.JOINED
+
+    def count_end(self, cost: CompletionStats | None, cancel_ms: float | None) -> None:
+        """One more run has ended, at this cost; it was stopped if that took a time."""
+        self.last = cost or self.last
+        if cancel_ms is not None:
+            self.count_cancel(cancel_ms)
 
     def count_cancel(self, milliseconds: float) -> None:
-        """One more generation was stopped, and this is how long that took."""
+        """One more run was stopped, and this is how long that took."""
         self.cancelled += 1
         self.last_cancel_ms = milliseconds
         self.worst_cancel_ms = max(milliseconds, self.worst_cancel_ms or 0.0)
 
     def as_json(self) -> dict[str, object]:
-        """For the wire, with camel-case names."""
+        """The counters for the wire, with camel-case names."""
         fields = {camel(name): value for name, value in asdict(self).items()}
         if self.last is not None:
             fields["last"] = cost_as_json(self.last)

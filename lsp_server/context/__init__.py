@@ -1,4 +1,4 @@
 """Which other files a model sees, and which parts of them.
 
-May import the room text.
+May import the room text, and the settings.
 """

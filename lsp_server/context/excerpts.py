@@ -1,14 +1,15 @@
 """The parts of a file that are worth showing: whole lines, within a number of lines.
 
-In order of preference: around recent edits, the last one first; definitions in outline, and uses,
-of the names wanted most; definitions of the other wanted names. Where there is none of this, the
-first lines of all top-level definitions, or the beginning of the file. They stand in the file's
-order, with a comment where lines are left out. A cut depends on the file, the edits in it and the
-wanted names, and on nothing else, so that it stays as it is from one keystroke to the next.
+Preferred are, in this order: lines around recent edits, the last one first; definitions in
+outline, and uses, of the names wanted most; definitions of the other wanted names. Where there is
+none of this, the first lines of all top-level definitions, or the beginning of the file. They stand
+in the file's order, with a comment where lines are left out. A cut depends on the file, the edits
+in it and the wanted names, and on nothing else, so that it stays as it is from one keystroke to the
+next.
 
 ::
 
-    extract(text, language, max_lines, edited=(), names=(), used=()) -> Extract(text, lines)
+    excerpt(text, language, max_lines, edited=(), names=(), used=()) -> Excerpt(text, lines)
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from midfill.lsp_server.context.name_uses import call_end, uses
+from midfill.lsp_server.context.name_uses import call_end, name_uses
 from midfill.lsp_server.text.languages import Language, defined_name
 from midfill.lsp_server.text.lines import LineRange
 
@@ -29,9 +30,9 @@ EDIT_MARGIN = 10
 LONGEST_HEAD = 10
 """Lines of a definition's parameters."""
 MOST_MEMBERS = 12
-"""Of a class, in its outline."""
+"""Members of a class that its outline shows."""
 LONGEST_LINE = 300
-"""Characters; longer lines are data or machine-made, and are left out."""
+"""Characters of a line; longer ones are data or machine-made, and are left out."""
 
 _LINE_END = re.compile(r"\r\n|[\r\n]")
 _HAS_MEMBERS = re.compile(
@@ -40,27 +41,27 @@ _HAS_MEMBERS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Extract:
+class Excerpt:
     """What is shown of a file."""
 
     text: str
     lines: LineRange
-    """From the first to the last one shown, in the file; empty if nothing is."""
+    """The file's lines from the first to the last one shown; empty if nothing is."""
 
 
-def extract(
+def excerpt(
     text: str,
     language: Language,
     max_lines: int,
     edited: Sequence[LineRange] = (),
     names: Sequence[str] = (),
     used: Sequence[str] = (),
-) -> Extract:
-    r"""At most ``max_lines`` lines of the text, without blank ones at its ends, each with "\n".
+) -> Excerpt:
+    r"""Lines of the text, at most ``max_lines``, each with "\n"; no blank ones at the ends.
 
     Args:
-        text: Of the file.
-        language: Its.
+        text: The file's.
+        language: The file's.
         max_lines: All of a file that has no more is shown.
         edited: Ranges of lines, the last edit last.
         names: Whose definitions are wanted.
@@ -73,7 +74,7 @@ def extract(
         wanted = _wanted(lines, language, edited, names, used)
     chosen = _without_blank_ends(lines, _chosen(lines, wanted, max_lines))
     span = LineRange(chosen[0], chosen[-1] + 1) if chosen else LineRange(0, 0)
-    return Extract(_joined(lines, chosen, f"{language.line_comment} ..."), span)
+    return Excerpt(_joined(lines, chosen, f"{language.line_comment} ..."), span)
 
 
 def _wanted(
@@ -94,7 +95,7 @@ def _wanted(
         name: [part for whole in places.get(name, ()) for part in _outline(lines, language, whole)]
         for name in names
     }
-    found = list(uses(lines, used))
+    found = list(name_uses(lines, used))
     yield from (part for name in used for part in outlines.get(name, ()))
     yield from found
     yield from (part for parts in outlines.values() for part in parts)

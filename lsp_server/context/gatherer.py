@@ -11,7 +11,7 @@ then is used, and the rest follows with the next request.
 ::
 
     ContextGatherer(roots, settings, clock=)         one per client and settings; for one thread
-        .gather(snapshot, offset, documents.others(snapshot.uri)) -> Gathered(pieces, provenance)
+        .gather(located, documents.others(uri)) -> Gathered(pieces, provenance)
         .invalidate()                                files on disk may have changed
 """
 
@@ -22,11 +22,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from midfill.lsp_server.context.imported_names import Spot, used_words
 from midfill.lsp_server.context.imports import references
 from midfill.lsp_server.context.ranking import Provenance, identifiers, in_stable_order, ranked
-from midfill.lsp_server.context.sources import Deadline, Spot, found_pieces, used_words
-from midfill.lsp_server.context.workspace_files import WorkspaceFiles, path_of, root_of
-from midfill.lsp_server.text.languages import language
+from midfill.lsp_server.context.sources import found_pieces
+from midfill.lsp_server.context.workspace_files import Deadline, WorkspaceFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,12 +36,13 @@ if TYPE_CHECKING:
     from midfill.lsp_server.context.imports import Reference
     from midfill.lsp_server.settings import ContextSettings
     from midfill.lsp_server.text.documents import OpenDocument
+    from midfill.lsp_server.text.located import Located
     from midfill.lsp_server.text.snapshot import Snapshot
 
 NEAR_LINES = 30
-"""Above and below the cursor, whose identifiers tell what is relevant."""
+"""Lines above and below the cursor, whose identifiers tell what is relevant."""
 FAR_LINES = 60
-"""The cursor has to move by this for the context to be gathered anew."""
+"""Lines that the cursor has to move by for the context to be gathered anew."""
 MAX_REMEMBERED = 32
 """Documents whose context is kept."""
 
@@ -62,7 +63,7 @@ class Gathered:
 
     pieces: tuple[ContextPiece, ...] = ()
     provenance: tuple[Provenance, ...] = ()
-    """Of each piece, in the same order."""
+    """Why each piece is shown, in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class ContextGatherer:
 
     Args:
         roots: The workspace folders, absolute; without any there is no context.
-        settings: Those of the section ``context``.
+        settings: The section ``context``.
         clock: Seconds, ever growing; for the time box.
     """
 
@@ -97,24 +98,24 @@ class ContextGatherer:
         self._revision = 0
         self._gathered: OrderedDict[str, _Known] = OrderedDict()
 
-    def gather(self, snapshot: Snapshot, offset: int, others: Sequence[OpenDocument]) -> Gathered:
-        """The context for a completion at ``offset``."""
-        path = path_of(snapshot.uri)
-        root = root_of(path, self._files.roots) if path else None
+    def gather(self, located: Located, others: Sequence[OpenDocument]) -> Gathered:
+        """The context for a completion at a hole."""
+        snapshot, path, root = located.snapshot, located.path, located.root
         if path is None or root is None or not self._settings.enabled:
             return Gathered()
-        row = language(snapshot.language_id)
-        line = snapshot.line_of(offset)
+        line = snapshot.line_of(located.offset)
         texts = tuple((other.snapshot.uri, hash(other.snapshot.text)) for other in others)
-        inputs = _Inputs(texts, references(snapshot.text, row), self._revision)
+        imports = references(snapshot.text, located.language)
+        inputs = _Inputs(texts, imports, self._revision)
         known = self._gathered.get(snapshot.uri)
         if known is None or not _still_holds(known, inputs, line):
             used = used_words(snapshot.text)
             if known is not None and _is_same_work(known, inputs, line):
                 used = known.used_words
-            spot = Spot(snapshot, path, root, row, inputs.imports, used)
+            spot = Spot(path, root, located.language, imports, used)
+            near = identifiers(_around(snapshot, line))
             shown = known.context.pieces if known else ()
-            context, is_complete = self._gather(spot, line, others, shown)
+            context, is_complete = self._gather(spot, near, others, shown)
             known = _Known(inputs, line, used, context, is_complete)
             self._remember(snapshot.uri, known)
         return known.context
@@ -124,12 +125,16 @@ class ContextGatherer:
         self._revision += 1
 
     def _gather(
-        self, spot: Spot, line: int, others: Sequence[OpenDocument], shown: tuple[ContextPiece, ...]
+        self,
+        spot: Spot,
+        near: frozenset[str],
+        others: Sequence[OpenDocument],
+        shown: tuple[ContextPiece, ...],
     ) -> tuple[Gathered, bool]:
         self._files.refresh()
         deadline = Deadline(self._clock, self._settings.time_limit_ms)
         found, is_complete = found_pieces(spot, others, self._files, self._settings, deadline)
-        best = ranked(found, identifiers(_around(spot.snapshot, line)), self._settings)
+        best = ranked(found, near, self._settings)
         pieces = in_stable_order(best, shown)
         return Gathered(pieces, tuple(best[piece] for piece in pieces)), is_complete
 

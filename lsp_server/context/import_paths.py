@@ -1,4 +1,4 @@
-"""Where the files are that an import means: the search rules of each language, in its own order."""
+"""The files that an import means, by the search rules of each language, in its own order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 MAX_PACKAGE_FILES = 20
-"""Of a folder that is imported as a whole (Go packages, ``import a.b.*``)."""
+"""Files at most of a folder that is imported as a whole (Go packages, ``import a.b.*``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,16 @@ class Wanted:
     """An import to look for."""
 
     target: str
-    """As written: ``..a.b``, ``./x.js``, ``crate::a``."""
+    """The module as written: ``..a.b``, ``./x.js``, ``crate::a``."""
     names: tuple[str, ...]
-    """Taken from it, where the language says so."""
+    """Names taken from it, where the language says so."""
     path: Path
     """The importing file."""
     root: Path
     """The workspace folder, where the search ends."""
 
     def folders(self) -> Iterator[Path]:
-        """From the importing file's own up to the root."""
+        """The importing file's folder, and those above it up to the root."""
         return takewhile(lambda folder: folder.is_relative_to(self.root), self.path.parents)
 
 

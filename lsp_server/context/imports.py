@@ -33,7 +33,7 @@ class Reference:
     target: str
     """The module, path or package, in the language's own spelling."""
     names: tuple[str, ...] = ()
-    """Taken from it; empty: the whole of it, or nothing is said."""
+    """Names taken from it; empty: the whole of it, or nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)

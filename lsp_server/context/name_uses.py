@@ -1,11 +1,11 @@
-"""Where a text uses names: calls them, or takes something from them.
+"""Uses of names in a text: it calls them, or takes something from them.
 
 How a function is called elsewhere is the best hint at how it will be called here, better than its
 definition. A use is shown with the line before it, and to the end of the call, if that is near.
 
 ::
 
-    uses(lines, names) -> LineRange, ...      those of the first name first
+    name_uses(lines, names) -> LineRange, ...      those of the first name first
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _DEFINITION = r"(?:def|class|fn|func|function|interface|struct|trait|enum|type)[
 _OPENED, _CLOSED = frozenset("([{"), frozenset(")]}")
 
 
-def uses(lines: Sequence[str], names: Sequence[str]) -> Iterator[LineRange]:
+def name_uses(lines: Sequence[str], names: Sequence[str]) -> Iterator[LineRange]:
     """The lines of the first uses of each name, in turn: first uses, second ones, ...
 
     A line that imports or defines the name is no use of it.
     """
     found = [_of_name(lines, name) for name in names]
-    for turn in range(MOST_OF_NAME):
+    for nth in range(MOST_OF_NAME):
         for of_name in found:
             number = next(of_name, None)
             if number is not None:
-                yield LineRange(max(0, number - (turn == 0)), call_end(lines, number, LONGEST_USE))
+                yield LineRange(max(0, number - (nth == 0)), call_end(lines, number, LONGEST_USE))
 
 
 def _of_name(lines: Sequence[str], name: str) -> Iterator[int]:

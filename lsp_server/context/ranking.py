@@ -8,7 +8,7 @@ the text before the cursor; so a change costs the prefill of what comes after it
 ::
 
     identifiers(text) -> frozenset[str]
-    ranked(candidates, near, settings) -> {ContextPiece: Provenance}    best first
+    ranked(found, near, settings) -> {ContextPiece: Provenance}    best first
     in_stable_order(ranked, shown) -> (ContextPiece, ...)               as the engine wants them
 """
 
@@ -32,7 +32,7 @@ LEAST_SCORE = 0.15
 UNKNOWN_OVERLAP = 0.1
 """Assumed where there is no text around the cursor yet."""
 DUPLICATE_SHARE = 0.8
-"""Of the shorter part's lines, from which on two parts say the same."""
+"""The share of the shorter part's lines from which on two parts say the same."""
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w{2,}")
 _KEYWORDS = frozenset(
@@ -48,19 +48,19 @@ _KEYWORDS = frozenset(
         "with yield"
     )
 )
-"""Of any language: every file has them, so they say nothing about relevance."""
+"""Words of any language: every file has them, so they say nothing about relevance."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class FoundPiece:
     """A part of a file that might be shown."""
 
     piece: ContextPiece
     weight: float
-    """Of the reasons to show it, whatever it says."""
+    """The sum for the reasons to show it, whatever it says."""
     reasons: tuple[str, ...] = ()
     lines: LineRange | None = None
-    """Of the file, from the first to the last one in it."""
+    """The file's lines from the first to the last one in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Provenance:
     score: float
     reasons: tuple[str, ...]
     lines: LineRange | None
-    """As in the candidate."""
+    """The file's lines, as in the found piece."""
 
 
 def identifiers(text: str) -> frozenset[str]:
@@ -79,20 +79,20 @@ def identifiers(text: str) -> frozenset[str]:
 
 
 def ranked(
-    candidates: Iterable[Candidate], near: frozenset[str], settings: ContextSettings
+    found: Iterable[FoundPiece], near: frozenset[str], settings: ContextSettings
 ) -> dict[ContextPiece, Provenance]:
     """The best ones that fit, best first; of equals, the first by path."""
-    scored = [(c.weight + _overlap(near, c.piece.text), c) for c in candidates]
+    scored = [(each.weight + _overlap(near, each.piece.text), each) for each in found]
     scored.sort(key=lambda entry: (-entry[0], entry[1].piece.path, entry[1].piece.text))
     characters = settings.max_tokens * CHARACTERS_PER_TOKEN
     kept: dict[ContextPiece, Provenance] = {}
     seen: list[frozenset[str]] = []
-    for score, found in scored:
-        piece, lines = found.piece, _lines(found.piece.text)
+    for score, best in scored:
+        piece, lines = best.piece, _lines(best.piece.text)
         fits = len(kept) < settings.max_pieces and len(piece.text) <= characters
         if score >= LEAST_SCORE and fits and not any(_same(lines, other) for other in seen):
             characters -= len(piece.text)
-            kept[piece] = Provenance(score, found.reasons, found.lines)
+            kept[piece] = Provenance(score, best.reasons, best.lines)
             seen.append(lines)
     return kept
 

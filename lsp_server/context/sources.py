@@ -1,86 +1,121 @@
-"""Where context comes from, and how much each source counts.
+"""The sources of context, and how much each one counts.
 
-A file may come from several sources: their weights add up.
+A source names files that may be worth showing, open in the editor or on disk. A file may come from
+several sources: their weights add up, and so do those of the names that it defines and uses.
+
+A new source is one function here, and one row of ``SOURCES``.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import ContextPiece
-from midfill.lsp_server.context.excerpts import extract
-from midfill.lsp_server.context.imports import Reference, references, resolve
-from midfill.lsp_server.context.name_uses import uses
-from midfill.lsp_server.context.ranking import Candidate
-from midfill.lsp_server.context.workspace_files import path_of, root_of
+from midfill.lsp_server.context.excerpts import excerpt
+from midfill.lsp_server.context.imported_names import ImportedNames, imported_names
+from midfill.lsp_server.context.ranking import FoundPiece
 from midfill.lsp_server.text.languages import language, language_id_of
+from midfill.lsp_server.text.located import name_in, path_of, root_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
-    from midfill.lsp_server.context.imports import ImportedFile
-    from midfill.lsp_server.context.workspace_files import WorkspaceFiles
+    from midfill.lsp_server.context.imported_names import Spot
+    from midfill.lsp_server.context.workspace_files import Deadline, WorkspaceFiles
     from midfill.lsp_server.settings import ContextSettings
     from midfill.lsp_server.text.documents import OpenDocument
     from midfill.lsp_server.text.languages import Language
     from midfill.lsp_server.text.lines import LineRange
-    from midfill.lsp_server.text.snapshot import Snapshot
 
-WEIGHTS = {
-    "notebook": 0.5,
-    "edited": 0.4,
-    "imported": 0.2,
-    "defines": 0.3,
-    "uses": 0.4,
-    "open": 0.15,
-    "neighbour": 0.08,
-}
-"""By reason. For ``notebook``, the document is another cell of the same one; ``defines`` and
-``uses`` are for names that the document imports and does not use yet: they are needed next."""
-EDITED_LESS = 0.05
-"""For each document that was edited since, down to half."""
-PASSED_ON = 3
-"""Files at most, one importing from the next, until one that defines a name."""
-NO_REASONS: Mapping[str, float] = MappingProxyType({})
-
-_WORD = re.compile(r"\w+")
-
-
-class Deadline:
-    """A time box, started now."""
-
-    def __init__(self, clock: Callable[[], float], limit_ms: float) -> None:
-        self._clock = clock
-        self._end = clock() + limit_ms / 1000
-
-    @property
-    def has_passed(self) -> bool:
-        """Whether the time is over."""
-        return self._clock() >= self._end
+NAME_WEIGHTS = {"defines": 0.3, "uses": 0.4}
+"""Weights of a file that defines, or uses, a name which the document imports and does not use yet:
+it is needed next."""
+EDITED_LESS = 0.125
+"""The share that an edited document loses for each other one that was edited since; half stays."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """The document that context is wanted for."""
+class OpenFile:
+    """Another document that is open in the editor, and may be shown."""
 
-    snapshot: Snapshot
     path: Path
-    root: Path
-    """The workspace folder that it is in."""
-    language: Language
-    imports: tuple[Reference, ...]
-    used_words: frozenset[str]
-    """Words that stand in the document more than once, so that an imported name is used."""
+    document: OpenDocument
 
 
-def used_words(text: str) -> frozenset[str]:
-    """The words that stand in a text at least twice."""
-    return frozenset(word for word, count in Counter(_WORD.findall(text)).items() if count > 1)
+@dataclass(frozen=True, slots=True)
+class Search:
+    """All that a source can look at."""
+
+    spot: Spot
+    names: ImportedNames
+    open: tuple[OpenFile, ...]
+    """Files open in the editor, in the order of opening; cells of a notebook share a path."""
+    files: WorkspaceFiles
+    settings: ContextSettings
+
+
+Find = Callable[[Search], Iterator[tuple[Path | OpenFile, float]]]
+"""A source: files, the more relevant first, and which share of its weight each gets, 0 to 1.
+
+A path means the file as it is in the editor, if it is open. At 0, a file is only looked at, because
+it may define or use a name."""
+
+
+def _notebook_cells(search: Search) -> Iterator[tuple[OpenFile, float]]:
+    """Other cells of the same notebook."""
+    if search.settings.open_documents:
+        yield from ((each, 1.0) for each in search.open if each.path == search.spot.path)
+
+
+def _open_documents(search: Search) -> Iterator[tuple[OpenFile, float]]:
+    if search.settings.open_documents:
+        yield from ((each, 1.0) for each in search.open if each.path != search.spot.path)
+
+
+def _edited_documents(search: Search) -> Iterator[tuple[OpenFile, float]]:
+    """The last edited one counts most."""
+    if search.settings.recent_edits:
+        for each in search.open:
+            age = each.document.edit_age
+            if age is not None:
+                yield each, max(1 - EDITED_LESS * age, 0.5)
+
+
+def _imported_files(search: Search) -> Iterator[tuple[Path, float]]:
+    yield from ((path, 1.0) for path in search.names.files)
+
+
+def _neighbours(search: Search) -> Iterator[tuple[Path, float]]:
+    """Files of the same folder; and, only looked at, files of the folders around it."""
+    if search.settings.neighbours:
+        path, suffixes = search.spot.path, search.spot.language.suffixes
+        known = (*(each.path for each in search.open), *search.names.files)
+        yield from ((each, 1.0) for each in known if each.parent == path.parent)
+        yield from ((each, 1.0) for each in search.files.siblings(path, suffixes))
+        yield from ((each, 0.0) for each in search.files.cousins(path, suffixes))
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSource:
+    """One row: a source."""
+
+    reason: str
+    """What ``midfill/explain`` calls it."""
+    weight: float
+    find: Find
+
+
+SOURCES = (
+    ContextSource("notebook", 0.5, _notebook_cells),
+    ContextSource("open", 0.15, _open_documents),
+    ContextSource("edited", 0.4, _edited_documents),
+    ContextSource("imported", 0.2, _imported_files),
+    ContextSource("neighbour", 0.08, _neighbours),
+)
+"""All sources; of the files on disk, those of the first are read first."""
 
 
 def found_pieces(
@@ -89,139 +124,73 @@ def found_pieces(
     files: WorkspaceFiles,
     settings: ContextSettings,
     deadline: Deadline,
-) -> tuple[list[Candidate], bool]:
+) -> tuple[list[FoundPiece], bool]:
     """All parts that might be shown, and whether the time sufficed to read all files."""
-    source = _Source(spot, files, settings, deadline)
-    found = list(source.open_documents(others))
-    open_paths = {path_of(other.snapshot.uri) for other in others}
-    for path in source.files_to_read(open_paths):
+    names = imported_names(spot, files, deadline) if settings.imports else ImportedNames()
+    paths = [path_of(other.snapshot.uri) for other in others]
+    open_files = tuple(
+        OpenFile(path, other)
+        for path, other in zip(paths, others, strict=True)
+        if path is not None and files.allows(path)
+    )
+    search = Search(spot, names, open_files, files, settings)
+    weights = _weights(search)
+    found: list[FoundPiece] = []
+    for each in open_files:
+        reasons = weights.get(each, {}) | weights.get(each.path, {})
+        found += _pieces(search, _text_of(each, settings), reasons)
+    open_paths = set(paths)
+    unread = [each for each in weights if isinstance(each, Path) and each not in open_paths]
+    for path in unread[: settings.max_files]:
         if deadline.has_passed:
             return found, False
         text = files.read(path)
         if text is not None:
-            found += source.candidate(path, text, language(language_id_of(path.name)))
+            row = language(language_id_of(path.name))
+            found += _pieces(search, _Text(path, text, row), weights[path])
     return found, True
 
 
-class _Source:
-    """The sources for one spot."""
+def _weights(search: Search) -> dict[Path | OpenFile, dict[str, float]]:
+    """The files that the sources name, and the weights of the reasons for each."""
+    weights: dict[Path | OpenFile, dict[str, float]] = {}
+    for source in SOURCES:
+        for file, share in source.find(search):
+            reasons = weights.setdefault(file, {})
+            if share:
+                reasons[source.reason] = source.weight * share
+    return weights
 
-    def __init__(
-        self, spot: Spot, files: WorkspaceFiles, settings: ContextSettings, deadline: Deadline
-    ) -> None:
-        self._spot = spot
-        self._deadline = deadline
-        self._files = files
-        self._settings = settings
-        self._imported = self._resolve()
-        names = self._modules().union(*self._imported.values())
-        self._unused = names - spot.used_words  # needed next, since they are imported
-        self._sought = tuple(sorted(self._unused or names))
 
-    def open_documents(self, others: Sequence[OpenDocument]) -> Iterator[Candidate]:
-        """The other documents, as they are in the editor."""
-        for other in others:
-            path = path_of(other.snapshot.uri)
-            if path is not None and self._files.allows(path):
-                reasons = self._reasons_of_open(other, path)
-                row = language(other.snapshot.language_id)
-                edited = other.edited if self._settings.recent_edits else ()
-                yield from self.candidate(path, other.snapshot.text, row, reasons, edited)
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What is known of a file that was read, or is open."""
 
-    def files_to_read(self, open_paths: set[Path | None]) -> list[Path]:
-        """Imported files, neighbours and cousins that are not open, the more relevant first."""
-        paths = list(self._imported)
-        if self._settings.neighbours:
-            paths += self._files.siblings(self._spot.path, self._spot.language.suffixes)
-            paths += self._files.cousins(self._spot.path, self._spot.language.suffixes)
-        unread = dict.fromkeys(path for path in paths if path not in open_paths)
-        return list(unread)[: self._settings.max_files]
+    path: Path
+    text: str
+    language: Language
+    edited: tuple[LineRange, ...] = ()
+    """Lines that were edited lately, the last edit last."""
 
-    def candidate(
-        self,
-        path: Path,
-        text: str,
-        row: Language,
-        reasons: Mapping[str, float] = NO_REASONS,
-        edited: Sequence[LineRange] = (),
-    ) -> Iterator[Candidate]:
-        """The file's part with its weight, if there is a reason to show it."""
-        names = self._imported.get(path, frozenset())
-        used = self._used_in(text) if row.id == self._spot.language.id else ()
-        reasons = {**reasons, **self._reasons_of_place(path), **self._reasons_of_names(names, used)}
-        first = tuple(dict.fromkeys((*used, *(name for name in self._sought if name in names))))
-        shown = extract(text, row, self._settings.max_piece_lines, edited, sorted(names), first)
-        if shown.text and reasons:
-            root = root_of(path, self._files.roots) or path.parent
-            piece = ContextPiece(path.relative_to(root).as_posix(), shown.text)
-            yield Candidate(piece, sum(reasons.values()), tuple(reasons), shown.lines)
 
-    def _used_in(self, text: str) -> tuple[str, ...]:
-        """The sought names that a text uses."""
-        lines = text.split("\n")
-        there = (name for name in self._sought if name in text)
-        return tuple(name for name in there if any(True for _ in uses(lines, (name,))))
+def _text_of(file: OpenFile, settings: ContextSettings) -> _Text:
+    document = file.document
+    edited = document.edited if settings.recent_edits else ()
+    snapshot = document.snapshot
+    return _Text(file.path, snapshot.text, language(snapshot.language_id), edited)
 
-    def _reasons_of_names(self, names: frozenset[str], used: Sequence[str]) -> dict[str, float]:
-        reasons = {}
-        if names & self._unused:
-            reasons["defines"] = WEIGHTS["defines"]
-        if self._unused.intersection(used):
-            reasons["uses"] = WEIGHTS["uses"]
-        return reasons
 
-    def _resolve(self) -> Mapping[Path, frozenset[str]]:
-        """The imported files with the names that each defines, or may define."""
-        if not self._settings.imports:
-            return {}
-        spot = self._spot
-        found: dict[Path, frozenset[str]] = {}
-        files = list(resolve(spot.imports, spot.path, spot.language, spot.root))
-        for _ in range(PASSED_ON):
-            further: list[ImportedFile] = []
-            for file in files:
-                passed_on = tuple(self._passed_on(file))
-                further += passed_on
-                own = file.names.difference(*(passed.names for passed in passed_on))
-                if own or not file.names:
-                    found[file.path] = found.get(file.path, frozenset()) | own
-            files = further
-        return found
-
-    def _modules(self) -> frozenset[str]:
-        """The names of files that are imported as a whole."""
-        spot, is_wanted = self._spot, self._settings.imports
-        whole = [r for r in spot.imports if is_wanted and not r.names and r.target.isidentifier()]
-        return frozenset(
-            r.target for r in whole if resolve((r,), spot.path, spot.language, spot.root)
-        )
-
-    def _passed_on(self, file: ImportedFile) -> Iterator[ImportedFile]:
-        """The files that an imported file imports the same names from."""
-        row, is_named = self._spot.language, bool(file.names)
-        text = self._files.read(file.path) if is_named and not self._deadline.has_passed else None
-        if text is None:
-            return
-        for reference in references(text, row):
-            if names := file.names.intersection(reference.names):
-                again = Reference(reference.target, tuple(sorted(names)))
-                further = resolve((again,), file.path, row, self._spot.root)
-                yield from (found for found in further if found.path != self._spot.path)
-
-    def _reasons_of_open(self, other: OpenDocument, path: Path) -> dict[str, float]:
-        reasons = {}
-        if self._settings.open_documents:
-            reason = "notebook" if path == self._spot.path else "open"
-            reasons[reason] = WEIGHTS[reason]
-        if self._settings.recent_edits and other.edit_age is not None:
-            full = WEIGHTS["edited"]
-            reasons["edited"] = max(full - EDITED_LESS * other.edit_age, full / 2)
-        return reasons
-
-    def _reasons_of_place(self, path: Path) -> dict[str, float]:
-        reasons = {}
-        if path in self._imported:
-            reasons["imported"] = WEIGHTS["imported"]
-        if self._settings.neighbours and path.parent == self._spot.path.parent:
-            reasons["neighbour"] = WEIGHTS["neighbour"]
-        return reasons
+def _pieces(search: Search, file: _Text, reasons: dict[str, float]) -> Iterator[FoundPiece]:
+    """The file's part with its weight, if there is a reason to show it."""
+    names = search.names
+    defined = names.files.get(file.path, frozenset())
+    used = names.used_in(file.text) if file.language.id == search.spot.language.id else ()
+    of_names = {"defines": names.unused & defined, "uses": names.unused.intersection(used)}
+    reasons = reasons | {why: NAME_WEIGHTS[why] for why, which in of_names.items() if which}
+    first = tuple(dict.fromkeys((*used, *(name for name in names.sought if name in defined))))
+    most = search.settings.max_piece_lines
+    shown = excerpt(file.text, file.language, most, file.edited, sorted(defined), first)
+    if shown.text and reasons:
+        name = name_in(root_of(file.path, search.files.roots), file.path)
+        piece = ContextPiece(name, shown.text)
+        yield FoundPiece(piece, sum(reasons.values()), tuple(reasons), shown.lines)

@@ -7,7 +7,6 @@ points to.
 
 ::
 
-    path_of(uri) -> Path | None             root_of(path, roots) -> Path | None
     WorkspaceFiles(roots, exclude=, max_file_bytes=, max_cache_bytes=)
         .allows(path) -> bool               .read(path) -> str | None
         .siblings(path, suffixes) -> [Path, ...]
@@ -17,20 +16,19 @@ points to.
 from __future__ import annotations
 
 import os
-import re
-import stat
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathspec import GitIgnoreSpec
-from pathspec.pattern import RegexPattern
-from pygls.uris import to_fs_path
+
+from midfill.lsp_server.context.git_ignore import GitIgnore, Stamp, stamp_of
+from midfill.lsp_server.text.located import root_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
 EXCLUDED = (
     # secrets
@@ -49,49 +47,16 @@ EXCLUDED = (
 )  # fmt: skip
 """Patterns as in .gitignore that hold in every workspace."""
 
-_SCHEMES = ("file", "vscode-notebook-cell")
 _SNIFFED_BYTES = 8192
 _MAX_VERDICTS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    """What a file must still have for what we know of it to hold."""
-
-    mtime_ns: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
     """What a file held; None: it is not a text."""
 
-    stamp: _Stamp
+    stamp: Stamp
     text: str | None
-
-
-def path_of(uri: str) -> Path | None:
-    """Of a file, or of the notebook that a cell is in; None for what is on no disk."""
-    scheme, _, rest = uri.partition(":")
-    path = to_fs_path(f"file:{rest.partition('#')[0]}") if scheme in _SCHEMES else None
-    return Path(path) if path else None
-
-
-def root_of(path: Path, roots: Iterable[Path]) -> Path | None:
-    """The innermost workspace folder that the path is in, or None."""
-    above = (root for root in roots if path.is_relative_to(root))
-    return max(above, key=lambda root: len(root.parts), default=None)
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    """Of a regular file; None if it is none, or cannot be seen."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return _Stamp(status.st_mtime_ns, status.st_size)
 
 
 def _shared(one: str, other: str) -> int:
@@ -126,31 +91,22 @@ def _decoded(data: bytes) -> str | None:
         return None
 
 
-_Patterns = list[tuple[re.Pattern[str], bool]]
-"""Regular expressions, and whether what they match is ignored or taken back; the last one wins."""
+class Deadline:
+    """A time box for reading files, started now.
 
-
-def _patterns(lines: Iterable[str]) -> _Patterns:
-    parsed = [p for p in GitIgnoreSpec.from_lines(lines).patterns if isinstance(p, RegexPattern)]
-    return [(p.regex, p.include) for p in parsed if p.regex is not None and p.include is not None]
-
-
-def _verdict(patterns: _Patterns, name: str) -> bool | None:
-    """What the last pattern says that matches the path itself; None if none does."""
-    for regex, ignored in reversed(patterns):
-        if any(_is_of_path_itself(match, name) for match in regex.finditer(name)):
-            return ignored
-    return None
-
-
-def _is_of_path_itself(match: re.Match[str], name: str) -> bool:
-    """Not of a folder that it is in, whose slash pathspec marks with the group ``ps_d``.
-
-    Nor, by ``x/**``, of the folder whose inside is meant.
+    Args:
+        clock: Seconds, ever growing.
+        limit_ms: Milliseconds.
     """
-    reaches_end = match.end() == len(name)
-    marked = match.groupdict().get("ps_d")
-    return reaches_end if marked else not (reaches_end and name.endswith("/"))
+
+    def __init__(self, clock: Callable[[], float], limit_ms: float) -> None:
+        self._clock = clock
+        self._end = clock() + limit_ms / 1000
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the time is over."""
+        return self._clock() >= self._end
 
 
 class WorkspaceFiles:
@@ -160,7 +116,7 @@ class WorkspaceFiles:
         roots: The folders, absolute.
         exclude: Patterns as in .gitignore, relative to the root, after the built-in ones.
         max_file_bytes: Larger files are not read.
-        max_cache_bytes: Of texts kept in memory, so that unchanged files are not read again.
+        max_cache_bytes: For texts kept in memory, so that unchanged files are not read again.
     """
 
     def __init__(
@@ -176,7 +132,7 @@ class WorkspaceFiles:
         self._max_cache_bytes = max_cache_bytes
         self._texts: OrderedDict[Path, _Text] = OrderedDict()
         self._cached_bytes = 0
-        self._ignore_files: dict[Path, tuple[_Stamp | None, _Patterns]] = {}
+        self._git = GitIgnore()
         self._verdicts: dict[Path, bool] = {}
 
     def allows(self, path: Path) -> bool:
@@ -191,7 +147,7 @@ class WorkspaceFiles:
         """The text of the file, or None if it may not, cannot or should not be read."""
         if not self.allows(path):
             return None
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         if stamp is None or stamp.size > self._max_file_bytes:
             return None
         known = self._texts.get(path)
@@ -223,11 +179,10 @@ class WorkspaceFiles:
 
     def refresh(self) -> None:
         """Forget what no longer holds if an ignore file has changed on disk."""
-        if any(_stamp(path) != stamp for path, (stamp, _) in self._ignore_files.items()):
-            self._ignore_files.clear()
+        if self._git.refresh():
             self._verdicts.clear()
 
-    def _load(self, path: Path, stamp: _Stamp) -> str | None:
+    def _load(self, path: Path, stamp: Stamp) -> str | None:
         try:
             text = _decoded(path.read_bytes())
         except OSError:
@@ -256,34 +211,4 @@ class WorkspaceFiles:
 
     def _leaves_out(self, root: Path, path: Path) -> bool:
         relative = path.relative_to(root).as_posix()
-        return self._exclude.match_file(relative) or self._git_ignores(root, path)
-
-    def _git_ignores(self, root: Path, path: Path) -> bool:
-        """Whether git would: the file, or any folder it is in (gitignore(5))."""
-        top = next((f for f in (root, *root.parents) if (f / ".git").exists()), root)
-        inside = path.relative_to(top).parts
-        steps = [top.joinpath(*inside[:count]) for count in range(1, len(inside) + 1)]
-        return any(self._git_matches(top, step, folder=step != path) for step in steps)
-
-    def _git_matches(self, top: Path, path: Path, *, folder: bool) -> bool:
-        """What the ignore file that decides says: the innermost one with a matching pattern."""
-        holders = [
-            (above, above / ".gitignore") for above in path.parents if above.is_relative_to(top)
-        ]
-        holders.append((top, top / ".git" / "info" / "exclude"))
-        for holder, ignore_file in holders:
-            name = path.relative_to(holder).as_posix() + ("/" if folder else "")
-            verdict = _verdict(self._patterns(ignore_file), name)
-            if verdict is not None:
-                return verdict
-        return False
-
-    def _patterns(self, ignore_file: Path) -> _Patterns:
-        if ignore_file not in self._ignore_files:
-            stamp = _stamp(ignore_file)
-            try:
-                lines = ignore_file.read_text("utf-8", "replace").split("\n") if stamp else []
-            except OSError:
-                lines = []
-            self._ignore_files[ignore_file] = stamp, _patterns(lines)
-        return self._ignore_files[ignore_file][1]
+        return self._exclude.match_file(relative) or self._git.ignores(root, path)

@@ -8,7 +8,7 @@ once in a stride, and typing does not move the suffix's at all.
 
 ::
 
-    build_request(snapshot, (start, end), settings, roots=(), context=(), priority=COMMAND_LINE)
+    build_request(located, settings, context=(), priority=COMMAND_LINE)
 
 What it decides can be overridden with ``dataclasses.replace(request, order=...)``.
 """
@@ -18,58 +18,48 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import CompletionRequest, ContextPiece, Priority, Scope
-from midfill.lsp_server.context.workspace_files import path_of, root_of
 from midfill.lsp_server.settings import CHARACTERS_PER_TOKEN
-from midfill.lsp_server.text.languages import language
-from midfill.lsp_server.text.lines import with_newlines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from midfill.lsp_server.settings import CompletionSettings, Settings
+    from midfill.lsp_server.text.located import Hole, Located
     from midfill.lsp_server.text.snapshot import Snapshot
 
 DENSE_CHARACTERS_PER_TOKEN = 3
-"""Fewer than most code has, so that the engine does not cut."""
+"""Characters; fewer than most code has, so that the engine does not cut."""
 READ_MS = 400
-"""Somebody who types or waits should not wait longer for a prompt to be read."""
+"""Milliseconds; somebody who types or waits should not wait longer for a prompt to be read."""
 STRIDES = 8
-"""Of the window; the cut moves by one of them at a time."""
+"""Strides in a window; the cut moves by one of them at a time."""
 
 
 def build_request(
-    snapshot: Snapshot,
-    hole: tuple[int, int],
+    located: Located,
     settings: Settings,
     *,
-    roots: Sequence[Path] = (),
     context: tuple[ContextPiece, ...] = (),
     priority: Priority = Priority.COMMAND_LINE,
 ) -> CompletionRequest:
-    r"""The request to replace the text between two offsets, with "\n" line ends.
+    """The request to fill a hole.
 
     Raises:
         InvalidRequestError: a setting is out of range (never one that came from ``parse``).
     """
-    start, end = hole
     window = settings.prompt.max_tokens * CHARACTERS_PER_TOKEN
-    path = path_of(snapshot.uri)
-    root = root_of(path, roots) if path else None
-    completion = settings.completion
+    hole, completion = located.hole, settings.completion
     return CompletionRequest(
-        prefix=with_newlines(snapshot.text[window_start(snapshot, start, window) : start]),
-        suffix=with_newlines(snapshot.text[end : window_end(snapshot, end, window)]),
+        prefix=end_of(hole.prefix, window),
+        suffix=start_of(hole.suffix, window),
         context=context,
-        repo_name=root.name if root else None,
-        path=_shown(path, root),
-        line_comment=language(snapshot.language_id).line_comment,
-        document=snapshot.uri,
+        repo_name=located.root.name if located.root else None,
+        path=located.name,
+        line_comment=located.language.line_comment,
+        document=located.snapshot.uri,
         priority=priority,
         heal=completion.heal,
         allow_empty=priority not in (Priority.COMMAND_LINE, Priority.INVOKED),
         read_ms=READ_MS if priority in (Priority.TYPING, Priority.INVOKED) else None,
-        scope=scope_at(snapshot, end, completion),
+        scope=scope_in(hole, completion),
         max_tokens=completion.max_tokens,
         max_prompt_tokens=settings.prompt.max_tokens,
         time_limit_ms=completion.time_limit_ms,
@@ -78,37 +68,35 @@ def build_request(
     )
 
 
-def scope_at(snapshot: Snapshot, offset: int, completion: CompletionSettings) -> Scope:
+def scope_in(hole: Hole, completion: CompletionSettings) -> Scope:
     """How far a completion may reach: to the line's end only where text follows on the line."""
-    rest_of_line = snapshot.text[offset : snapshot.line_end(snapshot.line_of(offset))]
+    rest_of_line = hole.suffix.partition("\n")[0]
     in_line = completion.multiline == "auto" and bool(rest_of_line.strip())
     return Scope.LINE if in_line or completion.multiline == "never" else completion.scope
 
 
-def window_start(snapshot: Snapshot, offset: int, size: int) -> int:
-    """Where the prefix of at most ``size`` characters starts that ends at ``offset``."""
-    if offset <= size:
-        return 0
+def end_of(prefix: str, size: int) -> str:
+    """The end of a prefix, from an anchor on: at most ``size`` characters."""
+    if len(prefix) <= size:
+        return prefix
     stride = max(size // STRIDES, 1)
-    multiple = -(-(offset - size) // stride) * stride
-    line = snapshot.line_of(multiple - 1) + 1
-    is_near = line < snapshot.line_count and snapshot.line_start(line) < multiple + stride
-    return snapshot.line_start(line) if is_near else multiple
+    multiple = -(-(len(prefix) - size) // stride) * stride
+    line_start = prefix.find("\n", multiple - 1, multiple + stride - 1) + 1
+    return prefix[line_start or multiple :]
 
 
-def window_end(snapshot: Snapshot, offset: int, size: int) -> int:
-    """Where the suffix of at most ``size`` characters ends that starts at ``offset``."""
-    length = len(snapshot.text)
-    if length - offset <= size:
-        return length
+def start_of(suffix: str, size: int) -> str:
+    """The start of a suffix, up to an anchor: at most ``size`` characters."""
+    if len(suffix) <= size:
+        return suffix
     stride = max(size // STRIDES, 1)
-    multiple = length - -(-(length - offset - size) // stride) * stride
-    line_start = snapshot.line_start(snapshot.line_of(multiple))
-    return line_start if line_start > multiple - stride else multiple
+    multiple = len(suffix) - -(-(len(suffix) - size) // stride) * stride
+    line_start = suffix.rfind("\n", multiple - stride, multiple) + 1
+    return suffix[: line_start or multiple]
 
 
 def head_end(snapshot: Snapshot, context: tuple[ContextPiece, ...], max_tokens: int) -> int:
-    """Where the first lines of a document end that fit into a prompt together with its context.
+    """The offset up to which a document's first lines fit into a prompt beside its context.
 
     A prompt for any place in them starts with the same tokens, if the prefix comes first in it.
     """
@@ -116,10 +104,3 @@ def head_end(snapshot: Snapshot, context: tuple[ContextPiece, ...], max_tokens: 
     if len(snapshot.text) <= size:
         return len(snapshot.text)
     return snapshot.line_start(snapshot.line_of(max(size, 0)))
-
-
-def _shown(path: Path | None, root: Path | None) -> str | None:
-    """The path as the model sees it: from the workspace folder, or the file's name alone."""
-    if path is None:
-        return None
-    return path.relative_to(root).as_posix() if root else path.name

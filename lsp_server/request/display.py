@@ -23,16 +23,19 @@ class Display:
     """Decides what to show of the completions at one place.
 
     Args:
-        line_start: The cursor's line up to the cursor.
+        prefix: Everything before the cursor.
         suffix: Everything after the cursor.
     """
 
-    def __init__(self, line_start: str, suffix: str) -> None:
-        self._line_start = line_start
+    def __init__(self, prefix: str, suffix: str) -> None:
+        self._line_start = prefix.rpartition("\n")[2]
         self._suffix = suffix
         rest, _, below = suffix.partition("\n")
-        self._is_whole_line = not line_start and rest[:1] in (" ", "\t") and bool(rest.strip())
-        self._lines_below = _lines(suffix if self._is_whole_line else below)
+        self.starts_line = not self._line_start and bool(rest)
+        """Whether the cursor is at the start of a line that goes on behind it."""
+        self.is_whole_line = self.starts_line and rest[0] in " \t" and bool(rest.strip())
+        """Whether it is before a line of its own, its indentation included (as to the engine)."""
+        self._lines_below = _lines(suffix if self.is_whole_line else below)
         self._ends_line = not rest.strip()
 
     def finished(self, text: str) -> str:
@@ -56,11 +59,11 @@ class Display:
         return _lines(text if starts_below else self._line_start + text)
 
     def _is_there(self, text: str) -> bool:
-        if not self._is_whole_line and self._suffix.startswith(text.rstrip()):
+        if not self.is_whole_line and self._suffix.startswith(text.rstrip()):
             return True
         return f"{self._lines_below}\n".startswith(f"{self._whole_lines(text)}\n")
 
     def _may_be_there(self, text: str) -> bool:
-        if not self._is_whole_line and self._suffix.startswith(text.rstrip()):
+        if not self.is_whole_line and self._suffix.startswith(text.rstrip()):
             return True
         return self._lines_below.startswith(self._whole_lines(text))

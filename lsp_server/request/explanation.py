@@ -25,6 +25,7 @@ class _Piece:
     is_fitted: bool
 
     def as_json(self) -> dict[str, object]:
+        """An entry of ``context`` in the reply to ``midfill/explain``."""
         lines = self.why.lines
         return {
             "path": self.piece.path,
@@ -37,6 +38,7 @@ class _Piece:
         }
 
     def as_text(self) -> str:
+        """A line for people, without its end."""
         lines = f":{self.why.lines.start + 1}-{self.why.lines.end}" if self.why.lines else ""
         left_out = "" if self.is_fitted else "; left out: no room"
         reasons = ", ".join(self.why.reasons)
@@ -49,15 +51,15 @@ class Explanation:
 
     origin: Origin
     source: Source
-    """How the last request for it was answered; that of the origin is how it began."""
+    """How the last request for it was answered; the origin's is how it began."""
     line: int
-    """Of the cursor, from 1."""
+    """The cursor's line, from 1."""
     written: str
-    """By the model."""
+    """All that the model wrote."""
     shown: str
-    """Of that; the rest was not worth it."""
+    """The part of it that is shown; the rest was not worth it."""
     stats: CompletionStats | None
-    """None while the model still writes."""
+    """What it cost; None while the model still writes."""
 
     @property
     def cut(self) -> str:
@@ -65,7 +67,7 @@ class Explanation:
         return self.written[len(self.shown) :] if self.stats is not None else ""
 
     def as_json(self) -> dict[str, object]:
-        """As ``midfill/explain`` replies."""
+        """The reply to ``midfill/explain``."""
         engine, request = self.origin.engine, self.origin.asked.request
         return {
             "itemId": self.origin.item_id,
@@ -88,7 +90,7 @@ class Explanation:
         }
 
     def as_text(self) -> str:
-        """As lines for people, each with a line end."""
+        """Lines for people, each with a line end."""
         return "".join(f"{label:{_LABEL_WIDTH}} {text}\n" for label, text in self._rows())
 
     def _context(self) -> Iterator[_Piece]:

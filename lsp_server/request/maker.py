@@ -1,4 +1,4 @@
-"""From a place to the engine's request, for one client: its settings, its folders, its context.
+"""The engine's request for a place, for one client: its settings, its folders, its context.
 
 Files are read in one thread of its own, so that a slow disk holds up neither the messages nor the
 other clients.
@@ -17,6 +17,7 @@ from midfill.lsp_server.context.gatherer import NEAR_LINES, ContextGatherer
 from midfill.lsp_server.request.build import build_request, head_end
 from midfill.lsp_server.request.origin import Asked
 from midfill.lsp_server.settings import Settings
+from midfill.lsp_server.text.located import Hole, Located
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,15 +60,11 @@ class RequestMaker:
             InvalidRequestError: see ``build_request``.
         """
         started = time.perf_counter()
-        context = await self._context(place.snapshot, place.offset)
+        located = Located.of(place.snapshot, place.offset, place.hole, self._roots)
+        context = await self._context(located)
         context_ms = (time.perf_counter() - started) * 1000
         request = build_request(
-            place.snapshot,
-            (place.offset, place.offset),
-            self._settings,
-            roots=self._roots,
-            context=context.pieces,
-            priority=place.ask.priority,
+            located, self._settings, context=context.pieces, priority=place.ask.priority
         )
         return Asked(request, context.provenance, context_ms)
 
@@ -78,23 +75,18 @@ class RequestMaker:
         is gathered so that it fits the first lines, imports and all.
         """
         near = snapshot.line_start(min(NEAR_LINES, snapshot.line_count - 1))
-        context = (await self._context(snapshot, near)).pieces
+        located = Located.of(snapshot, near, Hole.of(snapshot.text, near, near), self._roots)
+        context = (await self._context(located)).pieces
         end = head_end(snapshot, context, self._settings.prompt.max_tokens)
-        request = build_request(
-            snapshot,
-            (end, len(snapshot.text)),
-            self._settings,
-            roots=self._roots,
-            context=context,
-            priority=Priority.PREWARM,
-        )
+        head = replace(located, offset=end, hole=Hole.of(snapshot.text, end, len(snapshot.text)))
+        request = build_request(head, self._settings, context=context, priority=Priority.PREWARM)
         return replace(request, max_tokens=0)
 
     def close(self) -> None:
         """Let the thread end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _context(self, snapshot: Snapshot, offset: int) -> Gathered:
-        arguments = (snapshot, offset, self._documents.others(snapshot.uri))
+    async def _context(self, located: Located) -> Gathered:
+        others = self._documents.others(located.snapshot.uri)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._gatherer.gather, *arguments)
+        return await loop.run_in_executor(self._thread, self._gatherer.gather, located, others)

@@ -3,7 +3,7 @@
 ::
 
     Asked(request, provenance, context_ms)      what the engine was asked, made by ``maker``
-    Origin(item_id, source, asked, engine)      of one run of the engine
+    Origin(item_id, source, asked, engine)      what a run came from
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Source(Enum):
     GENERATED = "generated"
     """The engine was asked for it."""
     JOINED = "joined"
-    """By reading on in a generation that an earlier request had started."""
+    """It is read in a run that an earlier request had started."""
     REUSED = "reused"
     """It is the rest of a finished completion."""
     PREFETCHED = "prefetched"
@@ -38,14 +38,14 @@ class Asked:
 
     request: CompletionRequest
     provenance: tuple[Provenance, ...] = ()
-    """Of each piece of the request's context."""
+    """Why each piece of the request's context is there, in the same order."""
     context_ms: float = 0.0
-    """What gathering it took."""
+    """Milliseconds that gathering the context took."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a run of the engine came from."""
+    """A run's request, its engine, and how it came to be."""
 
     item_id: str
     source: Source

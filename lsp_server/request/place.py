@@ -1,4 +1,4 @@
-"""Where a completion goes, and what is offered there: from a snapshot to suggestions.
+"""The place where a completion goes, and what is offered there.
 
 Invariant: accepting a suggestion changes nothing outside of its range
 (test_accepting_keeps_every_other_byte).
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from midfill.engine.api import Priority
 from midfill.lsp_server.request.display import Display
 from midfill.lsp_server.text.documents import Edit
-from midfill.lsp_server.text.lines import line_end_of, with_line_ends, with_newlines
+from midfill.lsp_server.text.lines import line_end_of, with_line_ends
+from midfill.lsp_server.text.located import Hole
 
 if TYPE_CHECKING:
     from midfill.lsp_server.text.documents import Snapshot
@@ -25,7 +26,7 @@ class Ask:
     snapshot: Snapshot
     offset: int
     is_invoked: bool = False
-    """The user asked for it; otherwise the editor did, while the user typed."""
+    """Whether the user asked; otherwise the editor did, while the user typed."""
     selected: Edit | None = None
     """What the editor's own popup would insert; the completion starts with it."""
 
@@ -36,7 +37,7 @@ class Ask:
 
     @property
     def priority(self) -> Priority:
-        """Of the engine's request."""
+        """The priority of the engine's request."""
         return Priority.INVOKED if self.is_invoked else Priority.TYPING
 
 
@@ -47,42 +48,21 @@ class Suggestion:
     start: int
     end: int
     text: str
-    """With the document's line ends."""
+    """The text to put there, with the document's line ends."""
     item_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """The place to fill, as the engine sees it."""
-
-    prefix: str
-    suffix: str
-
-    def typed_since(self, earlier: Hole) -> str | None:
-        """What was typed at the earlier hole to make this one; None if something else happened."""
-        if self.suffix != earlier.suffix or not self.prefix.startswith(earlier.prefix):
-            return None
-        return self.prefix[len(earlier.prefix) :]
-
-    def typed_in(self, document: str) -> str | None:
-        """What stands in the hole in a later text of the document; None if more has changed."""
-        end = len(document) - len(self.suffix)
-        is_around = document.startswith(self.prefix) and document.endswith(self.suffix)
-        return document[len(self.prefix) : end] if is_around and end >= len(self.prefix) else None
-
-
 class Place:
-    """Where a completion goes: turns the engine's text into suggestions."""
+    """A place where a completion goes; turns the engine's text into suggestions."""
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
         self.snapshot = ask.snapshot.replaced(ask.edit) if ask.selected else ask.snapshot
         """The document as the engine sees it, with the popup's text accepted."""
         self.offset = ask.edit.start + len(ask.edit.text)
-        text = self.snapshot.text
-        self.hole = Hole(with_newlines(text[: self.offset]), with_newlines(text[self.offset :]))
-        self.display = Display(self.hole.prefix.rpartition("\n")[2], self.hole.suffix)
-        self._line_end = line_end_of(text)
+        self.hole = Hole.of(self.snapshot.text, self.offset, self.offset)
+        self.display = Display(self.hole.prefix, self.hole.suffix)
+        self._line_end = line_end_of(self.snapshot.text)
 
     def suggestion(self, text: str, item_id: str) -> Suggestion:
         """What to offer for a text to show."""

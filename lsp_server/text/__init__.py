@@ -1,4 +1,4 @@
-"""What the documents say, at which position and in which language.
+"""What the documents say, at which position, in which language and in which file.
 
-Imports no other room.
+Imports nothing else of the server.
 """

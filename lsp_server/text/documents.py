@@ -62,9 +62,9 @@ class OpenDocument:
 
     snapshot: Snapshot
     edited: tuple[LineRange, ...] = ()
-    """Where it was edited lately, in its lines now; the last edit last."""
+    """Lines that were edited lately, as they are counted now; the last edit last."""
     edit_age: int | None = None
-    """0: it is the last edited one of all, 1: one other was edited since...; None: never was."""
+    """Documents that were edited since this one was; None: it never was."""
 
 
 def _with_edit(
@@ -102,6 +102,10 @@ class Documents:
         self.encoding = encoding
         self._open: dict[str, _Open] = {}
         self._edits: dict[str, None] = {}  # an ordered set of URIs, the last edited one last
+
+    def negotiate(self, offered: Sequence[PositionEncoding | str] | None) -> None:
+        """Agree with the client on the encoding of positions, before the first document."""
+        self.encoding = negotiate(offered)
 
     def open(self, item: types.TextDocumentItem) -> Snapshot:
         """Start to follow a document; one that is open already gets this text instead."""

@@ -19,7 +19,7 @@ from pathlib import PurePath
 
 
 class ImportSyntax(Enum):
-    """How a file says which others it needs; the rules are in imports.py."""
+    """How a file says which others it needs; the rules are in context/imports.py."""
 
     PYTHON = "python"
     JAVASCRIPT = "javascript"
@@ -36,7 +36,7 @@ class Language:
     id: str
     line_comment: str
     suffixes: tuple[str, ...] = ()
-    """Of its files, with the dot; also whole names, such as Makefile."""
+    """Ends of its files' names, with the dot; also whole names, such as Makefile."""
     imports: ImportSyntax | None = None
     definition: re.Pattern[str] | None = None
 

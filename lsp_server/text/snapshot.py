@@ -92,7 +92,7 @@ class Snapshot:
     version: int
     text: str = field(repr=False)
     encoding: PositionEncoding
-    """Of the client's positions."""
+    """The units of the client's positions."""
     line_starts: tuple[int, ...] = field(repr=False, compare=False)
     """The offset of each line's first character; there is always a line 0."""
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from neovim import PLUGIN, SCRIPT, SCRIPTED, counted, editing, has_ended, neovim, saved
+from neovim import PLUGIN, SCRIPT, counted, editing, has_ended, neovim, saved
+from repository import SCRIPTED_SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ def test_the_users_own_keys_stay(tmp_path: Path) -> None:
     file.write_text("# do:fill  = 1\n")
     with neovim(tmp_path, file) as it:
         it.command("inoremap <M-Right> mine")
-        it.setup(f"{{ cmd = {{ '{sys.executable}', '{SCRIPTED}', 'lsp' }} }}")
+        it.setup(f"{{ cmd = {{ '{sys.executable}', '{SCRIPTED_SERVER[1]}', 'lsp' }} }}")
         it.ready()
         assert it.eval("maparg('<M-Right>', 'i')") == "mine"
         assert "midfill" in it.lua("return vim.fn.maparg('<Tab>', 'i', false, true).desc")

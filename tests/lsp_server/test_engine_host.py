@@ -52,7 +52,7 @@ class Ear:
     def __init__(self, host: EngineHost) -> None:
         self.heard: list[Status] = []
         self._news = asyncio.Event()
-        host.listen(self)
+        host.status.listen(self)
 
     def __call__(self, status: Status) -> None:
         """Hear it."""
@@ -74,7 +74,7 @@ async def test_it_loads_in_the_background_and_tells_its_progress() -> None:
     ear = Ear(host)
     open_engine.may_open.clear()
     host.load(CONFIG)
-    assert host.status.state is State.LOADING
+    assert host.status.now.state is State.LOADING
     assert host.ready is None
     assert host.is_opening
     open_engine.may_open.set()
@@ -187,7 +187,7 @@ async def test_closing_closes_the_engine_and_what_is_still_opening() -> None:
     open_engine.may_open.clear()
     host.load(EngineConfig("b"))
     host.close()
-    assert host.status.state is State.OFF
+    assert host.status.now.state is State.OFF
     open_engine.may_open.set()
     while len(open_engine.engines) < 2 or not all(e.is_closed for e in open_engine.engines):
         await asyncio.sleep(0)
@@ -215,7 +215,7 @@ async def test_who_does_not_listen_any_more_is_not_told() -> None:
     """A client that has gone has no connection to tell it over."""
     host = EngineHost(Opener())
     ear = Ear(host)
-    host.ignore(ear)
+    host.status.ignore(ear)
     host.load(CONFIG)
     await host.engine()
     assert ear.heard == []

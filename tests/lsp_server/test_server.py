@@ -256,7 +256,7 @@ async def test_a_change_in_the_same_packet_does_not_move_the_request() -> None:
         assert it.engine.requests[0].prefix == "xyz"
 
 
-async def test_typing_as_suggested_needs_one_generation() -> None:
+async def test_typing_as_suggested_needs_one_run() -> None:
     """While it runs, and afterwards."""
     async with lab() as it:
         await it.begin("x")

@@ -13,6 +13,9 @@ from midfill.engine.api import EngineConfig, FinishReason
 from midfill.engine.errors import EngineClosedError, InvalidRequestError
 from midfill.lsp_server.engine_host import State
 from midfill.lsp_server.request.place import Ask, Suggestion
+from midfill.lsp_server.settings import CompletionSettings, Settings
+
+DEBOUNCED = Settings(completion=CompletionSettings(debounce_ms=1))
 
 
 async def test_typing_what_was_suggested_asks_no_engine() -> None:
@@ -35,7 +38,7 @@ async def test_a_rest_that_is_not_worth_showing_asks_the_engine() -> None:
         assert len(b.engine.streams) == 2
 
 
-async def test_typing_what_is_being_written_joins_the_generation() -> None:
+async def test_typing_what_is_being_written_joins_the_run() -> None:
     """The old request is answered at once; the new one gets what is still to come."""
     async with bench() as b:
         first = b.begin("x|")
@@ -126,7 +129,7 @@ async def test_a_cancel_after_typing_what_is_being_written_lets_it_go_on() -> No
         assert await second == [Suggestion(2, 2, "= 1", "1")]
 
 
-async def test_a_generation_that_the_engine_cut_short_is_no_answer() -> None:
+async def test_a_run_that_the_engine_cut_short_is_no_answer() -> None:
     """Another client's request took its place."""
     async with bench(lambda s: s.write("half").finish(FinishReason.SUPERSEDED)) as b:
         assert await b.texts("x|") is None
@@ -197,7 +200,7 @@ async def test_an_engine_that_has_died_is_reported_and_given_up() -> None:
         b.engine.close()
         with pytest.raises(EngineClosedError):
             await b.begin("x|")
-        assert b.host.status.state is State.ERROR
+        assert b.host.status.now.state is State.ERROR
         assert await b.begin("xy|", 2) is None
 
 
@@ -206,7 +209,7 @@ async def test_an_error_in_the_stream_reaches_the_request() -> None:
     async with bench(lambda s: s.fail(InvalidRequestError("too long"))) as b:
         with pytest.raises(InvalidRequestError, match="too long"):
             await b.begin("x|")
-        assert b.host.status.state is State.READY
+        assert b.host.status.now.state is State.READY
         assert b.busy == [True, False]
 
 
@@ -225,7 +228,7 @@ async def test_the_client_is_told_when_work_begins_and_ends() -> None:
 async def test_automatic_requests_can_be_made_to_wait_for_a_pause() -> None:
     """Of several in a row only the last one reaches the engine; an invoked one does not wait."""
     async with bench(writing("z")) as b:
-        b.completer.debounce_ms = 1
+        b.completer.configure(DEBOUNCED)
         first, second = b.begin("x|"), b.begin("xy|", 2)
         assert await first is None
         assert await second == [Suggestion(2, 2, "z", "1")]
@@ -235,7 +238,7 @@ async def test_automatic_requests_can_be_made_to_wait_for_a_pause() -> None:
 async def test_an_edit_in_the_pause_drops_the_request() -> None:
     """Nobody has asked for the new text yet."""
     async with bench(writing("z")) as b:
-        b.completer.debounce_ms = 1
+        b.completer.configure(DEBOUNCED)
         task = b.begin("x|")
         await settle()
         b.open("xy", 2)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from completer_bench import Bench, bench, settle
+from completer_bench import URI, Bench, bench, settle
 from fakes import writing
 
 from midfill.engine.api import FinishReason, Priority
 from midfill.lsp_server.request.place import Ask, Suggestion
+from midfill.lsp_server.settings import Settings
 from midfill.lsp_server.text.snapshot import Snapshot
 
 
@@ -131,6 +132,21 @@ async def test_dismissing_it_ends_what_would_follow() -> None:
         assert b.engine.streams[1].is_cancelled
 
 
+async def test_closing_the_document_ends_it_even_before_the_engine_is_asked() -> None:
+    """Another one may be opened under its name."""
+    async with bench() as b:
+        task = b.begin("x|")
+        (await b.engine.asked()).write(" = 1").finish()
+        await task
+        b.may_ask.clear()
+        b.completer.shown("1")
+        await settle()
+        b.completer.closed(URI)
+        b.may_ask.set()
+        await settle()
+        assert len(b.engine.streams) == 1
+
+
 async def test_a_request_elsewhere_ends_it() -> None:
     """The cursor has moved on."""
     async with bench() as b:
@@ -156,7 +172,7 @@ async def test_when_the_engine_stopped_it_the_request_asks_for_itself() -> None:
 async def test_it_can_be_turned_off() -> None:
     """By a setting."""
     async with bench(writing(" = 1")) as b:
-        b.completer.prefetcher.is_on = False
+        b.completer.configure(Settings(prefetch=False))
         await b.texts("x|")
         b.completer.shown("1")
         await settle()

@@ -20,10 +20,10 @@ def place(text: str) -> Place:
     return Place(Ask(Snapshot.of(text, uri="file:///a.py"), len(text)))
 
 
-async def generation(item_id: str, text: str, prefix: str = "") -> EngineRun:
+async def filling(item_id: str, text: str, prefix: str = "") -> EngineRun:
     """One that has written its text."""
     stream = FakeStream(CompletionRequest("")).write(text).finish()
-    made = EngineRun(origin(item_id), place(prefix).hole, stream, lambda _: None)
+    made = EngineRun(origin(item_id), place(prefix).hole, stream)
     await made.ended()
     return made
 
@@ -37,7 +37,7 @@ class Board:
 
     async def offer(self, item_id: str, text: str) -> None:
         """Offer a suggestion at the start of a document."""
-        made = await generation(item_id, text)
+        made = await filling(item_id, text)
         self.items.offer(made, place(""), text, Source.GENERATED)
 
 
@@ -59,7 +59,7 @@ async def test_parts_add_up_to_one_accepted_suggestion() -> None:
     board.items.accepted("1", 4, is_whole=False)
     assert (board.stats.accepted, board.stats.accepted_characters) == (1, 8)
     board.items.offer(
-        await generation("1", "one two three"), place("one two "), "three", Source.REUSED
+        await filling("1", "one two three"), place("one two "), "three", Source.REUSED
     )
     board.items.accepted("1", None, is_whole=True)
     board.items.accepted("1", None, is_whole=True)
@@ -89,13 +89,13 @@ async def test_only_the_last_ones_are_remembered() -> None:
     assert board.items.get("1") is None
     last = board.items.get(None)
     assert last is not None
-    assert last.generation.origin.item_id == "new"
+    assert last.filling.origin.item_id == "new"
 
 
 async def test_a_suggestion_typed_in_part_is_explained_as_a_whole() -> None:
     """The user asks about what they saw, not about what is left of it."""
     board = Board()
-    made = await generation("1", "one\n\n", prefix="a\nb")
+    made = await filling("1", "one\n\n", prefix="a\nb")
     board.items.offer(made, place("a\nbon"), "e", Source.REUSED)
     item = board.items.get("1")
     assert item is not None
@@ -107,7 +107,7 @@ async def test_a_suggestion_typed_in_part_is_explained_as_a_whole() -> None:
 async def test_what_is_still_written_has_no_cost_and_no_cuts_yet() -> None:
     """It may all be shown in the end."""
     stream = FakeStream(CompletionRequest("")).write("on")
-    made = EngineRun(origin("1"), place("").hole, stream, lambda _: None)
+    made = EngineRun(origin("1"), place("").hole, stream)
     items = Items(Stats())
     items.offer(made, place(""), "", Source.GENERATED)
     item = items.get("1")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midfill.lsp_server.context.excerpts import EDIT_MARGIN, LONGEST_LINE, extract
+from midfill.lsp_server.context.excerpts import EDIT_MARGIN, LONGEST_LINE, excerpt
 from midfill.lsp_server.text.languages import language
 from midfill.lsp_server.text.lines import LineRange
 
@@ -28,8 +28,8 @@ def shown(
     names: Sequence[str] = (),
     used: Sequence[str] = (),
 ) -> str:
-    """The text of an extract."""
-    return extract(text, row, max_lines, edited, names, used).text
+    """The text of an excerpt."""
+    return excerpt(text, row, max_lines, edited, names, used).text
 
 
 MODULE = """\
@@ -66,9 +66,9 @@ def test_a_blank_file_shows_nothing(text: str) -> None:
 
 def test_its_lines_are_told() -> None:
     """From the first to the last one that is shown."""
-    assert extract("\n\nx\ny\n\n", PYTHON, 10).lines == LineRange(2, 4)
-    assert extract(MODULE, PYTHON, 2, names=("first", "third")).lines == LineRange(5, 16)
-    assert extract("\n \n", PYTHON, 10).lines == LineRange(0, 0)
+    assert excerpt("\n\nx\ny\n\n", PYTHON, 10).lines == LineRange(2, 4)
+    assert excerpt(MODULE, PYTHON, 2, names=("first", "third")).lines == LineRange(5, 16)
+    assert excerpt("\n \n", PYTHON, 10).lines == LineRange(0, 0)
 
 
 def test_of_a_long_file_the_first_lines_of_definitions_are_shown() -> None:

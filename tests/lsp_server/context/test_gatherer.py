@@ -10,7 +10,7 @@ from context_editor import HELP, MAIN, SETTINGS, STORE, VIEW, Editor
 
 from midfill.engine.api import ContextPiece
 from midfill.lsp_server.context.gatherer import FAR_LINES, MAX_REMEMBERED
-from midfill.lsp_server.context.sources import WEIGHTS
+from midfill.lsp_server.context.sources import NAME_WEIGHTS, SOURCES
 from midfill.lsp_server.context.workspace_files import WorkspaceFiles
 from midfill.lsp_server.text.documents import Snapshot
 
@@ -229,7 +229,7 @@ def test_only_the_last_documents_are_remembered(editor: Editor) -> None:
     others = editor.documents.others(editor.uri("main.py"))
     for number in range(MAX_REMEMBERED):
         snapshot = Snapshot.of("x", uri=editor.uri(f"lib/{number}.py"), language_id="python")
-        editor.gatherer.gather(snapshot, 0, others)
+        editor.gatherer.gather(editor.located(snapshot, 0), others)
     again = editor.context("main.py", 5)
     assert again == first
     assert again is not first
@@ -272,9 +272,10 @@ def test_each_part_comes_with_its_reasons_and_lines(editor: Editor) -> None:
     """In the order of the parts."""
     context = editor.gathered("main.py", 5)
     assert len(context.provenance) == len(context.pieces) > 0
+    known = {source.reason for source in SOURCES} | NAME_WEIGHTS.keys()
     for piece, why in zip(context.pieces, context.provenance, strict=True):
         assert why.score > 0
-        assert set(why.reasons) <= WEIGHTS.keys()
+        assert set(why.reasons) <= known
         assert why.reasons
         assert why.lines is not None
         assert why.lines.end - why.lines.start >= piece.text.count("\n") - piece.text.count("...")

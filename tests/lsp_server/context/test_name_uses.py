@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from midfill.lsp_server.context.name_uses import LONGEST_USE, MOST_OF_NAME, call_end, uses
+from midfill.lsp_server.context.name_uses import LONGEST_USE, MOST_OF_NAME, call_end, name_uses
 
 
 def found(text: str, *names: str) -> list[str]:
     """The texts of the uses."""
     lines = text.split("\n")
-    return ["\n".join(lines[part.start : part.end]) for part in uses(lines, names)]
+    return ["\n".join(lines[part.start : part.end]) for part in name_uses(lines, names)]
 
 
 @pytest.mark.parametrize("use", ["area(3)", "x = [area (w)]", "area.of(1)", "Area::area::new()"])

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from context_editor import HELP, MAIN, STORE, VIEW, Editor
 
+from midfill.lsp_server.context import sources
 from midfill.lsp_server.context.gatherer import FAR_LINES
+from midfill.lsp_server.context.sources import ContextSource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from midfill.lsp_server.context.sources import Search
 
 
 USER = "\n" * 40 + "from store import Store\n\n\ndef open_all():\n    return Store(size=3)\n"
@@ -100,3 +105,22 @@ def test_a_name_that_was_needed_stays_so_while_the_user_works_there(editor: Edit
     editor.insert("lib/view.py", 1, "[0]")
     far = editor.gathered("main.py", 4 + 2 * FAR_LINES)
     assert not any("uses" in why.reasons for why in far.provenance)
+
+
+def test_a_new_source_is_a_function_and_a_row(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are read, and its weight counts beside those of the others."""
+
+    def tests_of(search: Search) -> Iterator[tuple[Path, float]]:
+        path = search.spot.path
+        yield search.spot.root / "tests" / f"test_{path.name}", 1.0
+        yield search.spot.root / "store.py", 0.5
+
+    row = ContextSource("tested", 0.2, tests_of)
+    monkeypatch.setattr(sources, "SOURCES", (*sources.SOURCES, row))
+    editor.write("tests/test_main.py", "def test_main(store):\n    assert main\n")
+    found = editor.gathered("main.py", 5)
+    why = {piece.path: why for piece, why in zip(found.pieces, found.provenance, strict=True)}
+    assert why["tests/test_main.py"].reasons == ("tested",)
+    assert why["store.py"].reasons == ("imported", "neighbour", "tested")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from midfill.lsp_server.context.workspace_files import WorkspaceFiles, path_of, root_of
+from midfill.lsp_server.context.workspace_files import WorkspaceFiles
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -129,30 +129,6 @@ def test_a_workspace_that_is_itself_behind_a_link_is_readable(tmp_path: Path) ->
     files = WorkspaceFiles([tmp_path / "work"])
     assert files.read(tmp_path / "work/a.py") == "x"
     assert files.read(tmp_path / "work/.env") is None
-
-
-def test_a_path_belongs_to_the_innermost_workspace_folder(tmp_path: Path) -> None:
-    """There may be several."""
-    roots = [tmp_path, tmp_path / "sub"]
-    assert root_of(tmp_path / "sub/x/a.py", roots) == tmp_path / "sub"
-    assert root_of(tmp_path / "b.py", roots) == tmp_path
-    assert root_of(tmp_path.parent / "c.py", roots) is None
-
-
-@pytest.mark.parametrize(
-    ("uri", "path"),
-    [
-        ("file:///project/a%20b/%C3%A9.py", "/project/a b/é.py"),
-        ("vscode-notebook-cell:/project/n.ipynb#W0", "/project/n.ipynb"),
-        ("untitled:Untitled-1", None),
-        ("git:/project/a.py?ref", None),
-        ("file:", None),
-        ("", None),
-    ],
-)
-def test_files_and_notebook_cells_have_a_path(uri: str, path: str | None) -> None:
-    """Other documents are on no disk."""
-    assert path_of(uri) == (None if path is None else Path(path))
 
 
 IGNORE_RULES = (

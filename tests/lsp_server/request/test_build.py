@@ -15,23 +15,37 @@ from midfill.lsp_server.request.build import (
     READ_MS,
     STRIDES,
     build_request,
+    end_of,
     head_end,
-    scope_at,
-    window_end,
-    window_start,
+    scope_in,
+    start_of,
 )
-from midfill.lsp_server.settings import CompletionSettings, Settings, parse
-from midfill.lsp_server.text.snapshot import Edit, Snapshot
+from midfill.lsp_server.settings import (
+    CHARACTERS_PER_TOKEN,
+    CompletionSettings,
+    PromptSettings,
+    Settings,
+    parse,
+)
+from midfill.lsp_server.text.located import Hole, Located
+from midfill.lsp_server.text.snapshot import Snapshot
 
-SIZE = 80
+SMALL = Settings(prompt=PromptSettings(20))
+SIZE = SMALL.prompt.max_tokens * CHARACTERS_PER_TOKEN
 STRIDE = SIZE // STRIDES
-lines = st.lists(st.text("ab \n\r", max_size=30), max_size=30).map("\n".join)
+lines = st.lists(st.text("ab \n", max_size=30), max_size=30).map("\n".join)
+lines_of_any_end = st.lists(st.text("ab \n\r", max_size=30), max_size=30).map("\n".join)
+
+
+def located(snapshot: Snapshot, start: int, end: int, *roots: Path) -> Located:
+    """The hole between two offsets."""
+    return Located.of(snapshot, start, Hole.of(snapshot.text, start, end), roots)
 
 
 def test_the_text_of_the_hole_is_replaced() -> None:
     """The prefix ends and the suffix starts at its ends; line ends are plain."""
     snapshot = Snapshot.of("a = 1\r\nb = OLD\rc = 2\n", uri="file:///project/x/m.py")
-    request = build_request(snapshot, (11, 14), Settings())
+    request = build_request(located(snapshot, 11, 14), Settings())
     assert (request.prefix, request.suffix) == ("a = 1\nb = ", "\nc = 2\n")
 
 
@@ -41,7 +55,7 @@ def test_the_request_says_where_the_file_is_and_what_language_it_has() -> None:
     roots = (Path("/project"), Path("/project/app"))
     piece = ContextPiece("a.lua", "x")
     request = build_request(
-        snapshot, (0, 0), Settings(), roots=roots, context=(piece,), priority=Priority.TYPING
+        located(snapshot, 0, 0, *roots), Settings(), context=(piece,), priority=Priority.TYPING
     )
     assert request == CompletionRequest(
         prefix="",
@@ -62,7 +76,8 @@ def test_the_request_says_where_the_file_is_and_what_language_it_has() -> None:
 )
 def test_a_file_outside_of_the_workspace_goes_by_its_name_alone(uri: str, path: str | None) -> None:
     """The rest of the path is private."""
-    request = build_request(Snapshot.of("", uri=uri), (0, 0), Settings(), roots=(Path("/project"),))
+    somewhere = located(Snapshot.of("", uri=uri), 0, 0, Path("/project"))
+    request = build_request(somewhere, Settings())
     assert (request.path, request.repo_name) == (path, None)
 
 
@@ -82,7 +97,7 @@ def test_settings_reach_the_request_and_can_be_overridden() -> None:
         }
     )
     assert problems == []
-    request = build_request(Snapshot.of("x"), (1, 1), settings)
+    request = build_request(located(Snapshot.of("x"), 1, 1), settings)
     assert request == CompletionRequest(
         prefix="x",
         max_tokens=5,
@@ -113,13 +128,13 @@ def test_text_after_the_cursor_on_its_line_makes_the_completion_one_line(
     """Unless the settings say otherwise."""
     offset = text.index("|")
     settings, _ = parse({"completion": {"scope": "block", "multiline": multiline}})
-    snapshot = Snapshot.of(text.replace("|", ""))
-    assert scope_at(snapshot, offset, settings.completion) is scope
+    hole = Hole.of(text.replace("|", ""), offset, offset)
+    assert scope_in(hole, settings.completion) is scope
 
 
 def test_the_line_after_the_hole_counts_not_the_hole_itself() -> None:
     """It goes away."""
-    request = build_request(Snapshot.of("f(old)\nx"), (2, 6), Settings())
+    request = build_request(located(Snapshot.of("f(old)\nx"), 2, 6), Settings())
     assert request.scope is CompletionSettings().scope
 
 
@@ -128,43 +143,59 @@ def test_windows_hold_what_is_next_to_the_hole_and_not_more_than_allowed(
     text: str, data: st.DataObject
 ) -> None:
     """Nor much less; everything, if it fits."""
-    snapshot = Snapshot.of(text)
     offset = data.draw(st.integers(0, len(text)))
-    start, end = window_start(snapshot, offset, SIZE), window_end(snapshot, offset, SIZE)
-    assert start == 0 if offset <= SIZE else SIZE - 2 * STRIDE < offset - start <= SIZE
-    after = len(text) - offset
-    assert end == len(text) if after <= SIZE else SIZE - 2 * STRIDE < end - offset <= SIZE
+    before, after = text[:offset], text[offset:]
+    prefix, suffix = end_of(before, SIZE), start_of(after, SIZE)
+    assert before.endswith(prefix)
+    assert after.startswith(suffix)
+    for whole, shown in ((before, prefix), (after, suffix)):
+        is_short = len(whole) <= SIZE
+        assert shown == whole if is_short else SIZE - 2 * STRIDE < len(shown) <= SIZE
 
 
 @given(st.lists(st.text("ab ", max_size=STRIDE - 2), min_size=60, max_size=80), st.data())
 def test_windows_are_cut_between_lines(words: list[str], data: st.DataObject) -> None:
     """Where a stride is longer than a line."""
-    text = "\r\n".join(words)
-    snapshot = Snapshot.of(text)
+    text = "\n".join(words)
+    starts = Snapshot.of(text).line_starts
     offset = data.draw(st.integers(0, len(text)))
-    assert window_start(snapshot, offset, SIZE) in snapshot.line_starts
-    assert window_end(snapshot, offset, SIZE) in {*snapshot.line_starts, len(text)}
+    assert offset - len(end_of(text[:offset], SIZE)) in starts
+    assert offset + len(start_of(text[offset:], SIZE)) in {*starts, len(text)}
 
 
-@given(lines, st.text("abc ()\n", min_size=1, max_size=100), st.data())
+@given(lines_of_any_end, st.text("abc ()\n", min_size=1, max_size=100), st.data())
 def test_typing_moves_the_start_once_in_a_stride_and_the_end_never(
     text: str, typed: str, data: st.DataObject
 ) -> None:
     """So most of the prompt stays as it was."""
-    snapshot = Snapshot.of(text)
     offset = data.draw(st.integers(0, len(text)))
     starts, suffixes = [], set()
-    for character in typed:
-        snapshot = snapshot.replaced(Edit(offset, offset, character))
-        offset += 1
-        starts.append(window_start(snapshot, offset, SIZE))
-        suffixes.add(snapshot.text[offset : window_end(snapshot, offset, SIZE)])
+    for end in range(offset + 1, offset + len(typed) + 1):
+        document = Snapshot.of(text[:offset] + typed[: end - offset] + text[offset:])
+        here = located(document, end, end)
+        request = build_request(here, SMALL)
+        starts.append(len(here.hole.prefix) - len(request.prefix))
+        suffixes.add(request.suffix)
     assert starts == sorted(starts)
     assert len(set(starts)) <= len(typed) // STRIDE + 2
     assert len(suffixes) == 1
 
 
-@given(lines, st.text(max_size=200), st.integers(16, 100))
+@given(lines_of_any_end, st.data())
+def test_a_request_is_the_same_whatever_line_ends_the_document_has(
+    text: str, data: st.DataObject
+) -> None:
+    """The prompt does not move when a client saves the file with others."""
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    offset = data.draw(st.integers(0, len(plain)))
+    request = build_request(located(Snapshot.of(plain), offset, offset), SMALL)
+    for line_end in ("\r\n", "\r"):
+        start = len(plain[:offset].replace("\n", line_end))
+        other = located(Snapshot.of(plain.replace("\n", line_end)), start, start)
+        assert build_request(other, SMALL) == request
+
+
+@given(lines_of_any_end, st.text(max_size=200), st.integers(16, 100))
 def test_the_head_is_what_fits_beside_the_context(text: str, other: str, tokens: int) -> None:
     """In whole lines, and no line less."""
     snapshot = Snapshot.of(text)
@@ -180,20 +211,20 @@ def test_the_head_is_what_fits_beside_the_context(text: str, other: str, tokens:
 
 def test_typing_a_line_in_a_long_file_moves_the_prompt_at_most_once() -> None:
     """With the real sizes: a stride is over a thousand characters."""
-    snapshot = Snapshot.of("    value = compute(value)\n" * 3000)
-    offset = snapshot.line_start(1500)
-    starts = set()
-    for character in "    another_value = compute(another_value, value)\n":
-        snapshot = snapshot.replaced(Edit(offset, offset, character))
-        offset += 1
-        prefix = build_request(snapshot, (offset, offset), Settings()).prefix
-        starts.add(offset - len(prefix))
+    text = "    value = compute(value)\n" * 3000
+    offset = Snapshot.of(text).line_start(1500)
+    starts, typed = set(), "    another_value = compute(another_value, value)\n"
+    for end in range(1, len(typed) + 1):
+        snapshot = Snapshot.of(text[:offset] + typed[:end] + text[offset:])
+        prefix = build_request(located(snapshot, offset + end, offset + end), Settings()).prefix
+        starts.add(offset + end - len(prefix))
     assert len(starts) <= 2
 
 
 def test_moving_down_line_by_line_moves_the_end_of_the_suffix_once_in_a_stride() -> None:
     """Anchors of the suffix count from the end of the text."""
-    snapshot = Snapshot.of("x = 1\n" * 200)
-    ends = [window_end(snapshot, snapshot.line_start(line), SIZE) for line in range(100)]
+    text = "x = 1\n" * 200
+    starts = Snapshot.of(text).line_starts[:100]
+    ends = [start + len(start_of(text[start:], SIZE)) for start in starts]
     assert len(set(ends)) <= 600 // STRIDE + 1
     assert ends == sorted(ends)

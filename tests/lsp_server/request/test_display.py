@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from midfill.engine.stopping.surroundings import Surroundings
 from midfill.lsp_server.request.display import Display
 from midfill.lsp_server.text.lines import line_end_of, with_line_ends, with_newlines
 
@@ -35,9 +36,16 @@ def test_any_text_only_grows(text: str, line_start: str, suffix: str) -> None:
 @given(text=TEXT, line_start=TEXT, suffix=TEXT)
 def test_what_is_shown_is_a_start_of_the_text(text: str, line_start: str, suffix: str) -> None:
     """Nothing is added, nothing is taken from the middle."""
-    display = Display(line_start.rpartition("\n")[2], suffix)
+    display = Display(line_start, suffix)
     assert text.startswith(display.finished(text))
     assert text.startswith(display.settled(text))
+
+
+@given(prefix=TEXT, suffix=TEXT)
+def test_the_server_and_the_engine_mean_the_same_by_a_whole_line(prefix: str, suffix: str) -> None:
+    """Where the engine ends its text with a line end, the line below is compared as a whole."""
+    is_whole_line = Surroundings.of(prefix, suffix).is_whole_line
+    assert Display(prefix, suffix).is_whole_line == is_whole_line
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n", "\n    \n", "\t"])

@@ -9,6 +9,7 @@ from lsprotocol import types
 from midfill.lsp_server.context.gatherer import ContextGatherer, Gathered
 from midfill.lsp_server.settings import ContextSettings
 from midfill.lsp_server.text.documents import Documents, Snapshot
+from midfill.lsp_server.text.located import Hole, Located
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,8 +66,13 @@ class Editor:
     def gathered(self, name: str, line: int = 0) -> Gathered:
         """The same, with its provenance."""
         snapshot = self.documents.get(self.uri(name))
-        offset = snapshot.line_end(line)
-        return self.gatherer.gather(snapshot, offset, self.documents.others(snapshot.uri))
+        others = self.documents.others(snapshot.uri)
+        return self.gatherer.gather(self.located(snapshot, snapshot.line_end(line)), others)
+
+    def located(self, snapshot: Snapshot, offset: int) -> Located:
+        """A place in a document."""
+        hole = Hole.of(snapshot.text, offset, offset)
+        return Located.of(snapshot, offset, hole, [self.root])
 
     def paths(self, name: str, line: int = 0) -> list[str]:
         """Of the context's pieces, the least relevant first."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import numpy as np
 
-from midfill.weights.families import expected_shapes
 from midfill.weights.architecture import BytePairVocabulary, LlamaArchitecture
+from midfill.weights.families import expected_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
