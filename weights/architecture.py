@@ -36,7 +36,10 @@ class RopeScaling:
 
 @dataclass(frozen=True, slots=True)
 class LlamaArchitecture:
-    """The shape of a Llama decoder (Touvron et al. 2023), in the words of its ``config.json``."""
+    """The shape of a Llama decoder (Touvron et al. 2023), in the words of its ``config.json``.
+
+    It has a field for each key that changes the arithmetic.
+    """
 
     num_hidden_layers: int
     hidden_size: int

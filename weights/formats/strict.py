@@ -35,7 +35,8 @@ class Metadata:
     """The keys and values of one file, typed on the way out.
 
     Each getter returns ``default`` where the key is absent or null, and raises CorruptModelError
-    where it is absent without a default, or of another kind.
+    where it is absent without a default, or of another kind. It has a method for each kind of value
+    that the formats have, which is more than a dozen.
     """
 
     def __init__(self, origin: Path, values: Mapping[str, object]) -> None:
