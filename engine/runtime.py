@@ -156,11 +156,13 @@ def _dialect(checkpoint: Checkpoint, tokenizer: Tokenizer, asked: str | None) ->
 
 
 def _is_code_llama(checkpoint: Checkpoint) -> bool:
-    """By what sets it apart from Llama 2 in its own files: the RoPE base of its long context."""
-    return (
-        isinstance(checkpoint.tokenizer, SentencePieceModel)
-        and checkpoint.architecture.rope_theta == 1e6
-    )
+    """By what its own files have in common: RoPE base and length of its fine-tuning, vocabulary.
+
+    Mistral has the same base, and other lengths.
+    """
+    a = checkpoint.architecture
+    is_long = (a.rope_theta, a.max_position_embeddings) == (1e6, 16384)
+    return isinstance(checkpoint.tokenizer, SentencePieceModel) and is_long
 
 
 def _context_length(asked: int, checkpoint: Checkpoint) -> int:

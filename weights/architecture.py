@@ -93,7 +93,7 @@ class SentencePieceModel:
     """A SentencePiece tokenizer: the serialized ``tokenizer.model`` and the ids that end a text."""
 
     serialized: bytes
-    bos_id: int
+    bos_id: int | None
     eos_ids: frozenset[int]
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from midfill.weights.architecture import Checkpoint
 
+GGUF_MAGIC = b"GGUF"
+
 
 def open_checkpoint(model: str, adapter: str | None = None) -> Checkpoint:
     """The model's metadata, checked, and its tensors, still on disk.
@@ -86,14 +88,35 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _read_format(path: Path, name: str) -> Checkpoint:
     if path.is_dir():
+        inside = _only_gguf(path)
+        if inside is not None:
+            return _read_format(inside, name)
         from midfill.weights.formats import huggingface
 
         return huggingface.read_checkpoint(path, name)
     require_plain_file(path)
-    if path.suffix == ".gguf":
+    with path.open("rb") as file:  # whatever its name: other programs have no suffix, or hashes
+        is_gguf = file.read(len(GGUF_MAGIC)) == GGUF_MAGIC
+    if is_gguf or path.suffix.lower() == ".gguf":
         from midfill.weights.formats import gguf
 
         return gguf.read_checkpoint(path, name)
     raise UnsupportedModelError(
-        f"{path} is neither a .gguf file nor a folder with a config.json and safetensors"
+        f"{path} is neither a GGUF file nor a folder with one, or with a config.json and"
+        " safetensors; midfill models list has what can be pulled"
     )
+
+
+def _only_gguf(folder: Path) -> Path | None:
+    """The GGUF file of a folder without a config.json; None if it has one.
+
+    Raises:
+        UnsupportedModelError: there are several.
+    """
+    if (folder / "config.json").exists():
+        return None
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".gguf")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:5])
+        raise UnsupportedModelError(f"{folder} has several GGUF files, name one: {names}")
+    return found[0] if found else None

@@ -211,11 +211,17 @@ def test_a_dialect_without_its_tokens_is_refused(start: Open) -> None:
 
 
 def test_a_code_llama_that_cannot_infill_is_refused(start: Open) -> None:
-    """Known by the RoPE base, unless left-to-right was asked for: the user may not know."""
-    python_variant = tiny_checkpoint(tokenizer=LLAMA)
+    """Known by its RoPE base and length, unless left-to-right was asked for."""
+    shape = replace(SHAPE, max_position_embeddings=16384)
+    python_variant = tiny_checkpoint(shape, LLAMA)
     with pytest.raises(InfillingNotSupportedError, match=r"'tiny'.*34B or a Python.*use 7B, 13B"):
         start(python_variant)
     assert start(python_variant, dialect="left-to-right").info.dialect == "left-to-right"
+
+
+def test_other_models_with_the_same_rope_base_are_no_code_llama(start: Open) -> None:
+    """Mistral's has it, with another length."""
+    assert start(tiny_checkpoint(tokenizer=LLAMA)).info.dialect == "left-to-right"
 
 
 def test_a_llama_2_completes_from_the_prefix(start: Open) -> None:

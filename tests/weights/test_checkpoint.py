@@ -115,7 +115,7 @@ def test_what_is_neither_name_nor_path_is_met_with_the_names(model: str) -> None
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     """The message names the formats that would do."""
     (tmp_path / "model.onnx").write_bytes(b"")
-    with pytest.raises(UnsupportedModelError, match=r"model.onnx is neither a .gguf file nor"):
+    with pytest.raises(UnsupportedModelError, match=r"model.onnx is neither a GGUF file nor"):
         open_checkpoint(str(tmp_path / "model.onnx"))
 
 

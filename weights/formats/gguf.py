@@ -20,12 +20,14 @@ import numpy as np
 from midfill.weights.architecture import Checkpoint
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.families import FAMILIES
-from midfill.weights.formats.gguf_metadata import (
-    check_kind,
-    read_architecture,
-    read_vocabulary,
+from midfill.weights.formats.gguf_metadata import check_kind, read_architecture
+from midfill.weights.formats.gguf_vocabulary import read_vocabulary
+from midfill.weights.formats.strict import (
+    Metadata,
+    check_ids,
+    check_tensors,
+    refuse_left_over,
 )
-from midfill.weights.formats.strict import Metadata, check_tensors, refuse_left_over
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +140,17 @@ def read_checkpoint(path: Path, name: str) -> Checkpoint:
     tensors = _tensors(path, stored, architecture)
     check_tensors(path, architecture, {name: tensor.shape for name, tensor in tensors.items()})
     vocabulary = read_vocabulary(metadata, architecture.vocab_size)
+    check_ids(path, vocabulary, architecture.vocab_size)
     return Checkpoint(name, path, architecture, vocabulary, tensors, files=(path,))
+
+
+def read_metadata(path: Path) -> Metadata:
+    """The keys of a GGUF file, which may have no tensors.
+
+    Raises:
+        CorruptModelError: the file is broken.
+    """
+    return _open(path)[0]
 
 
 def _open(path: Path) -> tuple[Metadata, dict[str, Any]]:

@@ -6,15 +6,11 @@ with a dot is a family's: ``.block_count`` stands for ``llama.block_count``.
 
 from __future__ import annotations
 
-from midfill.weights.architecture import (
-    PRE_TOKENIZERS,
-    BytePairVocabulary,
-    LlamaArchitecture,
-    RopeScaling,
-)
-from midfill.weights.errors import CorruptModelError, UnsupportedModelError
+from midfill.weights.architecture import PRE_TOKENIZERS, LlamaArchitecture, RopeScaling
 from midfill.weights.families import FAMILIES
 from midfill.weights.formats.strict import Metadata, check_heads
+
+DUMMY_SPACE = "tokenizer.ggml.add_space_prefix"
 
 KNOWN_KEYS = frozenset(
     {
@@ -70,20 +66,14 @@ FIXED_KEYS: dict[str, object] = {
     ".rope.scaling.attn_factor": 1.0,
     "tokenizer.ggml.add_eos_token": False,
     "tokenizer.ggml.add_sep_token": False,
-    "tokenizer.ggml.add_space_prefix": False,
+    DUMMY_SPACE: False,
     "tokenizer.ggml.remove_extra_whitespaces": False,
 }
 """Keys that are understood at one value only: the one that changes nothing."""
 
-END_OF_TEXT_NAMES = frozenset({"<|endoftext|>", "<|im_end|>"})
-"""Control tokens that end a text, whatever the file declares as its end."""
-
-NORMAL, UNKNOWN, CONTROL, UNUSED = 1, 2, 3, 5
-"""Token types (``gguf.TokenType``); the others, user-defined 4 and byte 6, are refused."""
-
 
 def check_kind(metadata: Metadata) -> None:
-    """Refuse what is not one whole model of a known family with a byte-level BPE tokenizer.
+    """Refuse what is not one whole model of a known family with a tokenizer of a known kind.
 
     Raises:
         UnsupportedModelError: naming the key, its value and what is implemented.
@@ -95,10 +85,11 @@ def check_kind(metadata: Metadata) -> None:
     version = metadata.integer("general.quantization_version", 2)
     metadata.check_choice("general.quantization_version", version, {2})
     model = metadata.text("tokenizer.ggml.model")
-    advice = " (byte-level BPE); for SentencePiece use the model's Hugging Face folder"
-    metadata.check_choice("tokenizer.ggml.model", model, {"gpt2"}, advice)
-    rule = metadata.text("tokenizer.ggml.pre", "default")
-    metadata.check_choice("tokenizer.ggml.pre", rule, PRE_TOKENIZERS)
+    advice = " (byte-level BPE and SentencePiece)"
+    metadata.check_choice("tokenizer.ggml.model", model, {"gpt2", "llama"}, advice)
+    if model == "gpt2":
+        rule = metadata.text("tokenizer.ggml.pre", "default")
+        metadata.check_choice("tokenizer.ggml.pre", rule, PRE_TOKENIZERS)
 
 
 def read_architecture(metadata: Metadata, *, tied: bool) -> LlamaArchitecture:
@@ -149,72 +140,3 @@ def _rope_scaling(metadata: Metadata, family: str) -> RopeScaling | None:
     metadata.check_choice(f"{family}.rope.scaling.type", kind, {"none", "linear"})
     factor = metadata.number(f"{family}.rope.scaling.factor", 1.0)
     return None if kind == "none" or factor == 1.0 else RopeScaling("linear", factor)
-
-
-def read_vocabulary(metadata: Metadata, vocab_size: int) -> BytePairVocabulary:
-    """The tokenizer of a file that passed ``check_kind``, as data.
-
-    Args:
-        metadata: The file's.
-        vocab_size: The rows of the embedding; there may be more of them than tokens.
-
-    Raises:
-        CorruptModelError: the tokenizer's lists do not fit together or with the embedding.
-        UnsupportedModelError: a token is of a type that is not implemented.
-    """
-    tokens = metadata.texts("tokenizer.ggml.tokens")
-    types = metadata.integers("tokenizer.ggml.token_type")
-    if not len(types) == len(tokens) <= vocab_size:
-        raise CorruptModelError(
-            f"{metadata.origin}: {len(tokens)} tokens, {len(types)} token types and an embedding "
-            f"of {vocab_size} rows do not fit together"
-        )
-    special = _special(metadata, types)
-    return BytePairVocabulary(
-        tokens=tuple(tokens),
-        merges=_merges(metadata),
-        special=special,
-        pre_tokenizer=metadata.text("tokenizer.ggml.pre"),
-        bos_id=_bos_id(metadata, len(tokens)),
-        eos_ids=_eos_ids(metadata, tokens, special),
-    )
-
-
-def _special(metadata: Metadata, types: list[int]) -> frozenset[int]:
-    unknown = set(types) - {NORMAL, UNKNOWN, CONTROL, UNUSED}
-    if unknown:
-        raise UnsupportedModelError(
-            f"{metadata.origin}: tokenizer.ggml.token_type has the types {sorted(unknown)}, which "
-            "midfill does not implement; use the model's Hugging Face folder"
-        )
-    return frozenset(index for index, kind in enumerate(types) if kind != NORMAL)
-
-
-def _merges(metadata: Metadata) -> tuple[tuple[str, str], ...]:
-    merges = []
-    for merge in metadata.texts("tokenizer.ggml.merges"):
-        left, space, right = merge.partition(" ")
-        if not (left and space and right) or " " in right:
-            raise CorruptModelError(f"{metadata.origin}: the merge {merge!r} is not two tokens")
-        merges.append((left, right))
-    return tuple(merges)
-
-
-def _token_id(metadata: Metadata, key: str, tokens: int) -> int:
-    value = metadata.integer(key, minimum=0)
-    if value >= tokens:
-        raise CorruptModelError(f"{metadata.origin}: {key} is {value}; ids end at {tokens - 1}")
-    return value
-
-
-def _bos_id(metadata: Metadata, tokens: int) -> int | None:
-    """None unless the file asks for it: byte-level BPE has none by default, as in llama.cpp."""
-    if not metadata.flag("tokenizer.ggml.add_bos_token", default=False):
-        return None
-    return _token_id(metadata, "tokenizer.ggml.bos_token_id", tokens)
-
-
-def _eos_ids(metadata: Metadata, tokens: list[str], special: frozenset[int]) -> frozenset[int]:
-    keys = [f"tokenizer.ggml.{end}_token_id" for end in ("eos", "eot", "eom")]
-    declared = {_token_id(metadata, key, len(tokens)) for key in keys if key in metadata}
-    return frozenset(declared | {i for i in special if tokens[i] in END_OF_TEXT_NAMES})

@@ -18,7 +18,7 @@ from midfill.weights.architecture import BytePairVocabulary
 from midfill.weights.errors import UnsupportedModelError
 from midfill.weights.families import FAMILIES
 from midfill.weights.formats.gguf import canonical_row_order
-from midfill.weights.formats.gguf_metadata import CONTROL, NORMAL, UNUSED
+from midfill.weights.formats.gguf_vocabulary import CONTROL, NORMAL, UNUSED
 from midfill.weights.formats.token_roles import gguf_roles
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ pytorch's own ``.bin`` files are pickles, which can run code when they are read:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
-from midfill.weights.formats.names import HUGGINGFACE_HARMLESS
 from midfill.weights.formats.strict import Metadata, read_json
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+HARMLESS = re.compile(r"model\.layers\.[0-9]+\.self_attn\.rotary_emb\.inv_freq")
+"""Names of buffers that old versions of transformers saved; they follow from ``rope_theta``."""
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 DTYPES = frozenset({"F32", "F16", "BF16"})
@@ -74,7 +76,7 @@ def _open_shards(folder: Path) -> dict[str, SafetensorsTensor]:
         tensors |= open_file(folder / file)
     for name in promised.keys() | tensors.keys():
         found = tensors[name].file.name if name in tensors else None
-        if found != promised.get(name) and not HUGGINGFACE_HARMLESS.fullmatch(name):
+        if found != promised.get(name) and not HARMLESS.fullmatch(name):
             raise CorruptModelError(
                 f"{folder / INDEX} has {name} in {promised.get(name)}; it is in {found}"
             )
@@ -97,7 +99,7 @@ def open_file(file: Path) -> dict[str, SafetensorsTensor]:
     return {
         name: SafetensorsTensor(file, name, _checked_shape(file, name, shape, dtype))
         for name, (shape, dtype) in found.items()
-        if not HUGGINGFACE_HARMLESS.fullmatch(name)
+        if not HARMLESS.fullmatch(name)
     }
 
 

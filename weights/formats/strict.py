@@ -81,6 +81,10 @@ class Metadata:
         """A list of strings."""
         return self._list(key, str, "a list of strings")
 
+    def numbers(self, key: str) -> list[float]:
+        """A list of numbers."""
+        return [float(value) for value in self._list(key, (int, float), "a list of numbers")]
+
     def integers(self, key: str) -> list[int]:
         """A list of integers."""
         return self._list(key, int, "a list of integers")
@@ -155,7 +159,7 @@ class Metadata:
             )
         return value
 
-    def _list(self, key: str, kind: type[T], allowed: str) -> list[T]:
+    def _list(self, key: str, kind: type[T] | tuple[type[T], ...], allowed: str) -> list[T]:
         value = self._get(key, None)
         ok = isinstance(value, list) and all(isinstance(item, kind) for item in value)
         return cast("list[T]", self._checked(key, value, allowed, ok=ok))

@@ -244,7 +244,7 @@ def test_unused_and_unknown_tokens_are_special_too(file: Path) -> None:
         ("llama.rope.scaling.type", "yarn", "scaling.type is 'yarn'; .* linear, none"),
         ("llama.rope.scaling.attn_factor", 2.0, "attn_factor is 2.0; midfill implements 1.0"),
         ("llama.expert_count", 8, "expert_count is 8; midfill implements 0 only"),
-        ("tokenizer.ggml.model", "llama", "for SentencePiece use the model's Hugging Face folder"),
+        ("tokenizer.ggml.model", "bert", "midfill implements gpt2, llama .*SentencePiece"),
         ("tokenizer.ggml.pre", "llama-bpe", "pre is 'llama-bpe'; .* gpt-2, smollm"),
         ("tokenizer.ggml.pre", None, "pre is 'default'"),
         ("tokenizer.ggml.add_space_prefix", True, "add_space_prefix is True"),

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
-from midfill.weights.formats.safetensors import INDEX, SINGLE, open_tensors
+from midfill.weights.formats.safetensors import HARMLESS, INDEX, SINGLE, open_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,3 +98,9 @@ def test_a_folder_without_weights_is_corrupt(tmp_path: Path) -> None:
     """A config alone is no model."""
     with pytest.raises(CorruptModelError, match=r"has neither model.safetensors nor"):
         open_tensors(tmp_path)
+
+
+def test_only_the_rotary_buffer_is_harmless() -> None:
+    """No pattern so wide that it hides a weight."""
+    assert HARMLESS.fullmatch("model.layers.31.self_attn.rotary_emb.inv_freq")
+    assert not HARMLESS.fullmatch("model.layers.31.self_attn.q_proj.weight")

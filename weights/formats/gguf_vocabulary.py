@@ -1,0 +1,135 @@
+"""The tokenizer of a GGUF file, as data: byte-level BPE, or SentencePiece from its lists.
+
+A file with ``tokenizer.ggml.model = llama`` has what a ``tokenizer.model`` has, in three lists:
+tokens, scores and types, whose numbers are SentencePiece's own. Source: llama.cpp's converter
+(``SentencePieceProcessor``'s pieces, with U+2581 for a space and ``<0x0A>`` for a byte).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from midfill.weights.architecture import BytePairVocabulary, SentencePieceModel
+from midfill.weights.errors import CorruptModelError, UnsupportedModelError
+from midfill.weights.formats.gguf_metadata import DUMMY_SPACE
+
+if TYPE_CHECKING:
+    from midfill.weights.architecture import TokenizerData
+    from midfill.weights.formats.strict import Metadata
+
+END_OF_TEXT_NAMES = frozenset({"<|endoftext|>", "<|im_end|>"})
+"""Control tokens that end a text, whatever the file declares as its end."""
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+"""Token types (``gguf.TokenType``)."""
+_MARKER = re.compile(r"▁?<.+>|\[.+\]", re.DOTALL)
+"""How tokens look that somebody added to steer a model."""
+
+
+def read_vocabulary(metadata: Metadata, vocab_size: int) -> TokenizerData:
+    """The tokenizer of a file that passed ``check_kind``, as data.
+
+    Args:
+        metadata: The file's.
+        vocab_size: The rows of the embedding; there may be more of them than tokens.
+
+    Raises:
+        CorruptModelError: the tokenizer's lists do not fit together or with the embedding.
+        UnsupportedModelError: a token is of a type that is not implemented.
+    """
+    tokens = metadata.texts("tokenizer.ggml.tokens")
+    types = metadata.integers("tokenizer.ggml.token_type")
+    if not len(types) == len(tokens) <= vocab_size:
+        raise CorruptModelError(
+            f"{metadata.origin}: {len(tokens)} tokens, {len(types)} token types and an embedding "
+            f"of {vocab_size} rows do not fit together"
+        )
+    if metadata.text("tokenizer.ggml.model") == "llama":
+        return _sentencepiece(metadata, tokens, types)
+    special = _special(metadata, types)
+    return BytePairVocabulary(
+        tokens=tuple(tokens),
+        merges=_merges(metadata),
+        special=special,
+        pre_tokenizer=metadata.text("tokenizer.ggml.pre"),
+        bos_id=_bos_id(metadata, len(tokens)),
+        eos_ids=_eos_ids(metadata, tokens, special),
+    )
+
+
+def _sentencepiece(metadata: Metadata, tokens: list[str], types: list[int]) -> SentencePieceModel:
+    """The lists as a serialized ``tokenizer.model``; what steers or means nothing is a control."""
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec
+
+    scores = metadata.numbers("tokenizer.ggml.scores")
+    if len(scores) != len(tokens) or not set(types) <= {*range(1, 7)}:
+        raise CorruptModelError(
+            f"{metadata.origin}: {len(tokens)} tokens, {len(scores)} scores and the token types"
+            f" {sorted(set(types))} do not fit together"
+        )
+    model = ModelProto()
+    model.trainer_spec.model_type = TrainerSpec.BPE
+    model.trainer_spec.byte_fallback = BYTE in types
+    model.trainer_spec.treat_whitespace_as_suffix = False
+    normalizer = model.normalizer_spec
+    normalizer.add_dummy_prefix = metadata.flag(DUMMY_SPACE, default=True)
+    normalizer.remove_extra_whitespaces, normalizer.escape_whitespaces = False, True
+    for index, (token, score, kind) in enumerate(zip(tokens, scores, types, strict=True)):
+        steers = kind == USER_DEFINED and _MARKER.fullmatch(token)
+        is_control = kind == UNUSED or steers or not token
+        model.pieces.add(
+            piece=token or f"<unused {index}>", score=score, type=CONTROL if is_control else kind
+        )
+    bos_id = _token_id(metadata, "tokenizer.ggml.bos_token_id", len(tokens), default=1)
+    has_bos = metadata.flag("tokenizer.ggml.add_bos_token", default=True)
+    special = frozenset(i for i, kind in enumerate(types) if kind in (CONTROL, USER_DEFINED))
+    return SentencePieceModel(
+        model.SerializeToString(),
+        bos_id if has_bos else None,
+        _eos_ids(metadata, tokens, special, default=2),
+    )
+
+
+def _special(metadata: Metadata, types: list[int]) -> frozenset[int]:
+    unknown = set(types) - {NORMAL, UNKNOWN, CONTROL, UNUSED}
+    if unknown:
+        raise UnsupportedModelError(
+            f"{metadata.origin}: tokenizer.ggml.token_type has the types {sorted(unknown)}, which "
+            "midfill does not implement; use the model's Hugging Face folder"
+        )
+    return frozenset(index for index, kind in enumerate(types) if kind != NORMAL)
+
+
+def _merges(metadata: Metadata) -> tuple[tuple[str, str], ...]:
+    merges = []
+    for merge in metadata.texts("tokenizer.ggml.merges"):
+        left, space, right = merge.partition(" ")
+        if not (left and space and right) or " " in right:
+            raise CorruptModelError(f"{metadata.origin}: the merge {merge!r} is not two tokens")
+        merges.append((left, right))
+    return tuple(merges)
+
+
+def _token_id(metadata: Metadata, key: str, tokens: int, default: int | None = None) -> int:
+    value = metadata.integer(key, default, minimum=0)
+    if value >= tokens:
+        raise CorruptModelError(f"{metadata.origin}: {key} is {value}; ids end at {tokens - 1}")
+    return value
+
+
+def _bos_id(metadata: Metadata, tokens: int) -> int | None:
+    """None unless the file asks for it: byte-level BPE has none by default, as in llama.cpp."""
+    if not metadata.flag("tokenizer.ggml.add_bos_token", default=False):
+        return None
+    return _token_id(metadata, "tokenizer.ggml.bos_token_id", tokens)
+
+
+def _eos_ids(
+    metadata: Metadata, tokens: list[str], special: frozenset[int], default: int | None = None
+) -> frozenset[int]:
+    keys = [f"tokenizer.ggml.{end}_token_id" for end in ("eos", "eot", "eom")]
+    declared = {_token_id(metadata, key, len(tokens)) for key in keys if key in metadata}
+    if not declared and default is not None:
+        declared = {default}
+    return frozenset(declared | {i for i in special if tokens[i] in END_OF_TEXT_NAMES})
