@@ -67,8 +67,13 @@ class LlamaArchitecture:
         return self.num_key_value_heads * self.head_dim
 
 
-PRE_TOKENIZERS = frozenset({"gpt-2", "smollm"})
+PRE_TOKENIZERS = frozenset({"gpt-2", "smollm", "qwen2"})
 """The rules that midfill implements for splitting text before merging, by llama.cpp's names."""
+QWEN2_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""The words of ``qwen2``, as its ``tokenizer.json`` has them."""
 
 
 @dataclass(frozen=True, slots=True)

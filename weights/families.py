@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from midfill.weights.architecture import LlamaArchitecture
 
-_WEIGHT = ".weight"
-_LAYER_NAME = re.compile(r"model\.layers\.(?P<n>0|[1-9][0-9]*)\.(?P<tensor>.+)\.weight")
-_GGUF_LAYER_NAME = re.compile(r"blk\.(?P<n>0|[1-9][0-9]*)\.(?P<tensor>.+)\.weight")
+_WEIGHT, _BIAS = ".weight", ".bias"
+_LAYER_NAME = re.compile(r"model\.layers\.(?P<n>0|[1-9][0-9]*)\.(?P<tensor>.+)")
+_GGUF_LAYER_NAME = re.compile(r"blk\.(?P<n>0|[1-9][0-9]*)\.(?P<tensor>.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class TensorRow:
     name: str
     gguf: str
     shape: tuple[str, ...]
-    """Attributes of the architecture, rows first; a norm has one."""
+    """Attributes of the architecture, rows first; a norm and a bias have one."""
     part: str
     """The matrix or norm of the kernels' structures that it is, or is the rows of."""
     fused: str
@@ -36,7 +36,7 @@ class TensorRow:
 
     @property
     def is_matrix(self) -> bool:
-        """Whether it has rows; otherwise it is a norm."""
+        """Whether it has rows; otherwise it is a norm or a bias."""
         return len(self.shape) > 1
 
     def shape_in(self, architecture: LlamaArchitecture) -> tuple[int, ...]:
@@ -52,6 +52,8 @@ class Family:
     """``model_type`` of its config.json, and ``general.architecture`` of its GGUF files."""
     outer: tuple[TensorRow, ...]
     layer: tuple[TensorRow, ...]
+    rotates_neighbours: bool = False
+    """Whether its GGUF files have the rows of queries and keys in llama.cpp's order for that."""
 
     def shapes(self, architecture: LlamaArchitecture) -> dict[str, tuple[int, ...]]:
         """The shape of each tensor that a checkpoint holds, by its full name; no more, no fewer."""
@@ -84,15 +86,15 @@ class Family:
         layer = _LAYER_NAME.fullmatch(name)
         if layer is None:
             return self._outer_names()[name]
-        gguf = next(t.gguf for t in self.layer if t.name == layer["tensor"])
-        return f"blk.{layer['n']}.{gguf}{_WEIGHT}"
+        gguf = next(t.gguf for t in self.layer if _file_name(t.name) == layer["tensor"])
+        return f"blk.{layer['n']}.{_file_name(gguf)}"
 
     def from_gguf(self, gguf: str) -> str | None:
         """The name of a GGUF tensor; None where the family has no such tensor."""
         layer = _GGUF_LAYER_NAME.fullmatch(gguf)
         if layer is None:
             return {there: here for here, there in self._outer_names().items()}.get(gguf)
-        names = (t.name for t in self.layer if t.gguf == layer["tensor"])
+        names = (t.name for t in self.layer if _file_name(t.gguf) == layer["tensor"])
         return next((layer_name(int(layer["n"]), name) for name in names), None)
 
     def _outer_names(self) -> dict[str, str]:
@@ -101,7 +103,12 @@ class Family:
 
 def layer_name(index: int, name: str) -> str:
     """The full name of a layer's tensor."""
-    return f"model.layers.{index}.{name}{_WEIGHT}"
+    return f"model.layers.{index}.{_file_name(name)}"
+
+
+def _file_name(name: str) -> str:
+    """The name as files have it: that of a matrix or norm goes on with ``.weight``."""
+    return name if name.endswith(_BIAS) else name + _WEIGHT
 
 
 def _grouped(pairs: Iterator[tuple[str, str]]) -> dict[str, list[str]]:
@@ -141,10 +148,23 @@ LLAMA = Family(
         _row("mlp.up_proj", "ffn_up", _UP, fused="gate_up_proj"),
         _row("mlp.down_proj", "ffn_down", _DOWN),
     ),
+    rotates_neighbours=True,
 )
 """Llama (Touvron et al. 2023), Code Llama and their relatives."""
 
-FAMILIES = {family.name: family for family in (LLAMA,)}
+QWEN2 = Family(
+    name="qwen2",
+    outer=LLAMA.outer,
+    layer=(
+        *LLAMA.layer,
+        _row("self_attn.q_proj.bias", "attn_q.bias", ("query_width",), part="qkv_bias"),
+        _row("self_attn.k_proj.bias", "attn_k.bias", ("kv_width",), part="qkv_bias"),
+        _row("self_attn.v_proj.bias", "attn_v.bias", ("kv_width",), part="qkv_bias"),
+    ),
+)
+"""Qwen2 and Qwen2.5 (Yang et al. 2024), Qwen2.5-Coder included: a bias on queries, keys, values."""
+
+FAMILIES = {family.name: family for family in (LLAMA, QWEN2)}
 
 
 def expected_shapes(architecture: LlamaArchitecture) -> dict[str, tuple[int, ...]]:

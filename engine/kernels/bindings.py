@@ -17,7 +17,7 @@ from midfill.engine.kernels import quantization
 from midfill.engine.kernels.build import KernelsUnavailableError, build
 from midfill.engine.kernels.packed_cache import PackedMatrix
 from midfill.engine.kernels.quantization import Form
-from midfill.weights.families import LLAMA
+from midfill.weights.families import QWEN2
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,10 +44,10 @@ class CMatrix(Structure):
 
 
 class CLayer(Structure):
-    """``struct layer``."""
+    """``struct layer``; what a family does not have is NULL."""
 
     _fields_ = tuple(
-        {row.part: CMatrix if row.is_matrix else c_void_p for row in LLAMA.layer}.items()
+        {row.part: CMatrix if row.is_matrix else c_void_p for row in QWEN2.layer}.items()
     )
 
 

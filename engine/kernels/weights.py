@@ -113,7 +113,8 @@ class _Builder:
             weights.arena.fill(self._packed.arena)
         parts = iter(self._packed.parts if self._packed else self._read())
         for index in range(a.num_hidden_layers):
-            self._layers[index] = CLayer(*(self._put(next(parts)) for _ in CLayer._fields_))
+            names = self._family.parts(index)
+            self._layers[index] = CLayer(**{part: self._put(next(parts)) for part in names})
             self._on_progress((index + 1) / a.num_hidden_layers)
         self._count(self.placed)
         decoder.layers, decoder.hidden = a.num_hidden_layers, a.hidden_size
@@ -143,7 +144,7 @@ class _Builder:
         return [
             self._read_matrix(names)
             if len(self._tensors[names[0]].shape) > 1
-            else self._read_vector(*names)
+            else torch.cat([self._read_vector(name) for name in names])
             for names in self._family.parts(index).values()
         ]
 

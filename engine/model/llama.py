@@ -1,5 +1,7 @@
 """The Llama decoder (Touvron et al. 2023): RMSNorm, rotary grouped-query attention, SwiGLU.
 
+Qwen2 is the same with a bias on queries, keys and values.
+
 A model is a function of token ids and a cache slot; the caller owns the slot. Names are those of
 transformers' ``LlamaForCausalLM``; query, key and value matrices are fused into one, as are gate
 and up.
@@ -39,6 +41,8 @@ class LayerWeights:
     post_attention_layernorm: torch.Tensor
     gate_up_proj: Linear
     down_proj: Linear
+    qkv_bias: torch.Tensor | None = None
+    """Added to queries, keys and values, ((Hq + 2 Hkv) * D,); None: the family has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class LlamaModel:
             for matrix in (layer.qkv_proj, layer.o_proj, layer.gate_up_proj, layer.down_proj)
         )
         norms = (2 * len(layers) + 1) * self.weights.norm.numel()
+        norms += sum(layer.qkv_bias.numel() for layer in layers if layer.qkv_bias is not None)
         tied = self.architecture.tie_word_embeddings
         return linear + norms + self.weights.embed_tokens.numel() + (not tied) * head.parameters
 
@@ -113,6 +118,8 @@ class LlamaModel:
         x = embedding(torch.tensor(ids, device=self.device), self.weights.embed_tokens)
         for index, layer in enumerate(self.weights.layers):
             heads = layer.qkv_proj(self._norm(x, layer.input_layernorm))
+            if layer.qkv_bias is not None:
+                heads = heads + layer.qkv_bias
             x = x + layer.o_proj(self._attend(index, heads, slot, places))
             x = x + _feed_forward(layer, self._norm(x, layer.post_attention_layernorm))
         slot.append(ids)

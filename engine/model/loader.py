@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from midfill.weights.architecture import Checkpoint, TensorSource
 
-MODELS = {"llama": read_llama}
+MODELS = {"llama": read_llama, "qwen2": read_llama}
 """What reads the model of each family, by the name of its row in ``weights.families``."""
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 QUANTIZED = ("int8", "int4")

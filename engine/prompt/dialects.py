@@ -44,6 +44,12 @@ DIALECTS = {
             end_at_line=0.1,  # measured, as the weights are: see docs/results.md
             end_weights=EndWeights(bias=3.021, end=0.219, gap=0.505),
         ),
+        Dialect(
+            "qwen2.5-coder",
+            ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+            (Order.PSM,),
+            ("<|repo_name|>", "<|file_sep|>"),
+        ),
         Dialect("left-to-right"),
     )
 }

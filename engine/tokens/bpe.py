@@ -8,21 +8,30 @@ lacks the control characters 04, 06, 13, 14, 16 and 1D and the UTF-8 lead bytes 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import tokenizers
 from tokenizers import models, pre_tokenizers
 
 from midfill.engine.tokens.vocabulary import Vocabulary, replace_surrogates
+from midfill.weights.architecture import QWEN2_SPLIT
 from midfill.weights.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from midfill.weights.architecture import BytePairVocabulary
 
 # A place where a pre-token ends whatever comes before or after: behind a run of letters, and before
 # whitespace. Only unmistakable characters count, so that Unicode versions cannot matter.
 _SEAM = re.compile(r".*(?:[A-Za-z](?=[\x00-@\[-`{-\x7f])|\S(?=[ \t\n\r]))", re.DOTALL)
 
+# The same for Qwen2's rule, by which punctuation takes the line ends behind it.
+_QWEN2_SEAM = re.compile(
+    r".*(?:[A-Za-z](?=[\x00-@\[-`{-\x7f])|[0-9](?=[\x00-\x7f])|[!-~](?=[ \t]))", re.DOTALL
+)
 _CONTRACTIONS = frozenset({"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"})
 _HALF_CONTRACTIONS = frozenset("rvl")  # behind an apostrophe, one more letter changes the split
 _DIGITS = frozenset("0123456789")
@@ -59,11 +68,32 @@ def _smollm_split() -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Sequence([digits, _gpt2_split()])
 
 
-SPLITS = {
-    "gpt-2": (_gpt2_split, _CONTRACTIONS),
-    "smollm": (_smollm_split, _CONTRACTIONS | _DIGITS),
+def _qwen2_split() -> pre_tokenizers.PreTokenizer:
+    words = pre_tokenizers.Split(tokenizers.Regex(QWEN2_SPLIT), "isolated")
+    return pre_tokenizers.Sequence(
+        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How text is split before merging."""
+
+    split: Callable[[], pre_tokenizers.PreTokenizer]
+    final: frozenset[str]
+    """Pre-tokens that never grow."""
+    seam: re.Pattern[str] = _SEAM
+    """A place where a pre-token ends whatever comes before or after."""
+    joins_blanks: bool = False
+    """A line end makes one pre-token of all blanks and line ends before it."""
+
+
+RULES = {
+    "gpt-2": Rule(_gpt2_split, _CONTRACTIONS),
+    "smollm": Rule(_smollm_split, _CONTRACTIONS | _DIGITS),
+    "qwen2": Rule(_qwen2_split, _DIGITS, _QWEN2_SEAM, joins_blanks=True),
 }
-"""How each of PRE_TOKENIZERS splits, and its pre-tokens that never grow."""
+"""The rule of each of PRE_TOKENIZERS. Sources: the models' ``tokenizer.json``."""
 
 
 class ByteLevelBpe(Vocabulary):
@@ -74,12 +104,12 @@ class ByteLevelBpe(Vocabulary):
     """
 
     def __init__(self, data: BytePairVocabulary) -> None:
-        if data.pre_tokenizer not in SPLITS:
+        if data.pre_tokenizer not in RULES:
             raise UnsupportedModelError(
-                f"the pre-tokenizer is {data.pre_tokenizer!r}; known are {', '.join(SPLITS)}: "
+                f"the pre-tokenizer is {data.pre_tokenizer!r}; known are {', '.join(RULES)}: "
                 "use a model with one of these"
             )
-        split, self._final = SPLITS[data.pre_tokenizer]
+        self._rule = RULES[data.pre_tokenizer]
         plain = {token: i for i, token in enumerate(data.tokens) if i not in data.special}
         super().__init__(
             [b"" if i in data.special else _bytes_of(t) for i, t in enumerate(data.tokens)],
@@ -88,7 +118,7 @@ class ByteLevelBpe(Vocabulary):
             data.eos_ids,
         )
         self._tokenizer = tokenizers.Tokenizer(_merging(plain, data.merges))
-        self._tokenizer.pre_tokenizer = split()
+        self._tokenizer.pre_tokenizer = self._rule.split()
 
     def encode(self, text: str, *, leading_space: bool = True) -> list[int]:  # noqa: ARG002
         """The ids of user text; see the Tokenizer protocol."""
@@ -103,13 +133,16 @@ class ByteLevelBpe(Vocabulary):
 
     def _finished(self, text: str) -> int:
         """Where the last pre-token starts, or the text's end if not even that one can grow."""
-        seam = _SEAM.match(text)
+        seam = self._rule.seam.match(text)
         start = seam.end() if seam else 0
         words = self._tokenizer.pre_tokenizer.pre_tokenize_str(text[start:])
-        if not words or words[-1][0] in self._final:
+        if not words or words[-1][0] in self._rule.final:
             return len(text)
         growing = 1
-        if len(words) > 1 and words[-2][0] == "'" and words[-1][0] in _HALF_CONTRACTIONS:
+        if self._rule.joins_blanks:
+            blanks = takewhile(lambda word: text[start:][slice(*word[1])].isspace(), words[::-1])
+            growing = max(1, sum(1 for _ in blanks))
+        elif len(words) > 1 and words[-2][0] == "'" and words[-1][0] in _HALF_CONTRACTIONS:
             growing = 2
         first_character: int = words[-growing][1][0]
         return start + first_character

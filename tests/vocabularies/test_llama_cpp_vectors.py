@@ -19,7 +19,7 @@ from midfill.weights.architecture import SentencePieceModel, TokenizerData
 from midfill.weights.formats.gguf import read_metadata
 from midfill.weights.formats.gguf_vocabulary import read_vocabulary
 
-SUPPORTED = ("llama-spm", "phi-3")
+SUPPORTED = ("llama-spm", "phi-3", "qwen2", "gpt-2", "starcoder", "refact")
 SEPARATOR = "\n__ggml_vocab_test__\n"
 
 

@@ -204,6 +204,8 @@ def _row_order(
         "attn_q.weight": architecture.num_attention_heads,
         "attn_k.weight": architecture.num_key_value_heads,
     }.get(name.split(".", 2)[-1])
+    if not FAMILIES[architecture.family].rotates_neighbours:
+        return None
     if heads is None or shape[:1] != (heads * architecture.head_dim,):
         return None
     return canonical_row_order(shape[0], heads)

@@ -59,6 +59,9 @@ KNOWN_KEYS = frozenset(
     }
 )
 
+SAME_RULES = {"starcoder": "smollm", "refact": "smollm"}
+"""Further names that llama.cpp has for rules of PRE_TOKENIZERS."""
+
 FIXED_KEYS: dict[str, object] = {
     ".attention.causal": True,
     ".expert_count": 0,
@@ -89,7 +92,7 @@ def check_kind(metadata: Metadata) -> None:
     metadata.check_choice("tokenizer.ggml.model", model, {"gpt2", "llama"}, advice)
     if model == "gpt2":
         rule = metadata.text("tokenizer.ggml.pre", "default")
-        metadata.check_choice("tokenizer.ggml.pre", rule, PRE_TOKENIZERS)
+        metadata.check_choice("tokenizer.ggml.pre", rule, PRE_TOKENIZERS | SAME_RULES.keys())
 
 
 def read_architecture(metadata: Metadata, *, tied: bool) -> LlamaArchitecture:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from midfill.weights.architecture import BytePairVocabulary, SentencePieceModel
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
-from midfill.weights.formats.gguf_metadata import DUMMY_SPACE
+from midfill.weights.formats.gguf_metadata import DUMMY_SPACE, SAME_RULES
 
 if TYPE_CHECKING:
     from midfill.weights.architecture import TokenizerData
@@ -47,12 +47,13 @@ def read_vocabulary(metadata: Metadata, vocab_size: int) -> TokenizerData:
         )
     if metadata.text("tokenizer.ggml.model") == "llama":
         return _sentencepiece(metadata, tokens, types)
-    special = _special(metadata, types)
+    special = _special(metadata, tokens, types)
+    rule = metadata.text("tokenizer.ggml.pre")
     return BytePairVocabulary(
         tokens=tuple(tokens),
         merges=_merges(metadata),
         special=special,
-        pre_tokenizer=metadata.text("tokenizer.ggml.pre"),
+        pre_tokenizer=SAME_RULES.get(rule, rule),
         bos_id=_bos_id(metadata, len(tokens)),
         eos_ids=_eos_ids(metadata, tokens, special),
     )
@@ -91,11 +92,17 @@ def _sentencepiece(metadata: Metadata, tokens: list[str], types: list[int]) -> S
     )
 
 
-def _special(metadata: Metadata, types: list[int]) -> frozenset[int]:
-    unknown = set(types) - {NORMAL, UNKNOWN, CONTROL, UNUSED}
-    if unknown:
+def _special(metadata: Metadata, tokens: list[str], types: list[int]) -> frozenset[int]:
+    """Ids that no text is encoded to: all but plain tokens; added ones must look like markers."""
+    plain = {
+        kind
+        for token, kind in zip(tokens, types, strict=True)
+        if kind not in (NORMAL, UNKNOWN, CONTROL, UNUSED)
+        and not (kind == USER_DEFINED and _MARKER.fullmatch(token))
+    }
+    if plain:
         raise UnsupportedModelError(
-            f"{metadata.origin}: tokenizer.ggml.token_type has the types {sorted(unknown)}, which "
+            f"{metadata.origin}: tokenizer.ggml.token_type has the types {sorted(plain)}, which "
             "midfill does not implement; use the model's Hugging Face folder"
         )
     return frozenset(index for index, kind in enumerate(types) if kind != NORMAL)

@@ -168,7 +168,7 @@ def _stored(
         "q_proj.weight": architecture.num_attention_heads,
         "k_proj.weight": architecture.num_key_value_heads,
     }.get(".".join(name.split(".")[-2:]))
-    if heads is None:
+    if heads is None or not FAMILIES[architecture.family].rotates_neighbours:
         return values
     stored = np.empty_like(values)
     stored[canonical_row_order(len(values), heads)] = values

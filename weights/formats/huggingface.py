@@ -20,6 +20,7 @@ from midfill.weights.errors import CorruptModelError
 from midfill.weights.families import FAMILIES
 from midfill.weights.formats.safetensors import open_tensors
 from midfill.weights.formats.strict import (
+    MOST_LAYERS,
     Metadata,
     check_heads,
     check_ids,
@@ -81,7 +82,15 @@ FIXED_KEYS: dict[str, object] = {
     "partial_rotary_factor": 1.0,
     "rope_interleaved": False,
 }
-"""Keys that are understood at one value only: the one of the Llama architecture."""
+"""Keys that are understood at one value only: the one that changes nothing."""
+
+FAMILY_KEYS: dict[str, dict[str, object]] = {
+    "qwen2": {"use_sliding_window": False, "use_mrope": False},
+}
+"""The same for keys of single families."""
+
+FAMILY_HARMLESS = {"qwen2": frozenset({"sliding_window", "max_window_layers"})}
+"""Keys of single families without effect: those of the window say nothing while it is off."""
 
 ROPE_KEYS = {
     "default": frozenset[str](),
@@ -113,7 +122,11 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
 def _check_known(config: Metadata) -> None:
     config.check_choice("model_type", config.text("model_type"), FAMILIES.keys())
     notes = {key for key in config if key.startswith("_")}
-    config.check_known(KNOWN_KEYS | notes, FIXED_KEYS)
+    family = FAMILY_KEYS.get(config.text("model_type"), {})
+    layers = config.integer("num_hidden_layers")
+    kinds = {"layer_types": ["full_attention"] * min(layers, MOST_LAYERS)}
+    harmless = FAMILY_HARMLESS.get(config.text("model_type"), frozenset())
+    config.check_known(KNOWN_KEYS | harmless | notes, FIXED_KEYS | family | kinds)
 
 
 def read_architecture(config: Metadata) -> LlamaArchitecture:

@@ -78,7 +78,7 @@ def _ends(tokenizer: TokenizerData) -> list[int]:
 
 def _config(a: LlamaArchitecture) -> dict[str, object]:
     return {
-        "architectures": ["LlamaForCausalLM"],
+        "architectures": [f"{a.family.capitalize()}ForCausalLM"],
         "model_type": a.family,
         "num_hidden_layers": a.num_hidden_layers,
         "hidden_size": a.hidden_size,

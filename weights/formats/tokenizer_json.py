@@ -1,7 +1,8 @@
 """A ``tokenizer.json`` of byte-level BPE kind, read as a plain vocabulary and written from one.
 
-Whatever would make its encoding differ from that vocabulary's is refused. Source: the serialization
-of the ``tokenizers`` library.
+Whatever would make its encoding differ from that vocabulary's is refused, but for Qwen's
+normalization (NFC): text keeps its bytes here, as in llama.cpp. Source: the serialization of the
+``tokenizers`` library.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from midfill.weights.architecture import BytePairVocabulary
+from midfill.weights.architecture import QWEN2_SPLIT, BytePairVocabulary
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.formats.strict import Metadata, read_json
 
@@ -21,6 +22,15 @@ _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True
 _PRE_TOKENIZER_STEPS = {
     "gpt-2": [_BYTE_LEVEL],
     "smollm": [{"type": "Digits", "individual_digits": True}, _BYTE_LEVEL],
+    "qwen2": [
+        {
+            "type": "Split",
+            "pattern": {"Regex": QWEN2_SPLIT},
+            "behavior": "Isolated",
+            "invert": False,
+        },
+        _BYTE_LEVEL | {"use_regex": False},
+    ],
 }
 # Settings of the model under which it merges differently, and the values that do not.
 _PLAIN_MODEL: dict[str, tuple[object, ...]] = {
@@ -62,8 +72,8 @@ def read_vocabulary(file: Path, config: Metadata, eos_ids: frozenset[int]) -> By
     """
     tokenizer = read_json(file)
     try:
-        _check_encoding_is_plain(file, tokenizer)
         pre_tokenizer = _pre_tokenizer_name(file, tokenizer["pre_tokenizer"])
+        _check_encoding_is_plain(file, tokenizer, pre_tokenizer)
         in_front = _added_in_front(file, tokenizer)
         merges = tuple(_merge(entry) for entry in tokenizer["model"]["merges"])
         tokens, special = _tokens(tokenizer)
@@ -133,10 +143,11 @@ def _bos_in_front(vocabulary: BytePairVocabulary) -> dict[str, object] | None:
     }
 
 
-def _check_encoding_is_plain(file: Path, tokenizer: dict[str, Any]) -> None:
+def _check_encoding_is_plain(file: Path, tokenizer: dict[str, Any], rule: str) -> None:
     for setting, allowed in _PLAIN_MODEL.items():
         _require(file, f"model's {setting}", tokenizer["model"].get(setting), allowed)
-    _require(file, "normalizer", tokenizer["normalizer"], (None,))
+    normalizers = (None, {"type": "NFC"}) if rule == "qwen2" else (None,)
+    _require(file, "normalizer", tokenizer["normalizer"], normalizers)
     for entry in tokenizer["added_tokens"]:
         if not (entry.get("special") or _MARKER.fullmatch(entry["content"])):
             _require(file, "added token of plain text", entry["content"], ())

@@ -53,6 +53,7 @@ struct matrix {
 struct layer {
     const float *input_layernorm, *post_attention_layernorm;
     struct matrix qkv_proj, o_proj, gate_proj, up_proj, down_proj;
+    const float *qkv_bias; /* NULL: none */
 };
 
 struct decoder {

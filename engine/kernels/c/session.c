@@ -142,8 +142,16 @@ static void put(const struct matrix *matrix, int64_t panel, int64_t tokens, int 
 
 static int64_t at_most(int64_t count, int64_t most) { return count < most ? count : most; }
 
+static void add_bias(const float *bias, int64_t panel, int64_t rows, int64_t tokens,
+                     float y[MAX_TOKENS][PANEL]) {
+    int64_t first = panel * PANEL, rest = rows - first;
+    for (int64_t token = 0; token < tokens; token++)
+        for (int64_t row = 0; row < PANEL && row < rest; row++) y[token][row] += bias[first + row];
+}
+
+/* bias: added to all tokens' results; NULL: none. */
 static void multiply(const struct matrix *matrix, const struct activations *x, int64_t unit,
-                     int adding, float *out) {
+                     const float *bias, int adding, float *out) {
     float y[FOUR][MAX_TOKENS][PANEL];
     int64_t at_once = panels_at_once(matrix, x->tokens), first = unit * at_once;
     int64_t count = at_most(panels_of(matrix) - first, at_once);
@@ -151,7 +159,10 @@ static void multiply(const struct matrix *matrix, const struct activations *x, i
     for (int64_t i = 0; i < FOUR; i++)
         panels[i] = (struct panel){matrix, first + at_most(i, count - 1)};
     multiply_panels(panels, count, x, y);
-    for (int64_t i = 0; i < count; i++) put(matrix, first + i, x->tokens, adding, y[i], out);
+    for (int64_t i = 0; i < count; i++) {
+        if (bias) add_bias(bias, first + i, matrix->rows, x->tokens, y[i]);
+        put(matrix, first + i, x->tokens, adding, y[i], out);
+    }
 }
 
 static void gate(const struct layer *layer, const struct activations *x, int64_t unit,
@@ -176,12 +187,12 @@ static void run_unit(struct session *s, struct step step, const struct activatio
     const struct layer *layer = step.layer;
     struct attention attention = attention_of(s, scratch);
     switch (step.kind) {
-        case QKV: multiply(&layer->qkv_proj, x, unit, 0, s->heads); break;
+        case QKV: multiply(&layer->qkv_proj, x, unit, layer->qkv_bias, 0, s->heads); break;
         case ATTEND: attend(&attention, step.index, unit); break;
-        case OUT: multiply(&layer->o_proj, x, unit, 1, s->residual); break;
+        case OUT: multiply(&layer->o_proj, x, unit, NULL, 1, s->residual); break;
         case GATE_UP: gate(layer, x, unit, s->inner); break;
-        case DOWN: multiply(&layer->down_proj, x, unit, 1, s->residual); break;
-        case LOGITS: multiply(&s->decoder.lm_head, x, unit, 0, s->logits); break;
+        case DOWN: multiply(&layer->down_proj, x, unit, NULL, 1, s->residual); break;
+        case LOGITS: multiply(&s->decoder.lm_head, x, unit, NULL, 0, s->logits); break;
         case INPUT + ATTEND: write_token(&attention, step.index, unit); break;
         default: prepare(s, step, x, unit);
     }

@@ -8,7 +8,7 @@ import pytest
 from tiny_tokenizers import tiny_byte_level_vocabulary
 from tokenizers import pre_tokenizers
 
-from midfill.engine.tokens.bpe import BYTE_ALPHABET, SPLITS, ByteLevelBpe
+from midfill.engine.tokens.bpe import BYTE_ALPHABET, RULES, ByteLevelBpe
 from midfill.weights.architecture import PRE_TOKENIZERS
 from midfill.weights.errors import UnsupportedModelError
 
@@ -63,6 +63,29 @@ def test_all_but_the_last_pre_token_is_stable(pre_tokenizer: str, text: str, sta
     assert stable_text(pre_tokenizer, text) == stable
 
 
+@pytest.mark.parametrize(
+    ("text", "stable"),
+    [
+        ("x = pri", "x ="),
+        ("print(", "print"),
+        ("foo()\n    ", "foo()\n"),
+        ("foo()\n", "foo"),
+        ("x\n  ", "x"),  # another line end makes one of all of them
+        ("x\n  \t ", "x"),
+        ("x = 12", "x = 12"),
+        ("they'", "they"),
+        ("they'r", "they"),
+        ("x=", "x"),
+        ("x= ", "x="),
+    ],
+)
+def test_qwens_punctuation_takes_line_ends_and_line_ends_take_blanks(
+    text: str, stable: str
+) -> None:
+    """And letters take a character in front of them."""
+    assert stable_text("qwen2", text) == stable
+
+
 def test_single_digits_are_stable_where_digits_are_split() -> None:
     """One token each, whatever follows; GPT-2 takes runs of digits together."""
     assert stable_text("smollm", "x = 12") == "x = 12"
@@ -90,13 +113,13 @@ def test_a_long_text_without_seams_is_still_exact() -> None:
 
 def test_the_pre_tokenizers_that_the_formats_let_through_are_implemented() -> None:
     """Those and no others."""
-    assert SPLITS.keys() == PRE_TOKENIZERS
+    assert RULES.keys() == PRE_TOKENIZERS
 
 
 def test_an_unknown_pre_tokenizer_is_refused() -> None:
     """A guess would silently split text in another way than the model's training did."""
-    data = replace(tiny_byte_level_vocabulary(), pre_tokenizer="qwen2")
-    with pytest.raises(UnsupportedModelError, match="'qwen2'; known are gpt-2, smollm"):
+    data = replace(tiny_byte_level_vocabulary(), pre_tokenizer="tekken")
+    with pytest.raises(UnsupportedModelError, match="'tekken'; known are gpt-2, smollm"):
         ByteLevelBpe(data)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LONE_SURROGATES = st.text(st.characters(categories=["Cs", "Ll"]), max_size=4)
 
 
-@pytest.fixture(scope="session", params=["smollm", "gpt-2", "sentencepiece"])
+@pytest.fixture(scope="session", params=["smollm", "gpt-2", "qwen2", "sentencepiece"])
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     """One of each kind, trained once."""
     if request.param == "sentencepiece":

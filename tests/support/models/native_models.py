@@ -47,6 +47,7 @@ SHAPES = {
     "one wide key for many": replace(
         SHAPE, num_attention_heads=8, num_key_value_heads=1, head_dim=64
     ),
+    "a bias on queries, keys and values": replace(SHAPE, head_dim=40, family="qwen2"),
     "stretched": replace(SHAPE, head_dim=64, rope_scaling=RopeScaling("linear", 4.0)),
     "llama3": replace(
         SHAPE, head_dim=32, rope_theta=500000.0, rope_scaling=RopeScaling("llama3", 8.0, 1, 4, 64)

@@ -10,9 +10,13 @@ from functools import cache
 from pathlib import Path
 
 import sentencepiece
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
-from midfill.weights.architecture import BytePairVocabulary, SentencePieceModel
+from midfill.weights.architecture import (
+    QWEN2_SPLIT,
+    BytePairVocabulary,
+    SentencePieceModel,
+)
 
 FIM_MARKERS = (
     "<|endoftext|>",
@@ -48,7 +52,13 @@ def python_source() -> str:
 def _byte_level(name: str) -> pre_tokenizers.PreTokenizer:
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     digits = pre_tokenizers.Digits(individual_digits=True)
-    return {"gpt-2": byte_level, "smollm": pre_tokenizers.Sequence([digits, byte_level])}[name]
+    words = pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated")
+    only_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return {
+        "gpt-2": byte_level,
+        "smollm": pre_tokenizers.Sequence([digits, byte_level]),
+        "qwen2": pre_tokenizers.Sequence([words, only_bytes]),
+    }[name]
 
 
 @cache
