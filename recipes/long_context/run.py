@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 LEFT_TO_RIGHT = "left-to-right"
 CELL = "losses"
-CONTEXTS = "contexts"
 KEYS = "keys"
 
 
