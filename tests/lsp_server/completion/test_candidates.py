@@ -40,7 +40,7 @@ async def candidates(b: Bench, number: int, text: str = "x|") -> list[Suggestion
 
 
 async def offered_texts(b: Bench, number: int) -> list[str]:
-    """Of so many candidates."""
+    """The texts of so many candidates."""
     offered = await candidates(b, number)
     assert offered is not None
     assert len({each.item_id for each in offered}) == len(offered)

@@ -193,7 +193,7 @@ RUST_FILES = (
     ],
 )
 def test_rust_modules_are_found(tmp_path: Path, name: str, text: str, expected: list[str]) -> None:
-    """Of the crate, of the module itself and of those above."""
+    """Those of the crate, of the module itself and of those above."""
     workspace(tmp_path, "Cargo.toml", *RUST_FILES)
     assert imported(tmp_path, name, text) == expected
 

@@ -130,5 +130,5 @@ def test_the_commonest_line_end_is_the_documents(text: str, line_end: str) -> No
 @given(text=st.text(alphabet="ab \n\f\u2028", max_size=20))
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_line_ends_come_back_as_they_went(text: str, line_end: str) -> None:
-    """To the document's line ends and back is where we were; other separators are characters."""
+    """There and back again is where we were; other separators are characters."""
     assert with_newlines(with_line_ends(text, line_end)) == text

@@ -30,7 +30,7 @@ ASKED = Asked(
 
 
 def explanation(shown: str = "1", written: str = "1\n\n", asked: Asked = ASKED) -> Explanation:
-    """Of a completion whose prompt had room for one part only."""
+    """The explanation of a completion whose prompt had room for one part only."""
     cost = replace(stats(), context_pieces=1)
     told = Origin("7", Source.GENERATED, asked, INFO)
     return Explanation(told, Source.JOINED, 3, written, shown, cost)

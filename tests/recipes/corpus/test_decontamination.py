@@ -35,7 +35,7 @@ DOCSTRING = "Tell how many of the parcels a van can carry before its axle gives 
 
 @pytest.fixture(params=["plain", "gzip"])
 def evaluation(request: pytest.FixtureRequest, tmp_path: Path) -> Evaluation:
-    """Of the one problem, twice, as files of single lines have it once for each line."""
+    """The one problem, twice, as files of single lines have it once for each line."""
     path = tmp_path / "problems.jsonl"
     raw = (json.dumps(PROBLEM) + "\n").encode() * 2
     path.write_bytes(gzip.compress(raw) if request.param == "gzip" else raw)

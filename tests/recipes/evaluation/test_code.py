@@ -35,7 +35,7 @@ TWO_SAMPLES = ("--samples", "2", "--temperature", "0.8", "--top-p", "0.9", "--k"
 
 
 def file_of(folder: Path, *rows: dict[str, Any]) -> Path:
-    """Of JSON lines."""
+    """A file of JSON lines."""
     path = folder / "problems.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path

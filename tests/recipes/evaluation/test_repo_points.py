@@ -15,7 +15,7 @@ SHAPES = "PI = 3\n\n\ndef area_of(width, height):\n    return width * height\n"
 
 
 def middles(tmp_path: Path, code: str, kind: str = LINE) -> list[str]:
-    """Of the points in a file of that code, beside a module ``shapes``."""
+    """The middles of the points in a file of that code, beside a module ``shapes``."""
     (tmp_path / "shapes.py").write_text(SHAPES, encoding="utf-8")
     file = tmp_path / "main.py"
     file.write_text(code, encoding="utf-8")

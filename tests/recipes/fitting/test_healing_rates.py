@@ -61,7 +61,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 
 
 def outcome(column: int, *, healed: bool, plain: bool, held: bytes = b"x") -> CutOutcome:
-    """Of a cut of LINE."""
+    """The outcome of a cut of LINE."""
     return CutOutcome(Cut(LINE, column), held, spelled=True, healed=healed, plain=plain)
 
 

@@ -53,7 +53,7 @@ def test_one_that_does_not_fit_is_refused(tmp_path: Path, name: str, size: int) 
 
 
 def test_what_is_measured_are_mean_squares_of_inputs() -> None:
-    """Of the embedding behind its norm, for the first matrices; every matrix has its own."""
+    """Those of the embedding behind its norm, for the first matrices; every matrix has its own."""
     model, ids = tiny_model(), [5, 6, 7, 8, 5]
     found = measure(model, [ids, ids[:2]])
     assert {name: tuple(part.shape) for name, part in found.items()} == {
@@ -70,7 +70,7 @@ def test_what_is_measured_are_mean_squares_of_inputs() -> None:
 
 
 def test_the_command_measures_the_longest_texts(tmp_path: Path) -> None:
-    """Of the files that it is given; what comes out can be read beside an adapter."""
+    """Those of the files that it is given; what comes out can be read beside an adapter."""
     write_gguf(tmp_path / "tiny.gguf")
     for number in range(3):
         (tmp_path / f"{number}.py").write_text("x = 1\n" * (number + 1), encoding="utf-8")

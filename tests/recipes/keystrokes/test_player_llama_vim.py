@@ -75,7 +75,7 @@ async def serving(fake: FakeLlamaServer) -> AsyncIterator[LlamaServer]:
 
 
 def recording(text: str, *steps: dict[str, object]) -> Recording:
-    """Of one file."""
+    """A recording of one file."""
     return Recording("made-up", "nobody", "0" * 40, {"a.py": text}, steps)
 
 

@@ -73,7 +73,7 @@ def test_the_opponent_is_compared_key_by_key_and_by_percentiles() -> None:
 
 
 def test_the_plot_has_a_line_for_each_player_that_ran() -> None:
-    """Of settled keys alone."""
+    """Settled keys alone are shown."""
     assert answers([*samples(OURS, [1.0]), *samples(THEIRS, [2.0, 3.0])]) == {
         OURS: [1.0],
         THEIRS: [2.0, 3.0],

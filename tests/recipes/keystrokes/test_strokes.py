@@ -83,7 +83,7 @@ async def test_typing_keeps_its_pace() -> None:
 
 
 async def test_a_replay_can_be_cut_short() -> None:
-    """To so many strokes; the end is not left out."""
+    """After so many strokes; the end is not left out."""
     player = Witness()
     assert len(await replay(RECORDING, player, Pace(), most=2)) == 2
     assert player.life[-1] == "end"
@@ -147,7 +147,7 @@ def test_ratios_compare_the_same_keys() -> None:
 
 
 def test_typed_on_are_the_keys_behind_a_typed_one() -> None:
-    """Of the same session; the first after a jump has another prompt in front of it."""
+    """Keys of the same session; the first after a jump has another prompt in front of it."""
     pressed = ["jump", "type", "type", "delete", "type"]
     samples = [sample(n, Stroke(kind)) for n, kind in enumerate(pressed)]
     samples.append(sample(0, Stroke("type"), recording="s"))

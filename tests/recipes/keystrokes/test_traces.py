@@ -30,7 +30,7 @@ FILES = {"a.py": "one\ntwo\n", "b.py": "three\n"}
 
 
 def recording(*steps: dict[str, object]) -> Recording:
-    """Of two small files."""
+    """A recording of two small files."""
     return Recording("made-up", "nobody", "0" * 40, FILES, steps)
 
 

@@ -56,7 +56,7 @@ def test_without_a_file_results_are_kept_in_memory() -> None:
 
 
 def test_a_hash_is_that_of_the_content(tmp_path: Path) -> None:
-    """Of a file, of a folder's files with their names, of a registry entry."""
+    """That of a file, of a folder's files with their names, of a registry entry."""
     folder = tmp_path / "model"
     folder.mkdir()
     file = folder / "a"

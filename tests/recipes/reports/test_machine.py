@@ -19,7 +19,7 @@ def test_a_report_says_when_on_what_and_with_what() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell")
 def test_what_a_process_holds_is_at_most_what_it_held() -> None:
-    """Of this one, at least the interpreter."""
+    """This process has at least the interpreter."""
     size = resident(os.getpid())
     assert size is not None
     assert 5 < size.now <= size.peak

@@ -73,7 +73,7 @@ def adapter_of(out: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_run_lowers_the_loss(data: Path, tmp_path: Path) -> None:
-    """Of all weights: a random model has nothing that a small update could build on."""
+    """All weights are trained: a random model has nothing that a small update could build on."""
     train(config(data, rank=0, stages=(replace(STAGE, tokens=6000),)), data, tmp_path)
 
     losses = [entry["middle_loss"] for entry in log_of(tmp_path)]

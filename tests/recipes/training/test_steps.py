@@ -23,7 +23,7 @@ FIM_MIDDLE = 9
 
 
 def row(length: int, middle: int | None = None, prefix: int = 0) -> TokenRow:
-    """Of so many tokens; without a middle by default, or in SPM with a prefix right before it."""
+    """A row of so many tokens; by default without a middle, or in SPM with a prefix before it."""
     ids = np.zeros(length, np.uint16)
     if middle is not None:
         ids[middle - prefix - 1] = FIM_MIDDLE

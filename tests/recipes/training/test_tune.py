@@ -59,7 +59,7 @@ def repository() -> list[Document]:
 
 
 def tuner(base: Path, **settings: object) -> Tuner:
-    """Of the repository, going on with the tiny adapter."""
+    """A tuner of the repository that goes on with the tiny adapter."""
     config = replace(QUICK, **settings)
     return Tuner(hold_out(repository()), str(base / "base.gguf"), base / "model", config)
 

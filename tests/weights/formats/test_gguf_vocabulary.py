@@ -138,7 +138,7 @@ def test_a_file_is_known_by_its_content(file: Path, tmp_path: Path, name: str) -
 
 
 def test_a_folder_with_one_file_is_that_file(file: Path, tmp_path: Path) -> None:
-    """Of several, one must be named."""
+    """Where there are several, one must be named."""
     (tmp_path / "a.gguf").write_bytes(file.read_bytes())
     assert open_checkpoint(str(tmp_path)).path == tmp_path / "a.gguf"
     (tmp_path / "b.gguf").touch()

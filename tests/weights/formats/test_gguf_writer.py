@@ -77,7 +77,7 @@ def test_bf16_rounds_as_torch_does(tmp_path: Path) -> None:
 
 
 def test_q8_0_comes_back_nearly(tmp_path: Path) -> None:
-    """To half a step, which is the largest weight of a block by 127."""
+    """Within half a step, which is the largest weight of a block by 127."""
     checkpoint = tiny_checkpoint()
     again = written(checkpoint, tmp_path / "tiny.gguf", "Q8_0")
     name = "model.layers.1.self_attn.k_proj.weight"

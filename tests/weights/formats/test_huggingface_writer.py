@@ -47,7 +47,7 @@ def test_a_checkpoint_comes_back_exactly(tmp_path: Path, dtype: torch.dtype, *, 
     "scaling", [RopeScaling("linear", 4.0), RopeScaling("llama3", 8.0, 1.0, 4.0, 128)]
 )
 def test_scaling_of_the_rotary_angles_is_kept(tmp_path: Path, scaling: RopeScaling) -> None:
-    """Of both kinds."""
+    """Both kinds are."""
     checkpoint = tiny_checkpoint(replace(SHAPE, rope_scaling=scaling))
     assert written(checkpoint, tmp_path).architecture == checkpoint.architecture
 
