@@ -19,6 +19,7 @@ from midfill.engine.errors import InvalidRequestError
 from midfill.lsp_server.request.display import Display
 from midfill.lsp_server.request.explanation import Explanation
 from midfill.lsp_server.request.origin import Origin, Source
+from midfill.lsp_server.text.located import Hole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,8 +181,9 @@ def run(args: argparse.Namespace, open_engine: EngineOpener) -> int:
     with loading() as on_progress:
         engine = open_engine(settings.engine_config(), on_progress)
     with closing(engine):
-        display = Display(request.prefix, request.suffix)
-        written, stats = _fill(engine.infill(request), display, _text_printer(args, request))
+        around = Hole.of(source.text, hole.start, hole.end)  # the request's has its secrets masked
+        display = Display(around.prefix, around.suffix)
+        written, stats = _fill(engine.infill(request), display, _text_printer(args, around))
         info = engine.info
     middle = display.finished(written)
     origin = Origin("", Source.GENERATED, asked, info)
@@ -208,12 +210,12 @@ def _find_hole(source: SourceFile, args: argparse.Namespace) -> Region:
     return source.marked(args.marker)
 
 
-def _text_printer(args: argparse.Namespace, request: CompletionRequest) -> TextPrinter | None:
+def _text_printer(args: argparse.Namespace, around: Hole) -> TextPrinter | None:
     """What shows text as it comes; None if this run prints no text."""
     wanted = args.format or ("text" if args.stream or not args.write else None)
     if wanted != "text":
         return None
-    return text_printer(request.prefix, request.suffix, at_once=args.stream)
+    return text_printer(around.prefix, around.suffix, at_once=args.stream)
 
 
 def _fill(

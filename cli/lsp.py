@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import midfill.engine
+from midfill.engine.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from midfill.lsp_server.engine_host import EngineHost, OpenEngine
+
+_GRACE_SECONDS = 1.5
+"""Seconds from the end of a session to that of the process, whatever hangs in it."""
 
 
 def add_arguments(
@@ -38,8 +42,25 @@ def add_arguments(
         "--tcp",
         metavar="HOST:PORT",
         type=_address,
-        help="listen there instead, for any number of clients; port 0 takes a free one. "
-        "There is no password: whoever can connect can use it",
+        help="listen there instead, for any number of clients that share a model; port 0 takes a "
+        "free one",
+    )
+    parser.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="with --tcp: listen at an address that other machines reach, unencrypted",
+    )
+    token = parser.add_mutually_exclusive_group()
+    token.add_argument(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help="with --tcp: read from there the token that clients must send; written if not there",
+    )
+    token.add_argument(
+        "--no-token",
+        action="store_true",
+        help="with --tcp: let in every program of this machine, and of all its users",
     )
     parser.add_argument(
         "--model", help="a registry name, a GGUF file or a folder; wins over the editor's setting"
@@ -62,22 +83,56 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _token(args: argparse.Namespace) -> str | None:
+    """What clients must send; None: nothing.
+
+    Raises:
+        InvalidRequestError: the options would let in whom nobody has invited.
+        OSError: there is no such host, or the token's file is none.
+    """
+    if args.tcp is None:
+        if args.allow_remote or args.token_file or args.no_token:
+            text = "--allow-remote, --token-file and --no-token are for --tcp: add it"
+            raise InvalidRequestError(text)
+        return None
+    from midfill.lsp_server.wire.access import is_loopback, make_token, token_in
+
+    host = args.tcp[0]
+    if not is_loopback(host) and not args.allow_remote:
+        text = f"{host} can be reached from other machines: take 127.0.0.1, or --allow-remote"
+        raise InvalidRequestError(text)
+    if not is_loopback(host) and args.no_token:
+        raise InvalidRequestError(f"{host} can be reached by everybody: leave out --no-token")
+    if args.no_token:
+        return None
+    return make_token() if args.token_file is None else token_in(args.token_file)
+
+
 def _run(open_engine: OpenEngine, args: argparse.Namespace) -> int:
+    token = _token(args)
     with _no_garbage_collection():
-        from midfill.lsp_server import log
+        from midfill.lsp_server import log, processes
         from midfill.lsp_server.engine_host import EngineHost
         from midfill.lsp_server.server import MidfillServer
         from midfill.lsp_server.transport import serve_pipes, serve_tcp, take_stdio
 
     host = EngineHost(open_engine)
-    make_server = partial(MidfillServer, host, args.model, args.adapter)
+    make_server = partial(
+        MidfillServer,
+        host,
+        args.model,
+        args.adapter,
+        token=token,
+        fixes_model=args.tcp is not None,
+    )
 
     async def serve() -> int:
         try:
             if args.tcp is None:
-                return await serve_pipes(make_server(), *take_stdio())
+                end = partial(processes.end_within, _GRACE_SECONDS)
+                return await serve_pipes(make_server(), *take_stdio(), end)
             name, port = args.tcp
-            await serve_tcp(make_server, name, port, _announce)
+            await serve_tcp(make_server, name, port, partial(_announce, token))
         finally:
             host.close()
         return 0
@@ -99,8 +154,10 @@ def _no_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _announce(address: str) -> None:
+def _announce(token: str | None, address: str) -> None:
     print(f"midfill listens at {address}", file=sys.stderr, flush=True)
+    if token is not None:
+        print(f"midfill's token is {token}", file=sys.stderr, flush=True)
 
 
 def _leave_if_opening(host: EngineHost, code: int) -> None:

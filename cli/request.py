@@ -84,4 +84,5 @@ def request_of(
     context = ContextGatherer(roots, settings.context).gather(located, ())
     context_ms = (time.perf_counter() - started) * 1000
     request = build_request(located, settings, context=context.pieces)
-    return Asked(replace(request, order=Order(args.order)), context.provenance, context_ms)
+    request = replace(request, order=Order(args.order))
+    return Asked(request, context.provenance, context_ms, context.skipped)

@@ -2,19 +2,22 @@
 
 They come in layers: ``initializationOptions``, over them what ``workspace/configuration`` answers
 or ``workspace/didChangeConfiguration`` pushes, and over all the command line's model and adapter.
+Where clients share a model, none of them chooses it, or how it runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from midfill.engine.api import EngineConfig
 from midfill.lsp_server.settings import SECTION, Settings, parse
+from midfill.lsp_server.wire.access import without_token
 
 if TYPE_CHECKING:
     from pygls.lsp.server import LanguageServer
@@ -32,19 +35,26 @@ class Configuration:
         server: The connection.
         model: Overrides the client's setting.
         adapter: Overrides the client's setting.
+        fixes_model: Whether the client has no say in the model and in how it runs.
     """
 
     def __init__(
-        self, server: LanguageServer, model: str | None = None, adapter: str | None = None
+        self,
+        server: LanguageServer,
+        model: str | None = None,
+        adapter: str | None = None,
+        *,
+        fixes_model: bool = False,
     ) -> None:
         self._server = server
+        self._fixes_model = fixes_model
         self._model, self._adapter = model, adapter
         self._options: object = None
         self._told: set[str] = set()
 
     def initialize(self, options: object) -> None:
         """Take the lowest layer, any JSON value."""
-        self._options = options
+        self._options = without_token(options)
 
     def register(self) -> None:
         """Ask for changes of the settings, which some clients send only to those who ask."""
@@ -62,6 +72,8 @@ class Configuration:
         settings, problems = parse(_overlaid(_unwrapped(self._options), _unwrapped(above)))
         for problem in map(str, problems):
             self._tell_once(problem)
+        if self._fixes_model:
+            settings = self._with_fixed_model(settings)
         model, adapter = self._model or settings.model, self._adapter or settings.adapter
         return replace(settings, model=model, adapter=adapter)
 
@@ -72,11 +84,23 @@ class Configuration:
         params = types.ConfigurationParams([types.ConfigurationItem(section=SECTION)])
         try:
             answer = self._server.workspace_configuration_async(params)
-            (settings,) = await asyncio.wait_for(answer, _ANSWER_SECONDS)
+            answered = await asyncio.wait_for(answer, _ANSWER_SECONDS)
+            (settings,) = (None,) if answered is None else answered
         except (JsonRpcException, TimeoutError, ValueError) as error:
             _log.warning("the client does not tell its settings: %r", error)
             return pushed
         return settings
+
+    def _with_fixed_model(self, settings: Settings) -> Settings:
+        """The settings without what they say of the model; that they did is logged once."""
+        usual = Settings()
+        names = [field.name for field in fields(EngineConfig) if hasattr(usual, field.name)]
+        ignored = [name for name in names if getattr(settings, name) != getattr(usual, name)]
+        text = f"clients share the model; ignored the settings {', '.join(ignored)}"
+        if ignored and text not in self._told:
+            self._told.add(text)
+            _log.warning("%s", text)
+        return replace(settings, **{name: getattr(usual, name) for name in ignored})
 
     def _tell_once(self, problem: str) -> None:
         if problem not in self._told:

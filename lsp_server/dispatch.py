@@ -7,20 +7,31 @@ client of a shared engine).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
+from cattrs import transform_error
 from lsprotocol import types
 from pygls.exceptions import (
     JsonRpcException,
+    JsonRpcInvalidParams,
     JsonRpcInvalidRequest,
     JsonRpcServerNotInitialized,
 )
-from pygls.protocol import LanguageServerProtocol, lsp_method
+from pygls.protocol import (
+    JsonRPCNotification,
+    JsonRPCRequestMessage,
+    JsonRPCResponseMessage,
+    LanguageServerProtocol,
+    lsp_method,
+)
 
 from midfill.lsp_server.messages import EXPERIMENTAL, MESSAGES
 from midfill.lsp_server.text.documents import DocumentError
+from midfill.lsp_server.wire.access import admits
+from midfill.lsp_server.wire.envelope import EnvelopeError, read_message
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,6 +40,7 @@ if TYPE_CHECKING:
     from pygls.lsp.server import LanguageServer
 
     from midfill.lsp_server.text.documents import Documents, Snapshot
+    from midfill.lsp_server.wire.frames import Frame
 
 Params = TypeVar("Params")
 
@@ -39,6 +51,13 @@ OWN = (
     types.TEXT_DOCUMENT_DID_CLOSE,
 )
 """Messages that pygls must not handle before us."""
+
+_FOLLOWED = (types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE)
+"""Notifications without which our text of a document is not the client's."""
+_PROBLEMS = 3
+"""Problems of a message that are told."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +85,8 @@ class Arrived(Generic[Params]):
         return self.document
 
 
-class PyglsProtocol(LanguageServerProtocol):
-    """pygls' protocol with our documents, our ``exit``, and a reply to every request.
+class ReadingProtocol(LanguageServerProtocol):
+    """pygls' protocol, for whatever clients send; none of it goes unanswered.
 
     Args:
         documents: The client's.
@@ -78,6 +97,127 @@ class PyglsProtocol(LanguageServerProtocol):
     def __init__(self, documents: Documents, server: LanguageServer, converter: Converter) -> None:
         super().__init__(server, converter)
         self._documents = documents
+
+    # pygls caches the next two, and with them each protocol: a client's documents would stay.
+
+    def get_message_type(self, method: str) -> type[Any] | None:  # type: ignore[override]
+        """How to read a message: one of ours, or LSP's."""
+        return MESSAGES.get(method) or types.METHOD_TO_TYPES.get(method, (None,))[0]
+
+    def get_result_type(self, method: str) -> type[Any] | None:  # type: ignore[override]
+        """How to read the client's response to a request."""
+        return types.METHOD_TO_TYPES.get(method, (None, None))[1]
+
+    def receive(self, frame: Frame) -> None:
+        """Handle what a client sent, whatever it is; nothing is raised for it."""
+        try:
+            message = read_message(frame)
+        except EnvelopeError as error:
+            _log.warning("refused a message: %s", error)
+            problem = {"code": error.code, "message": str(error)}
+            # Not by pygls, which leaves out an id that is null.
+            self._send_data({"jsonrpc": "2.0", "id": error.request, "error": problem})
+            return
+        try:
+            self.handle_message(self.structure_message(message))
+        except JsonRpcException as error:
+            self._refuse(message, error)
+        except Exception:  # noqa: BLE001 (the boundary: a defect costs one message only)
+            _log.exception("a message failed: %s", message.get("method", "a response"))
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """A message of JSON-RPC, as pygls wants it.
+
+        Raises:
+            JsonRpcException: what is wrong with it.
+        """
+        kind = self._kind_of(data)
+        if kind is None:
+            return _plain(data)
+        params = attrs.fields_dict(kind).get("params")
+        if params is not None and params.default is attrs.NOTHING and data.get("params") is None:
+            data = data | {"params": {}}  # JSON-RPC lets them be left out
+        try:
+            return self._converter.structure(data, kind)
+        except Exception as error:
+            problems = "; ".join(transform_error(error)[:_PROBLEMS])
+            raise JsonRpcInvalidParams(problems) from error
+
+    def _handle_response(
+        self, msg_id: int | str, result: Any | None = None, error: Any | None = None
+    ) -> None:
+        """Take the client's answer; one that nobody waits for any more is none."""
+        future = self._request_futures.get(msg_id)
+        if future is None or not future.done():
+            super()._handle_response(msg_id, result, error)
+        else:
+            del self._request_futures[msg_id]
+
+    def _kind_of(self, data: dict[str, Any]) -> type[Any] | None:
+        """How to read this message; None: as it is.
+
+        Raises:
+            JsonRpcInvalidRequest: it is the answer to no request, or has an id and may not, or the
+                other way round.
+        """
+        if "method" not in data:
+            return self._kind_of_response(data)
+        method, is_request = data["method"], "id" in data
+        kind = self.get_message_type(method)
+        if kind is None or method == types.EXIT:  # who wants to leave may, however it is said
+            return kind
+        if is_request != ("id" in attrs.fields_dict(kind)):
+            name = "a notification" if is_request else "a request"
+            raise JsonRpcInvalidRequest(f"{method} is {name}; see LSP 3.18")
+        return kind
+
+    def _kind_of_response(self, data: dict[str, Any]) -> type[Any] | None:
+        request: Any = data.get("id")
+        if "error" in data:
+            self._result_types.pop(request, None)
+            return types.ResponseErrorMessage
+        if request not in self._result_types:
+            raise JsonRpcInvalidRequest("this is neither a request nor the answer to one")
+        kind: type[Any] | None = self._result_types.pop(request)
+        return None if data.get("result") is None else kind  # null answers any request
+
+    def _refuse(self, message: dict[str, Any], error: JsonRpcException) -> None:
+        """Tell the sender of a request; end the wait for a response; trust no text any more."""
+        method: str | None = message.get("method")
+        request: Any = message.get("id")
+        _log.warning("refused %s: %s", method or "a response", error)
+        if method is None:
+            if (future := self._request_futures.pop(request, None)) and not future.done():
+                future.set_exception(error)
+            elif "error" not in message:
+                self._send_response(request, error=error.to_response_error())
+        elif request is not None:
+            self._send_response(request, error=error.to_response_error())
+        elif method in _FOLLOWED:
+            self._documents.lose(_uri_in(message.get("params")), str(error))
+
+
+class PyglsProtocol(ReadingProtocol):
+    """pygls' protocol with our documents, our ``exit``, and a reply to every request.
+
+    Args:
+        documents: The client's.
+        token: What the client must send with ``initialize``; None: nothing.
+        server: As pygls wants it.
+        converter: As pygls wants it.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        token: str | None,
+        server: LanguageServer,
+        converter: Converter,
+    ) -> None:
+        super().__init__(documents, server, converter)
+        self.is_turned_away = False
+        """Whether the client may not come in, and was told so."""
+        self._token = token
         self._is_initialized = False
         for method in OWN:
             del self.fm.builtin_features[method]
@@ -101,25 +241,10 @@ class PyglsProtocol(LanguageServerProtocol):
         )
         return attrs.evolve(result, capabilities=capabilities)
 
-    def get_message_type(self, method: str) -> type[Any] | None:  # type: ignore[override]
-        """How to read a message: one of ours, or LSP's."""
-        return MESSAGES.get(method) or super().get_message_type(method)
-
-    def structure_message(self, data: dict[str, Any]) -> Any:
-        """The message; the sender of a malformed request gets an error (pygls sends nothing)."""
-        if "method" in data and self.get_message_type(data["method"]) is None:
-            data = {"params": None} | data  # JSON-RPC lets them be left out, pygls does not
-        try:
-            return super().structure_message(data)
-        except JsonRpcException as error:
-            if "method" in data and "id" in data:
-                self._send_response(data["id"], error=error.to_response_error())
-            raise
-
     def handle_message(self, message: Any) -> None:
         """Dispatch a message, if it may come in this phase."""
         method, request = getattr(message, "method", ""), getattr(message, "id", None)
-        refusal = self._refusal(method)
+        refusal = self._refusal(method) or self._turned_away(message)
         if refusal is None:
             super().handle_message(message)
         elif request is not None:
@@ -134,7 +259,7 @@ class PyglsProtocol(LanguageServerProtocol):
 
     def _handle_cancel_notification(self, msg_id: int | str) -> None:
         """Cancel a request; one that has its reply already is not worth pygls' warning."""
-        if msg_id in self._request_futures:
+        if isinstance(msg_id, int | str) and msg_id in self._request_futures:
             super()._handle_cancel_notification(msg_id)
 
     def _refusal(self, method: str) -> JsonRpcException | None:
@@ -149,8 +274,32 @@ class PyglsProtocol(LanguageServerProtocol):
             return JsonRpcServerNotInitialized(f"{method} before initialize; send that first")
         return None
 
+    def _turned_away(self, message: Any) -> JsonRpcException | None:
+        """Why the client may not come in."""
+        if not isinstance(message, types.InitializeRequest):
+            return None
+        self.is_turned_away = not admits(self._token, message.params.initialization_options)
+        return JsonRpcInvalidRequest("token missing or wrong") if self.is_turned_away else None
+
     def _find(self, uri: str) -> Snapshot | DocumentError:
         try:
             return self._documents.get(uri)
         except DocumentError as error:
             return error
+
+
+def _plain(data: dict[str, Any]) -> Any:
+    """A message of a kind that nobody knows, as pygls wants it."""
+    if "method" not in data:
+        return JsonRPCResponseMessage(data["id"], data["jsonrpc"], data.get("result"))
+    fields = data["method"], data["jsonrpc"], data.get("params")
+    if "id" in data:
+        return JsonRPCRequestMessage(data["id"], *fields)
+    return JsonRPCNotification(*fields)
+
+
+def _uri_in(params: object) -> str | None:
+    """The URI of the document that params are about, however wrong the rest of them is."""
+    document = params.get("textDocument") if isinstance(params, dict) else None
+    uri = document.get("uri") if isinstance(document, dict) else None
+    return uri if isinstance(uri, str) else None

@@ -168,7 +168,7 @@ class EngineHost:
             engine = self._open_engine(config, on_progress)
         except MidfillError as error:
             _call(loop, self._fail, load, error)
-        except Exception as error:  # noqa: BLE001 (the boundary: whatever torch can raise)
+        except BaseException as error:  # noqa: BLE001 (the boundary: whatever torch can raise)
             _log.exception("opening %s failed", config.model)
             text = f"{config.model} cannot be opened ({error!r}); the log has the details"
             _call(loop, self._fail, load, ModelNotAvailableError(text))

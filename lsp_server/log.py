@@ -1,17 +1,19 @@
 """Log messages go to a rotating file and the client's window, never to stdout (the protocol's).
 
 Only records of midfill itself reach the client. pygls logs whole messages at level INFO, which hold
-the user's code: of other libraries, warnings and worse go to the file.
+the user's code: of other libraries, warnings and worse go to the file. It names files of the user's
+and may quote them, so nobody else may read it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from lsprotocol import types
 from platformdirs import user_log_path
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _BYTES = 1_000_000
 _OLD_FILES = 2
+_PRIVATE_FILE, _PRIVATE_FOLDER = 0o600, 0o700
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 
 
@@ -51,11 +54,29 @@ def to_file(path: Path, level: int = logging.DEBUG) -> Iterator[None]:
 
 def _handler(path: Path) -> logging.Handler:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return RotatingFileHandler(path, "a", _BYTES, _OLD_FILES, encoding="utf-8")
+        path.parent.mkdir(_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        if path == default_path():  # another folder is not ours to close
+            path.parent.chmod(_PRIVATE_FOLDER)
+        for old in path.parent.glob(f"{path.name}.?"):
+            old.chmod(_PRIVATE_FILE)
+        return _PrivateFile(path, "a", _BYTES, _OLD_FILES, encoding="utf-8")
     except OSError as error:
         print(f"midfill has no log file ({error}) and logs to stderr", file=sys.stderr)  # noqa: T201
         return logging.StreamHandler()
+
+
+class _PrivateFile(RotatingFileHandler):
+    """A rotating file that nobody else may read; one that is there already becomes so."""
+
+    def _open(self) -> IO[str]:  # type: ignore[override]
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=_open_private)
+
+
+def _open_private(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags, _PRIVATE_FILE)
+    if os.name != "nt":
+        os.fchmod(descriptor, _PRIVATE_FILE)
+    return descriptor
 
 
 class ClientLog(logging.Handler):

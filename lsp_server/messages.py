@@ -6,12 +6,16 @@ The wire format is described for clients in docs/protocol.md.
 from __future__ import annotations
 
 from functools import cache
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote
 
 import attrs
 from cattrs.gen import make_dict_structure_fn, override
 from lsprotocol import types
 from pygls.protocol import default_converter
+
+from midfill.lsp_server.text.languages import language_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +62,13 @@ class InlineCompletionParams(types.InlineCompletionParams):
     """LSP's params, with the token that LSP 3.18 and lsprotocol leave out here."""
 
     partial_result_token: types.ProgressToken | None = None
+
+
+@attrs.define
+class ChangedDocument(types.TextDocumentIdentifier):
+    """LSP's identifier of a changed document; before LSP 3.16 its version could be null."""
+
+    version: int | None = None
 
 
 @attrs.define
@@ -144,6 +155,7 @@ def accepted_command(item_id: str) -> types.Command:
 def converter() -> Converter:
     """Turns JSON into LSP's types and back; one for all servers, because it learns types slowly."""
     made: Converter = default_converter()  # type: ignore[no-untyped-call]
+    _read_documents(made)  # first: what reads params keeps how their parts are read
     _read_tokens(made)
     _write_item_ids(made)
     for params in (ItemParams, AcceptedParams, CandidatesParams, ExplainParams):
@@ -176,6 +188,63 @@ def _read_tokens(made: Converter) -> None:
         return InlineCompletionParams(**fields, partial_result_token=token)
 
     made.register_structure_hook(types.InlineCompletionParams, with_token)
+
+
+def _read_documents(made: Converter) -> None:
+    """Documents without a version or a language, as some clients have them.
+
+    What is not of its kind is refused here: cattrs would make the text "None" of null.
+    """
+    plain_position = made.get_structure_hook(types.Position)
+    plain_item = made.get_structure_hook(types.TextDocumentItem)
+    plain_changed = made.get_structure_hook(types.VersionedTextDocumentIdentifier)
+
+    def item(value: dict[str, Any], _: type) -> types.TextDocumentItem:
+        """Version 0, and the language that the file's name tells."""
+        told = {name: field for name, field in value.items() if field is not None}
+        name = PurePosixPath(unquote(str(value.get("uri")))).name
+        known = {"version": 0, "languageId": language_id_of(name)} | told
+        _require(str, told, "uri", "text")
+        _require(int, known, "version")
+        document: types.TextDocumentItem = plain_item(known, types.TextDocumentItem)
+        return document
+
+    def changed(value: dict[str, Any], _: type) -> object:
+        """LSP's own, or one without a version."""
+        _require(str, value, "uri")
+        if value.get("version") is None:
+            return ChangedDocument(value["uri"])
+        _require(int, value, "version")
+        return plain_changed(value, types.VersionedTextDocumentIdentifier)
+
+    def position(value: dict[str, Any], _: type) -> types.Position:
+        """Two whole numbers."""
+        _require(int, value, "line", "character")
+        place: types.Position = plain_position(value, types.Position)
+        return place
+
+    def changes(value: dict[str, Any], _: type) -> types.DidChangeTextDocumentParams:
+        """Each with a text."""
+        for change in value["contentChanges"]:
+            _require(str, change, "text")
+        made_changes: types.DidChangeTextDocumentParams = plain_changes(
+            value, types.DidChangeTextDocumentParams
+        )
+        return made_changes
+
+    made.register_structure_hook(types.Position, position)
+    made.register_structure_hook(types.TextDocumentItem, item)
+    made.register_structure_hook(types.VersionedTextDocumentIdentifier, changed)
+    plain_changes = made.get_structure_hook(types.DidChangeTextDocumentParams)
+    made.register_structure_hook(types.DidChangeTextDocumentParams, changes)
+
+
+def _require(kind: type, value: dict[str, Any], *names: str) -> None:
+    """Raise TypeError unless all these fields are there and of this kind; true is no number."""
+    for name in names:
+        field = value[name]
+        if not isinstance(field, kind) or isinstance(field, bool):
+            raise TypeError(f"{name} must be of the type {kind.__name__}")
 
 
 def _write_item_ids(made: Converter) -> None:

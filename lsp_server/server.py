@@ -71,17 +71,25 @@ class MidfillServer(LanguageServer):
         host: The engine, shared with other connections.
         model: Overrides the client's setting.
         adapter: Overrides the client's setting.
+        token: What the client must send with ``initialize``; None: nothing.
+        fixes_model: Whether the client has no say in the model and in how it runs.
     """
 
     protocol: PyglsProtocol
 
     def __init__(
-        self, host: EngineHost, model: str | None = None, adapter: str | None = None
+        self,
+        host: EngineHost,
+        model: str | None = None,
+        adapter: str | None = None,
+        *,
+        token: str | None = None,
+        fixes_model: bool = False,
     ) -> None:
         documents = Documents()
-        protocol = partial(PyglsProtocol, documents)
+        protocol = partial(PyglsProtocol, documents, token)
         super().__init__("midfill", VERSION, protocol_cls=protocol, converter_factory=converter)
-        configuration = Configuration(self, model, adapter)
+        configuration = Configuration(self, model, adapter, fixes_model=fixes_model)
         self.session = Session(self, host, documents, configuration)
         self.editor: int | None = None
         """The client's process, unless it is in another container, where numbers mean others."""
@@ -100,6 +108,11 @@ class MidfillServer(LanguageServer):
     def exit_code(self) -> int:
         """The process's exit code (LSP 3.18, "Exit Notification"): 0 only after ``shutdown``."""
         return 0 if self.protocol.is_shut_down and self.leaving.is_set() else 1
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the client has sent ``exit``, or may not come in."""
+        return self.leaving.is_set() or self.protocol.is_turned_away
 
     def greeted_by(self, process: int | None) -> None:
         """The client has said hello; its process has this number, if it tells one."""

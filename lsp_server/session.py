@@ -111,7 +111,8 @@ class Session:
     def _roots(self) -> list[Path]:
         """The workspace's folders on this machine; older clients have one root."""
         workspace = self._server.workspace
-        uris = tuple(workspace.folders) or (workspace.root_uri or "",)
+        own = (folder.uri for folder in workspace.folders.values())  # pygls' keys are decoded
+        uris = tuple(own) or (workspace.root_uri or "",)
         return [path for path in map(path_of, uris) if path is not None]
 
     def _apply(self, settings: Settings) -> None:

@@ -15,11 +15,12 @@ Clients write the options under the section ``midfill``, in camel case: ``max_to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from midfill.engine.api import CompletionRequest, EngineConfig, Sampling, Scope
 from midfill.lsp_server.options import Problem, Range, Row, describe, read
+from midfill.lsp_server.text.git_patterns import pattern_problem
 
 __all__ = [
     "SECTION",
@@ -131,6 +132,8 @@ class ContextSettings:
     """Bytes; larger files are left out."""
     time_limit_ms: Annotated[int, Range(1, 10_000)] = 150
     """Milliseconds of reading files, at most; what was read by then is used."""
+    mask_secrets: bool = True
+    """Stars in place of keys, tokens and passwords, also in the current document's own text."""
     exclude: tuple[str, ...] = ()
     """Patterns as in .gitignore, after the built-in ones (secrets, builds); "!" takes back."""
 
@@ -201,7 +204,13 @@ def parse(raw: object) -> tuple[Settings, list[Problem]]:
     """
     if isinstance(raw, dict) and SECTION in raw:
         raw = raw[SECTION]
-    return read(Settings, raw, SECTION)
+    settings, problems = read(Settings, raw, SECTION)
+    bad = {each: why for each in settings.context.exclude if (why := pattern_problem(each))}
+    name = f"{SECTION}.context.exclude"
+    rule = "patterns as in .gitignore; this one"
+    problems += [Problem(name, each, f"{rule} {why}", "the others") for each, why in bad.items()]
+    good = tuple(each for each in settings.context.exclude if each not in bad)
+    return replace(settings, context=replace(settings.context, exclude=good)), problems
 
 
 def table() -> tuple[Row, ...]:

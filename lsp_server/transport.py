@@ -1,7 +1,7 @@
 """How bytes come and go: one client on stdio, or many over TCP, each with a server of its own.
 
 pygls has loops for both, but its stdio loses the exit code and blocks in a read when the editor
-has died, and its TCP takes one client only.
+has died, its TCP takes one client only, and both end at a header that is not quite right.
 """
 
 from __future__ import annotations
@@ -10,59 +10,93 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import sys
 import threading
-from typing import TYPE_CHECKING
-
-from pygls.io_ import run_async
+from typing import TYPE_CHECKING, Protocol
 
 from midfill.lsp_server.processes import is_alive
+from midfill.lsp_server.wire.access import OPENING_BYTES, speaks_http
+from midfill.lsp_server.wire.farewell import Farewell
+from midfill.lsp_server.wire.frames import Frames
+from midfill.lsp_server.wire.inbox import Inbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from midfill.lsp_server.server import MidfillServer
+    from midfill.lsp_server.wire.farewell import OnEnd
+    from midfill.lsp_server.wire.frames import Frame
 
     MakeServer = Callable[[], MidfillServer]
 
 _CHUNK_BYTES = 1 << 16
-_EDITOR_SECONDS = 1.0
-"""Seconds between two looks whether the editor is still alive."""
+_EDITOR_SECONDS = 0.4
+"""Seconds between two looks whether the editor is still alive, or has hung up."""
 
 _log = logging.getLogger(__name__)
 
 
-class PipeWriter:
-    """Writes to a pipe; once nobody reads it any more, to nothing."""
+class Writer(Protocol):
+    """Where messages to a client go; asyncio's StreamWriter is one."""
 
-    def __init__(self, sink: int) -> None:
-        self._file = os.fdopen(sink, "wb")
+    def write(self, data: bytes, /) -> None:
+        """Write all of it, now or later."""
 
-    def write(self, data: bytes) -> None:
-        """Write all of it, now."""
-        with contextlib.suppress(BrokenPipeError):
-            self._file.write(data)
-            self._file.flush()
+    async def drain(self) -> None:
+        """Wait until the client has read most of it."""
+
+    def is_closing(self) -> bool:
+        """Whether nobody reads any more."""
 
     def close(self) -> None:
         """Let the other end know that nothing will follow."""
-        with contextlib.suppress(BrokenPipeError):
+
+
+class PipeWriter:
+    """Writes to a pipe; once nobody reads it any more, to nothing.
+
+    Args:
+        sink: The descriptor.
+        on_broken: Called once, when nobody reads any more.
+    """
+
+    def __init__(self, sink: int, on_broken: Callable[[], object] = lambda: None) -> None:
+        self._file = os.fdopen(sink, "wb", buffering=0)
+        self._on_broken = on_broken
+        self._is_broken = False
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, now."""
+        left = memoryview(data)
+        try:
+            while left and not self._is_broken:
+                written = self._file.write(left)
+                if written is None:  # some editors make our end of the pipe non-blocking
+                    select.select((), (self._file,), ())
+                left = left[written or 0 :]
+        except OSError:
+            self._is_broken = True
+            self._on_broken()
+
+    async def drain(self) -> None:
+        """Go on: all of it is written."""
+
+    def is_closing(self) -> bool:
+        """Whether nobody reads any more."""
+        return self._is_broken
+
+    def close(self) -> None:
+        """Let the other end know that nothing will follow."""
+        with contextlib.suppress(OSError):
             self._file.close()
 
 
 async def serve_client(
-    server: MidfillServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | PipeWriter
+    server: MidfillServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> int:
     """Answer one client until it sends ``exit`` or is gone; the exit code that LSP prescribes."""
-    server.protocol.set_writer(writer)
-    try:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await run_async(server.leaving, reader, server.protocol)
-    finally:
-        await server.session.close()
-        with contextlib.suppress(ConnectionError):
-            writer.close()
-    return server.exit_code
+    return await _serve(server, _read_frames(reader), writer)
 
 
 def take_stdio() -> tuple[int, int]:
@@ -79,16 +113,34 @@ def take_stdio() -> tuple[int, int]:
     return source, sink
 
 
-async def serve_pipes(server: MidfillServer, source: int, sink: int) -> int:
-    """Answer the client at two descriptors until it sends ``exit``, is gone, or its process is."""
-    reader = asyncio.StreamReader()
-    pump = (source, reader, asyncio.get_running_loop())
-    threading.Thread(target=_pump, args=pump, name="stdin", daemon=True).start()
-    watch = asyncio.create_task(_end_without_editor(server, reader))
+async def serve_pipes(
+    server: MidfillServer, source: int, sink: int, on_end: OnEnd = lambda _: None
+) -> int:
+    """Answer the client at two descriptors until it sends ``exit``, is gone, or its process is.
+
+    Args:
+        server: Answers it.
+        source: What the client writes to.
+        sink: What the client reads from.
+        on_end: Told the exit code when the end has come, though the server may hang just then.
+    """
+    inbox, farewell, stop = Inbox(), Farewell(on_end), threading.Event()
+
+    def gone() -> None:
+        """Nobody is there to be answered."""
+        farewell.gone()
+        inbox.close()
+
+    threading.Thread(
+        target=_pump, args=(source, inbox, farewell), name="stdin", daemon=True
+    ).start()
+    watch = asyncio.create_task(_end_without_editor(server, gone, stop))
     try:
-        return await serve_client(server, reader, PipeWriter(sink))
+        return await _serve(server, _waiting(inbox), PipeWriter(sink, gone))
     finally:
         watch.cancel()
+        stop.set()
+        inbox.close()
 
 
 async def serve_tcp(
@@ -104,8 +156,15 @@ async def serve_tcp(
     """
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one client."""
-        await serve_client(make_server(), reader, writer)
+        """Answer one client, or drop what a web page has opened."""
+        opening = await _opening(reader)
+        if speaks_http(opening):
+            _log.warning("dropped a connection that spoke HTTP")
+            writer.close()
+        elif opening:
+            await _serve(make_server(), _read_frames(reader, opening), writer)
+        else:
+            writer.close()
 
     listener = await asyncio.start_server(connected, host, port)
     for socket in listener.sockets:
@@ -119,27 +178,93 @@ def shown_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _pump(source: int, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
-    """Feed what is read, in a thread; not through sys.stdin, whose lock would block the exit."""
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
-        while chunk := _read(source):
-            loop.call_soon_threadsafe(reader.feed_data, chunk)
-        loop.call_soon_threadsafe(reader.feed_eof)
-
-
-def _read(source: int) -> bytes:
+async def _serve(server: MidfillServer, frames: AsyncGenerator[Frame], writer: Writer) -> int:
+    server.protocol.set_writer(writer)
     try:
-        return os.read(source, _CHUNK_BYTES)
-    except OSError:
+        with contextlib.suppress(ConnectionError):
+            async with contextlib.aclosing(frames):
+                async for frame in frames:
+                    server.protocol.receive(frame)
+                    if server.has_ended or writer.is_closing():
+                        break
+                    await writer.drain()
+    finally:
+        await server.session.close()
+        with contextlib.suppress(ConnectionError):
+            writer.close()
+    return server.exit_code
+
+
+async def _opening(reader: asyncio.StreamReader) -> bytes:
+    """The first bytes of a connection; fewer if no more came."""
+    try:
+        return await reader.readexactly(OPENING_BYTES)
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+    except ConnectionError:
         return b""
 
 
-async def _end_without_editor(server: MidfillServer, reader: asyncio.StreamReader) -> None:
-    """End the input when the editor's process has died (LSP 3.18, ``processId``)."""
+async def _read_frames(reader: asyncio.StreamReader, opening: bytes = b"") -> AsyncGenerator[Frame]:
+    frames = Frames()
+    chunk = opening or await reader.read(_CHUNK_BYTES)
+    while chunk:
+        for frame in frames.feed(chunk):
+            yield frame
+        chunk = await reader.read(_CHUNK_BYTES)
+
+
+async def _waiting(inbox: Inbox) -> AsyncGenerator[Frame]:
+    while (frame := await inbox.get()) is not None:
+        yield frame
+
+
+def _pump(source: int, inbox: Inbox, farewell: Farewell) -> None:
+    """Read messages, in a thread; not through sys.stdin, whose lock would block the exit."""
+    frames = Frames()
+    while chunk := _read(source):
+        for frame in frames.feed(chunk):
+            farewell.note(frame)
+            while not inbox.put(frame, _EDITOR_SECONDS):
+                if _has_hung_up(source):
+                    farewell.gone()
+    farewell.gone()
+    inbox.end()
+
+
+def _read(source: int) -> bytes:
+    while True:
+        try:
+            return os.read(source, _CHUNK_BYTES)
+        except BlockingIOError:  # some editors make our end of the pipe non-blocking
+            select.select((source,), (), ())
+        except OSError:
+            return b""
+
+
+def _has_hung_up(source: int) -> bool:
+    """Whether nobody can write to a pipe any more, though there is something to read in it."""
+    if not hasattr(select, "poll"):  # Windows
+        return False
+    poll = select.poll()
+    poll.register(source, 0)
+    return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
+
+
+async def _end_without_editor(
+    server: MidfillServer, gone: Callable[[], None], stop: threading.Event
+) -> None:
+    """End the session when the editor's process has died (LSP 3.18, ``processId``)."""
     await server.greeted.wait()
-    if server.editor is None:
-        return
-    while is_alive(server.editor):
-        await asyncio.sleep(_EDITOR_SECONDS)
-    _log.warning("the editor (process %d) is gone", server.editor)
-    reader.feed_eof()
+    if server.editor is not None:
+        arguments = (server.editor, gone, stop)
+        threading.Thread(target=_watch, args=arguments, name="editor", daemon=True).start()
+
+
+def _watch(editor: int, gone: Callable[[], None], stop: threading.Event) -> None:
+    """Look after a process, in a thread, as the event loop may hang."""
+    while is_alive(editor):
+        if stop.wait(_EDITOR_SECONDS):
+            return
+    _log.warning("the editor (process %d) is gone", editor)
+    gone()

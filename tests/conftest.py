@@ -22,6 +22,10 @@ settings.load_profile("midfill")
 # Read by huggingface_hub when it is imported, which is before any fixture runs.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+# As the engine sets it, and read when torch is imported: threads that spin while they wait make
+# tests ten times slower where another process needs a core.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_user_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

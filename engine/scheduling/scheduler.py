@@ -1,7 +1,8 @@
 """Which request runs next. One thread owns the model; this module never sees a tensor.
 
 Of one document the newest request wins: older ones end as superseded. Background work (prefetch,
-pre-warm) gives way to any foreground request. Everything queued gets an answer, also at close.
+pre-warm) gives way to any foreground request. Everything queued gets an answer, also at close, and
+if the thread ends by what it runs (SystemExit); the next request starts another.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Scheduler:
     Args:
         run: Answers one job completely (its stream is ended), looking at ``stream.interrupted``
             often. A MidfillError that it raises ends the stream; any other exception too, wrapped.
-        prepare: Called once on the worker thread before any job.
+        prepare: Called on each worker thread before any job; if it raises, all in the queue fail.
     """
 
     def __init__(
@@ -62,8 +63,7 @@ class Scheduler:
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="midfill-engine", daemon=True)
-        self._thread.start()
+        self._thread = self._start()
         atexit.register(self.close)  # a thread inside C++ must not see the interpreter end
 
     def submit(self, request: CompletionRequest) -> Stream:
@@ -79,6 +79,8 @@ class Scheduler:
             self._make_way(job)
             heapq.heappush(self._queue, job)
             self._changed.notify()
+            if not self._works:
+                self._thread = self._start()
             return job.stream
 
     def close(self) -> None:
@@ -91,6 +93,12 @@ class Scheduler:
             self._changed.notify()
         self._thread.join()
         atexit.unregister(self.close)
+
+    def _start(self) -> threading.Thread:
+        self._works = True
+        thread = threading.Thread(target=self._work, name="midfill-engine", daemon=True)
+        thread.start()
+        return thread
 
     def _make_way(self, job: Job) -> None:
         self._drop([old for old in self._queue if _supersedes(job, old)], FinishReason.SUPERSEDED)
@@ -108,9 +116,13 @@ class Scheduler:
         heapq.heapify(self._queue)
 
     def _work(self) -> None:
-        self._prepare()
-        while job := self._next():
-            self._answer(job)
+        try:
+            self._prepare()
+            while job := self._next():
+                self._answer(job)
+        except BaseException as error:  # noqa: BLE001  whatever it is, somebody waits for an answer
+            _log.exception("the engine's thread ended; the next request starts another")
+            self._fail_all(_failure("the engine's thread ended", error))
 
     def _answer(self, job: Job) -> None:
         stream = job.stream
@@ -119,11 +131,19 @@ class Scheduler:
             return
         try:
             self._run(job)
+            stream.fail(MidfillError("the completion ended without a result"))  # unless it has one
         except MidfillError as error:
             stream.fail(error)
-        except Exception as error:  # noqa: BLE001  the thread must outlive any one request
+        except BaseException as error:  # noqa: BLE001  the thread must outlive any one request
             _log.exception("a completion failed")
-            stream.fail(MidfillError(f"the completion failed: {error!r}; see the log"))
+            stream.fail(_failure("the completion failed", error))
+
+    def _fail_all(self, error: MidfillError) -> None:
+        with self._changed:
+            self._works = False
+            for job in (*self._queue, *filter(None, (self._running,))):
+                job.stream.fail(error)
+            self._queue, self._running = [], None
 
     def _next(self) -> Job | None:
         with self._changed:
@@ -131,6 +151,10 @@ class Scheduler:
             self._changed.wait_for(lambda: self._queue or self._closed)
             self._running = heapq.heappop(self._queue) if self._queue else None
             return self._running
+
+
+def _failure(what: str, error: BaseException) -> MidfillError:
+    return MidfillError(f"{what}: {error!r}; see the log")
 
 
 def _supersedes(newer: Job, older: Job) -> bool:

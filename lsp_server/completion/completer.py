@@ -111,6 +111,7 @@ class Completer:
     def closed(self, uri: str) -> None:
         """A document was closed: stop its work, forget its completions."""
         self._prefetcher.closed(uri)
+        self.items.closed(uri)
         if queue := self._queues.pop(uri, None):
             queue.closed()
 

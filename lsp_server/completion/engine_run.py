@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from midfill.lsp_server.completion.filling import Filling
+from midfill.lsp_server.completion.filling import Filling, KeptHole
 from midfill.lsp_server.text.lines import with_newlines
 from midfill.lsp_server.text.located import Hole
 
@@ -38,13 +38,14 @@ class EngineRun(Filling):
     def __init__(
         self, origin: Origin, hole: Hole, stream: CompletionStream, lead: str = ""
     ) -> None:
-        super().__init__(origin, hole)
+        super().__init__(origin, KeptHole.of(hole))
         self.alternatives: tuple[CompletionChunk, ...] = ()
         """Other texts for the hole, if they were asked for; they come with the end."""
         self.cancel_ms: float | None = None
         """Milliseconds from ``cancel`` to the end of the stream, if it was cancelled."""
         self._lead = lead
-        self._start = Hole(hole.prefix.removesuffix(lead), hole.suffix)
+        self._start: Hole | None = Hole(hole.prefix.removesuffix(lead), hole.suffix)
+        """Where it begins; None once it cannot go on, as it keeps the document's text."""
         self._stream = stream
         self._cancelled_at: float | None = None
         self._changed = asyncio.Event()
@@ -58,15 +59,17 @@ class EngineRun(Filling):
         return self._cancelled_at is None and self.fits(hole)
 
     def goes_on_in(self, document: str) -> bool:
-        """Whether a text of the document still leads, or has led, to what it wrote so far."""
+        """Whether a text of the document still leads, or has led, to what it writes."""
+        if self._start is None:
+            return self._cancelled_at is None and super().goes_on_in(document)
         typed = self._start.typed_in(document)
-        whole = self._lead + self.text
-        return typed is not None and self._cancelled_at is None and whole.startswith(typed)
+        return typed is not None and (self._lead + self.text).startswith(typed)
 
     def cancel(self) -> None:
         """Ask the engine to stop working on it."""
         if self._cancelled_at is None and not self._has_ended:
             self._cancelled_at = time.perf_counter()
+            self._start = None
             self._stream.cancel()
 
     def wake(self) -> None:
@@ -109,6 +112,7 @@ class EngineRun(Filling):
 
     def _end(self) -> None:
         self._has_ended = True
+        self._start = None
         if self._cancelled_at is not None:
             self.cancel_ms = (time.perf_counter() - self._cancelled_at) * 1000
         self.wake()

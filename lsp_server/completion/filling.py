@@ -4,10 +4,14 @@ Text has newlines for line ends here.
 
 Invariant: what a filling gives in a later hole, put after that hole's prefix, is what the engine
 wrote after the old one (test_a_remainder_after_the_typed_text_makes_the_same_document).
+
+Invariant: of the document around a hole nothing is kept but lengths and hashes
+(test_many_remembered_completions_keep_few_texts).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import FinishReason
@@ -20,7 +24,53 @@ if TYPE_CHECKING:
 
 _CUT_SHORT = (FinishReason.CANCELLED, FinishReason.SUPERSEDED)
 _REMEMBERED = 16
-"""Fillings of a document; each keeps the document's text. Twice the candidates of a place."""
+"""Fillings of a document: twice the candidates of a place."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptHole:
+    """A hole without the text around it; enough to know it again in a later text.
+
+    Two texts of one length count as the same if Python's 64-bit hashes of them are.
+    """
+
+    prefix_length: int
+    suffix_length: int
+    prefix_hash: int
+    suffix_hash: int
+    line: int
+    """The line that it starts in, from 1."""
+
+    @classmethod
+    def of(cls, hole: Hole) -> KeptHole:
+        """What is to be kept of a hole."""
+        prefix, suffix = hole.prefix, hole.suffix
+        lengths = len(prefix), len(suffix)
+        return cls(*lengths, hash(prefix), hash(suffix), prefix.count("\n") + 1)
+
+    def typed_length(self, hole: Hole) -> int:
+        """Characters that were typed at this hole to make a later one, if nothing else happened."""
+        return len(hole.prefix) - self.prefix_length
+
+    def leads_to(self, hole: Hole) -> bool:
+        """Whether typing at this hole, or nothing, makes the other one."""
+        is_long = self.typed_length(hole) >= 0 and len(hole.suffix) == self.suffix_length
+        return is_long and self._is_around(hole.prefix[: self.prefix_length], hole.suffix)
+
+    def is_at(self, hole: Hole) -> bool:
+        """Whether it is the same hole."""
+        return self.typed_length(hole) == 0 and self.leads_to(hole)
+
+    def has_start_of(self, text: str, document: str) -> bool:
+        """Whether a document is the text around this hole with the start of another text in it."""
+        end = len(document) - self.suffix_length
+        typed = document[self.prefix_length : end]
+        if end < self.prefix_length or not text.startswith(typed):
+            return False
+        return self._is_around(document[: self.prefix_length], document[end:])
+
+    def _is_around(self, prefix: str, suffix: str) -> bool:
+        return hash(suffix) == self.suffix_hash and hash(prefix) == self.prefix_hash
 
 
 class Filling:
@@ -34,7 +84,7 @@ class Filling:
     """
 
     def __init__(
-        self, origin: Origin, hole: Hole, text: str = "", stats: CompletionStats | None = None
+        self, origin: Origin, hole: KeptHole, text: str = "", stats: CompletionStats | None = None
     ) -> None:
         self.origin = origin
         self.hole = hole
@@ -48,16 +98,26 @@ class Filling:
 
     def fits(self, hole: Hole) -> bool:
         """Whether its text belongs there: in the hole, with some of it typed perhaps."""
-        typed = hole.typed_since(self.hole)
-        return typed is not None and self.text.startswith(typed)
+        length = self.hole.typed_length(hole)
+        if not 0 <= length <= len(self.text) or not hole.prefix.endswith(self.text[:length]):
+            return False  # before any hash, which takes longer
+        return self.hole.leads_to(hole)
+
+    def goes_on_in(self, document: str) -> bool:
+        """Whether a later text of its document has a start of it in the hole."""
+        return self.hole.has_start_of(self.text, document)
+
+    def typed(self, hole: Hole) -> str:
+        """What of the text was typed in a hole that it fits."""
+        return self.text[: self.hole.typed_length(hole)]
 
     def rest(self, hole: Hole) -> str:
         """What is left of the text in a hole that it fits."""
-        return self.text[len(hole.prefix) - len(self.hole.prefix) :]
+        return self.text[self.hole.typed_length(hole) :]
 
     def is_prefetched_for(self, hole: Hole) -> bool:
         """Whether it was prepared for this very hole before anybody asked."""
-        return self.origin.source is Source.PREFETCHED and self.hole == hole
+        return self.origin.source is Source.PREFETCHED and self.hole.is_at(hole)
 
     async def ended(self) -> None:
         """Wait until nothing is added to the text any more."""
@@ -76,13 +136,13 @@ class Fillings:
         None if there is none, or if it was typed to its end.
         """
         for known in reversed(self._known):
-            if known.fits(hole) and (known.rest(hole) or hole == known.hole):
+            if known.fits(hole) and (known.rest(hole) or not known.hole.typed_length(hole)):
                 return known
         return None
 
     def all_of(self, hole: Hole) -> list[Filling]:
         """The fillings of this very hole, the one that answers first in front."""
-        return [known for known in reversed(self._known) if known.hole == hole]
+        return [known for known in reversed(self._known) if known.hole.is_at(hole)]
 
     def prefer(self, filling: Filling) -> None:
         """Let this one answer before others, if it is known: the user has seen it."""

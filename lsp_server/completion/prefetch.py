@@ -52,14 +52,13 @@ class Prefetcher:
         if self._is_on:
             self._item = item
             self._task = asyncio.create_task(self._prepare(item, runs))
+            self._task.add_done_callback(self._ended)
 
     def edited(self, uri: str, document: str) -> None:
         """A document has this text now: stop unless the suggestion goes on."""
         item = self._item
-        if item is not None and item.uri == uri:
-            typed = item.filling.hole.typed_in(document)
-            if typed is None or not item.filling.text.startswith(typed):
-                self.stop()
+        if item is not None and item.uri == uri and not item.filling.goes_on_in(document):
+            self.stop()
 
     def closed(self, uri: str) -> None:
         """A document was closed: nothing follows in it."""
@@ -78,11 +77,16 @@ class Prefetcher:
         if self._task is not None:
             await asyncio.wait([self._task])
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task is self._task:
+            self._task = None  # a cancelled one would keep the document's text
+
     async def _prepare(self, item: Item, runs: Runs) -> None:
         with logged():
             await item.filling.ended()
-            if not item.filling.is_complete:
+            place = item.place
+            if place is None or not item.filling.is_complete:
                 return
-            text = item.place.display.finished(item.filling.rest(item.place.hole))
+            text = place.display.finished(item.filling.rest(place.hole))
             if text:
-                await self._starter.guess(runs, item.place.after(text), text)
+                await self._starter.guess(runs, place.after(text), text)

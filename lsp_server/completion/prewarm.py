@@ -47,7 +47,7 @@ class Prewarmer:
         """The client's settings; None until it has told them: nothing is done before."""
         self._uri: str | None = None
         self._task: asyncio.Task[None] | None = None
-        """The work for the document with that URI, always."""
+        """The work for the document with that URI, always; None once it has ended."""
 
     def configure(self, settings: Settings) -> None:
         """Use these settings from now on."""
@@ -81,6 +81,7 @@ class Prewarmer:
         engine = self._host.ready
         if engine is not None and self._uri is not None:
             self._task = asyncio.create_task(self._warm(engine, self._uri))
+            self._task.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """Stop, and wait for the end."""
@@ -92,21 +93,28 @@ class Prewarmer:
         if self._task is not None:
             self._task.cancel()
 
-    def _is_wanted(self, snapshot: Snapshot) -> bool:
-        """Whether to prepare this document; in a single cache slot that would cost another's."""
-        settings = self._settings
-        if settings is None or not settings.prewarm or settings.cache_slots < 2:
-            return False
-        return settings.serves(snapshot.uri, snapshot.language_id)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task is self._task:
+            self._task = None  # a cancelled one would keep the document's text
 
     async def _warm(self, engine: Engine, uri: str) -> None:
         with logged():
-            snapshot = self._documents.get(uri)
-            if not self._is_wanted(snapshot):
-                return
-            request = await self._make_request(snapshot)
-            if engine is self._host.ready:
+            request = await self._request(uri)
+            if request is not None and engine is self._host.ready:
                 await _run(engine.infill(request))
+
+    async def _request(self, uri: str) -> CompletionRequest | None:
+        """What to ask for a document; None: nothing."""
+        snapshot, settings = self._documents.get(uri), self._settings
+        if settings is None or not _is_wanted(settings, snapshot):
+            return None
+        return await self._make_request(snapshot)
+
+
+def _is_wanted(settings: Settings, snapshot: Snapshot) -> bool:
+    """Whether to prepare a document; in a single cache slot that would cost another's."""
+    is_on = settings.prewarm and settings.cache_slots >= 2
+    return is_on and settings.serves(snapshot.uri, snapshot.language_id)
 
 
 async def _run(stream: CompletionStream) -> None:

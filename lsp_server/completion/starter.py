@@ -122,7 +122,8 @@ class Starter:
     def _run(
         self, engine: Engine, place: Place, asked: Asked, source: Source, lead: str = ""
     ) -> EngineRun:
-        origin = Origin(next(self._ids), source, asked, engine.info)
+        request = replace(asked.request, prefix="", suffix="")  # may be as long as the document
+        origin = Origin(next(self._ids), source, replace(asked, request=request), engine.info)
         run = EngineRun(origin, place.hole, engine.infill(asked.request), lead)
         run.when_ended(self._ended)
         return run

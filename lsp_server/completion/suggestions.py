@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from midfill.lsp_server.request.place import Place, Suggestion
 
 REMEMBERED = 32
-"""Suggestions that are remembered; each keeps the text of its document, twice."""
+"""Suggestions that are remembered; the last one of a document keeps its text, twice."""
 
 
 @dataclass(slots=True)
@@ -23,8 +23,12 @@ class Item:
     """One suggestion; it stays the same while the user types it."""
 
     filling: Filling
-    place: Place
-    """The place where it was offered last."""
+    uri: str
+    """The URI of its document."""
+    place: Place | None
+    """The place where it was offered last; None once another one was offered in the document."""
+    typed: str
+    """What of it was typed already when it was offered last."""
     text: str
     r"""What was offered there, with "\n" line ends."""
     source: Source
@@ -35,21 +39,15 @@ class Item:
     is_accepted: bool = False
     """Whether all of it was accepted."""
 
-    @property
-    def uri(self) -> str:
-        """The URI of its document."""
-        return self.place.snapshot.uri
-
     def explain(self) -> Explanation:
         """The suggestion's origin and cost, told to who asks."""
         filling = self.filling
-        typed = self.place.hole.typed_since(filling.hole) or ""
         return Explanation(
             filling.origin,
             self.source,
-            line=filling.hole.prefix.count("\n") + 1,
+            line=filling.hole.line,
             written=filling.text,
-            shown=typed + self.text,
+            shown=self.typed + self.text,
             stats=filling.stats,
         )
 
@@ -67,15 +65,21 @@ class Items:
 
     def offer(self, filling: Filling, place: Place, text: str, source: Source) -> list[Suggestion]:
         """A client is given this text of a filling at a place: one suggestion, or none."""
-        item_id = filling.origin.item_id
+        item_id, uri, typed = filling.origin.item_id, place.snapshot.uri, filling.typed(place.hole)
         item = self._items.get(item_id)
         if item is None:
-            item = self._items[item_id] = Item(filling, place, text, source)
-        item.place, item.text, item.source = place, text, source
+            item = self._items[item_id] = Item(filling, uri, place, typed, text, source)
+        item.place, item.typed, item.text, item.source = place, typed, text, source
+        self._forget_places(uri, place)
         self._items.move_to_end(item_id)
         if len(self._items) > REMEMBERED:
             self._items.popitem(last=False)
         return [place.suggestion(text, item_id)] if text else []
+
+    def closed(self, uri: str) -> None:
+        """A document was closed: nothing of it is remembered."""
+        for item_id in [item_id for item_id, item in self._items.items() if item.uri == uri]:
+            del self._items[item_id]
 
     def get(self, item_id: str | None) -> Item | None:
         """The item with this id, or the one offered last; None if there is none."""
@@ -106,3 +110,9 @@ class Items:
         if item is not None:
             self._stats.dismissed += not item.is_dismissed
             item.is_dismissed = True
+
+    def _forget_places(self, uri: str, newest: Place) -> None:
+        """Keep the text of a document for its newest place only."""
+        for item in self._items.values():
+            if item.uri == uri and item.place is not newest:
+                item.place = None

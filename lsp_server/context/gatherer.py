@@ -22,11 +22,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from midfill.lsp_server.context.cuts import Cuts
 from midfill.lsp_server.context.imported_names import Spot, used_words
 from midfill.lsp_server.context.imports import references
+from midfill.lsp_server.context.look import Deadline, Look, Skip, Skipped
 from midfill.lsp_server.context.ranking import Provenance, identifiers, in_stable_order, ranked
 from midfill.lsp_server.context.sources import found_pieces
-from midfill.lsp_server.context.workspace_files import Deadline, WorkspaceFiles
+from midfill.lsp_server.context.workspace_files import WorkspaceFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,6 +66,10 @@ class Gathered:
     pieces: tuple[ContextPiece, ...] = ()
     provenance: tuple[Provenance, ...] = ()
     """Why each piece is shown, in the same order."""
+    skipped: tuple[Skip, ...] = ()
+    """What was passed over because something is wrong with it."""
+    refusal: str | None = None
+    """Why the document itself may not reach the model; None: it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +98,22 @@ class ContextGatherer:
         settings: ContextSettings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._files = WorkspaceFiles(roots, settings.exclude, settings.max_file_bytes)
+        self._skipped = Skipped()
+        self._cuts = Cuts(masks_secrets=settings.mask_secrets)
+        self._files = WorkspaceFiles(
+            roots, settings.exclude, settings.max_file_bytes, skipped=self._skipped
+        )
         self._settings = settings
         self._clock = clock
-        self._revision = 0
+        self._revision = self._seen_revision = 0
         self._gathered: OrderedDict[str, _Known] = OrderedDict()
 
     def gather(self, located: Located, others: Sequence[OpenDocument]) -> Gathered:
         """The context for a completion at a hole."""
         snapshot, path, root = located.snapshot, located.path, located.root
+        refusal = None if path is None else self._refusal(path)
+        if refusal is not None:
+            return Gathered(skipped=(Skip("this document", refusal),), refusal=refusal)
         if path is None or root is None or not self._settings.enabled:
             return Gathered()
         line = snapshot.line_of(located.offset)
@@ -124,6 +137,16 @@ class ContextGatherer:
         """Look at the files on disk again: one was saved, or changed behind the editor's back."""
         self._revision += 1
 
+    def _refusal(self, path: Path) -> str | None:
+        """Why a document that is open may not reach the model."""
+        if self._seen_revision != self._revision:
+            self._seen_revision = self._revision
+            self._files.refresh()
+        reason = self._files.hidden(path)
+        if reason is not None:
+            self._skipped.note(path, f"no completions in it, {reason}")
+        return reason
+
     def _gather(
         self,
         spot: Spot,
@@ -131,12 +154,20 @@ class ContextGatherer:
         others: Sequence[OpenDocument],
         shown: tuple[ContextPiece, ...],
     ) -> tuple[Gathered, bool]:
+        self._skipped.clear()
         self._files.refresh()
         deadline = Deadline(self._clock, self._settings.time_limit_ms)
-        found, is_complete = found_pieces(spot, others, self._files, self._settings, deadline)
-        best = ranked(found, near, self._settings)
+        look = Look(self._skipped, deadline)
+        best: dict[ContextPiece, Provenance] = {}
+        is_complete = True
+        with self._skipped.guard("other files"):
+            found, is_complete = found_pieces(
+                spot, others, self._files, self._settings, look, self._cuts
+            )
+            best = ranked(found, near, self._settings)
         pieces = in_stable_order(best, shown)
-        return Gathered(pieces, tuple(best[piece] for piece in pieces)), is_complete
+        provenance = tuple(best[piece] for piece in pieces)
+        return Gathered(pieces, provenance, self._skipped.all), is_complete
 
     def _remember(self, uri: str, gathered: _Known) -> None:
         self._gathered[uri] = gathered

@@ -1,116 +1,171 @@
-"""Whether git would ignore a file, by the ignore files that hold for it (gitignore(5)).
+"""Whether git or the user would ignore a file, by the ignore files that hold for it (gitignore(5)).
 
-These are the nested ``.gitignore`` files up to the repository's top and ``.git/info/exclude``.
+For git these are the nested ``.gitignore`` files up to the repository's top, ``.git/info/exclude``
+and the user's ``core.excludesFile``. Nested ``.midfillignore`` files hide more from the model, and
+take nothing back of git's.
 
 ::
 
-    GitIgnore()
-        .ignores(root, path) -> bool
-        .refresh() -> bool              whether an ignore file has changed on disk
-    stamp_of(path) -> Stamp | None
+    IgnoreFiles(skipped)
+        .reason(root, path) -> str | None       the pattern's file, if it is ignored
+        .refresh() -> bool                      whether an ignore file has changed on disk
 """
 
 from __future__ import annotations
 
-import re
-import stat
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pathspec import GitIgnoreSpec
-from pathspec.pattern import RegexPattern
+from midfill.lsp_server.context.git_config import repository_files
+from midfill.lsp_server.context.look import Skip, Stamp, stamp_of
+from midfill.lsp_server.text.git_patterns import Patterns, wild_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from midfill.lsp_server.context.look import Skipped
+
+LARGEST_IGNORE_FILE = 1 << 20
+"""Bytes; of a larger one nothing is read, and all that it could hide is hidden."""
+MOST_PATTERNS = 5000
+"""Patterns of one file; with more, all that they could hide is hidden."""
+MOST_WILD_BYTES = 1 << 15
+"""Bytes of one file's patterns with wildcards; with more, all that they could hide is hidden."""
+MOST_PROBLEMS = 10
+"""Patterns of one file that are said to be bad."""
+OWN_IGNORE_FILE = ".midfillignore"
+"""Patterns as in .gitignore, for the model alone."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
-    """What a file must still have for what we know of it to hold."""
+class _IgnoreFile:
+    """What is known of an ignore file, or of its absence."""
 
-    mtime_ns: int
-    size: int
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """The stamp of a regular file; None if it is none, or cannot be seen."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return Stamp(status.st_mtime_ns, status.st_size)
+    stamp: Stamp | None
+    patterns: Patterns | None
+    """None: it is not read, and hides all that is below it."""
+    problems: tuple[Skip, ...] = ()
 
 
-_Patterns = list[tuple[re.Pattern[str], bool]]
-"""Regular expressions, and whether what they match is ignored or taken back; the last one wins."""
+class IgnoreFiles:
+    """The ignore files that were looked at; for one thread at a time.
 
-
-def _patterns(lines: Iterable[str]) -> _Patterns:
-    parsed = [p for p in GitIgnoreSpec.from_lines(lines).patterns if isinstance(p, RegexPattern)]
-    return [(p.regex, p.include) for p in parsed if p.regex is not None and p.include is not None]
-
-
-def _verdict(patterns: _Patterns, name: str) -> bool | None:
-    """What the last pattern says that matches the path itself; None if none does."""
-    for regex, ignored in reversed(patterns):
-        if any(_is_of_path_itself(match, name) for match in regex.finditer(name)):
-            return ignored
-    return None
-
-
-def _is_of_path_itself(match: re.Match[str], name: str) -> bool:
-    """Whether a match is of the path, and not of a folder that it is in or that it is.
-
-    The slash of such a folder is marked by pathspec with the group ``ps_d``; by ``x/**``, the
-    inside of ``x`` is meant, and not ``x``.
+    Args:
+        skipped: Gets the patterns and files that cannot be used.
     """
-    reaches_end = match.end() == len(name)
-    marked = match.groupdict().get("ps_d")
-    return reaches_end if marked else not (reaches_end and name.endswith("/"))
 
-
-class GitIgnore:
-    """The ignore files that were looked at; for one thread at a time."""
-
-    def __init__(self) -> None:
-        self._files: dict[Path, tuple[Stamp | None, _Patterns]] = {}
+    def __init__(self, skipped: Skipped) -> None:
+        self._skipped = skipped
+        self._files: dict[Path, _IgnoreFile] = {}
+        self._tops: dict[Path, Path] = {}
+        self._of_repository: dict[Path, tuple[Path, ...]] = {}
+        self._folders: dict[tuple[Path, Path], Path | None] = {}
+        """What hides a folder, below a repository's top."""
 
     def refresh(self) -> bool:
         """Look at the ignore files again; whether one has changed, and all were forgotten."""
-        has_changed = any(stamp_of(path) != stamp for path, (stamp, _) in self._files.items())
+        has_changed = (
+            any(stamp_of(path) != file.stamp for path, file in self._files.items())
+            or any(_top(root) != top for root, top in self._tops.items())
+            or any(repository_files(top) != files for top, files in self._of_repository.items())
+        )
         if has_changed:
             self._files.clear()
+            self._tops.clear()
+            self._of_repository.clear()
+            self._folders.clear()
+        for problem in (each for file in self._files.values() for each in file.problems):
+            self._skipped.note(problem.what, problem.why)
         return has_changed
 
-    def ignores(self, root: Path, path: Path) -> bool:
-        """Whether git would: the file, or any folder it is in (gitignore(5))."""
-        top = next((f for f in (root, *root.parents) if (f / ".git").exists()), root)
-        inside = path.relative_to(top).parts
-        steps = [top.joinpath(*inside[:count]) for count in range(1, len(inside) + 1)]
-        return any(self._matches(top, step, folder=step != path) for step in steps)
+    def reason(self, root: Path, path: Path) -> str | None:
+        """Which ignore file hides it, or any folder that it is in; None if none does."""
+        if root not in self._tops:
+            self._tops[root] = _top(root)
+        top = self._tops[root]
+        if top not in self._of_repository:
+            self._of_repository[top] = repository_files(top)
+        hider = self._hider(top, path, is_folder=False)
+        return None if hider is None else f"ignored by {hider.name}"
 
-    def _matches(self, top: Path, path: Path, *, folder: bool) -> bool:
-        """What the ignore file that decides says: the innermost one with a matching pattern."""
-        holders = [
-            (above, above / ".gitignore") for above in path.parents if above.is_relative_to(top)
-        ]
-        holders.append((top, top / ".git" / "info" / "exclude"))
+    def _hider(self, top: Path, path: Path, *, is_folder: bool) -> Path | None:
+        """The ignore file that hides a path, or a folder that it is in."""
+        if path == top:
+            return None
+        if is_folder and (top, path) in self._folders:
+            return self._folders[top, path]
+        hider = self._hider(top, path.parent, is_folder=True)
+        for name, others in ((".gitignore", self._of_repository[top]), (OWN_IGNORE_FILE, ())):
+            if hider is None or (name == OWN_IGNORE_FILE and hider.name != name):
+                holders = [(up, up / name) for up in path.parents if up.is_relative_to(top)]
+                holders += [(top, other) for other in others]
+                hider = self._decider(path, holders, is_folder=is_folder) or hider
+        if is_folder:
+            self._folders[top, path] = hider
+        return hider
+
+    def _decider(
+        self, path: Path, holders: Sequence[tuple[Path, Path]], *, is_folder: bool
+    ) -> Path | None:
+        """The file that hides a path itself: if the innermost one with a pattern for it does.
+
+        Args:
+            path: Absolute.
+            holders: The folders that patterns start at, and their ignore files.
+            is_folder: Whether the path is one.
+        """
         for holder, ignore_file in holders:
-            name = path.relative_to(holder).as_posix() + ("/" if folder else "")
-            verdict = _verdict(self._patterns(ignore_file), name)
+            patterns = self._file(ignore_file).patterns
+            if patterns is None:
+                return ignore_file
+            inside = os.fsencode(path.relative_to(holder).as_posix())
+            verdict = patterns.verdict(inside, is_folder=is_folder)
             if verdict is not None:
-                return verdict
-        return False
+                return ignore_file if verdict else None
+        return None
 
-    def _patterns(self, ignore_file: Path) -> _Patterns:
-        if ignore_file not in self._files:
-            stamp = stamp_of(ignore_file)
-            try:
-                lines = ignore_file.read_text("utf-8", "replace").split("\n") if stamp else []
-            except OSError:
-                lines = []
-            self._files[ignore_file] = stamp, _patterns(lines)
-        return self._files[ignore_file][1]
+    def _file(self, path: Path) -> _IgnoreFile:
+        if path not in self._files:
+            file = self._files[path] = _read(path)
+            for problem in file.problems:
+                self._skipped.note(problem.what, problem.why)
+        return self._files[path]
+
+
+def _top(root: Path) -> Path:
+    """The top of the repository that the folder is in; without one, the folder."""
+    above = (folder for folder in (root, *root.parents) if os.path.exists(folder / ".git"))
+    return next(above, root)
+
+
+def _read(path: Path) -> _IgnoreFile:
+    problems: list[Skip] = []
+    stamp = stamp_of(path)
+    lines: list[bytes] = []
+    if stamp is not None and stamp.size > LARGEST_IGNORE_FILE:
+        return _too_large(path, stamp, f"larger than {LARGEST_IGNORE_FILE} bytes")
+    try:
+        data = path.read_bytes() if stamp else b""
+        lines = data.removeprefix(_BYTE_ORDER_MARK).split(b"\n")
+    except OSError as error:  # git reads on without it, too
+        problems.append(Skip(str(path), error.strerror or type(error).__name__))
+    written = [line.removesuffix(b"\r") for line in lines if line.strip() and line[:1] != b"#"]
+    if len(written) > MOST_PATTERNS:
+        return _too_large(path, stamp, f"more than {MOST_PATTERNS} patterns")
+    if wild_bytes(written) > MOST_WILD_BYTES:
+        return _too_large(path, stamp, f"more than {MOST_WILD_BYTES} bytes with wildcards")
+
+    def note(pattern: str, why: str) -> None:
+        if len(problems) < MOST_PROBLEMS:
+            problems.append(Skip(f"the pattern {pattern} of {path}", why))
+
+    return _IgnoreFile(stamp, Patterns(written, note), tuple(problems))
+
+
+def _too_large(path: Path, stamp: Stamp | None, why: str) -> _IgnoreFile:
+    skip = Skip(str(path), f"{why}: all that is below it counts as ignored")
+    return _IgnoreFile(stamp, None, (skip,))

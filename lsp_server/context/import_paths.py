@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midfill.lsp_server.context.look import Look
 from midfill.lsp_server.text.languages import ImportSyntax
 
 if TYPE_CHECKING:
@@ -30,6 +31,21 @@ class Wanted:
     """The importing file."""
     root: Path
     """The workspace folder, where the search ends."""
+    look: Look = field(default_factory=Look, compare=False)
+    """What may be looked at."""
+
+    def first(self, candidates: Iterable[Path]) -> Iterator[Path]:
+        """The first that is a file, or nothing."""
+        for candidate in candidates:
+            if self.look.is_file(candidate):
+                yield candidate
+                return
+
+    def files_of(self, folder: Path, suffix: str) -> list[Path]:
+        """The files of a folder, by name, not too many."""
+        if not self.look.is_folder(folder):
+            return []
+        return [folder / name for name in self.look.names(folder, (suffix,))[:MAX_PACKAGE_FILES]]
 
     def folders(self) -> Iterator[Path]:
         """The importing file's folder, and those above it up to the root."""
@@ -39,22 +55,6 @@ class Wanted:
 def find(syntax: ImportSyntax, wanted: Wanted) -> Iterator[Path]:
     """Existing files, in the language's order of search."""
     return _FINDERS[syntax](wanted)
-
-
-def _first(candidates: Iterable[Path]) -> Iterator[Path]:
-    """The first that is a file, or nothing."""
-    for candidate in candidates:
-        if candidate.is_file():
-            yield candidate
-            return
-
-
-def _files_of(folder: Path, suffix: str) -> list[Path]:
-    """The files of a folder, by name, not too many."""
-    if not folder.is_dir():
-        return []
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(suffix))
-    return [folder / name for name in names[:MAX_PACKAGE_FILES]]
 
 
 def _suffixed(path: Path, suffixes: Iterable[str]) -> Iterator[Path]:
@@ -71,18 +71,21 @@ def _python(wanted: Wanted) -> Iterator[Path]:
     else:
         bases = [wanted.root, wanted.root / "src", *wanted.folders()]
     for base in bases:
-        if found := list(_python_files(base.joinpath(*parts), wanted.names, named=bool(parts))):
+        module = base.joinpath(*parts)
+        if found := list(_python_files(module, wanted, wanted.names, named=bool(parts))):
             yield from found
             return
 
 
-def _python_files(module: Path, names: tuple[str, ...], *, named: bool) -> Iterator[Path]:
+def _python_files(
+    module: Path, wanted: Wanted, names: tuple[str, ...], *, named: bool
+) -> Iterator[Path]:
     """The module or package at a path, and its modules among the names."""
     own = [module / "__init__.py", module / "__init__.pyi"]
-    yield from _first([*_suffixed(module, (".py", ".pyi")), *own] if named else own)
-    if module.is_dir():
+    yield from wanted.first([*_suffixed(module, (".py", ".pyi")), *own] if named else own)
+    if names and wanted.look.is_folder(module):
         for name in names:
-            yield from _python_files(module / name, (), named=True)
+            yield from _python_files(module / name, wanted, (), named=True)
 
 
 _JS_SUFFIXES = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".vue", ".svelte")
@@ -97,7 +100,7 @@ def _javascript(wanted: Wanted) -> Iterator[Path]:
         compiled = map(module.with_suffix, _JS_COMPILED.get(module.suffix, ()))
         added = _suffixed(module, (*_JS_SUFFIXES, ".d.ts"))
         candidates = [module, *compiled, *added, *candidates]
-    return _first(candidates)
+    return wanted.first(candidates)
 
 
 _GO_MODULE = re.compile(r"^module[ \t]+(\S+)", re.MULTILINE)
@@ -105,13 +108,13 @@ _GO_MODULE = re.compile(r"^module[ \t]+(\S+)", re.MULTILINE)
 
 def _go(wanted: Wanted) -> Iterator[Path]:
     """A package below the module that the nearest ``go.mod`` names; not its tests."""
-    go_mod = next(_first(folder / "go.mod" for folder in wanted.folders()), None)
+    go_mod = next(wanted.first(folder / "go.mod" for folder in wanted.folders()), None)
     if go_mod is None:
         return
-    module = _GO_MODULE.search(go_mod.read_text("utf-8", "replace"))
+    module = _GO_MODULE.search(wanted.look.text(go_mod))
     if module and f"{wanted.target}/".startswith(f"{module[1]}/"):
         package = go_mod.parent / wanted.target[len(module[1]) :].lstrip("/")
-        yield from (f for f in _files_of(package, ".go") if not f.stem.endswith("_test"))
+        yield from (f for f in wanted.files_of(package, ".go") if not f.stem.endswith("_test"))
 
 
 def _rust(wanted: Wanted) -> Iterator[Path]:
@@ -119,31 +122,32 @@ def _rust(wanted: Wanted) -> Iterator[Path]:
     path = wanted.path
     own = path.parent if path.stem in {"mod", "lib", "main"} else path.with_suffix("")
     if wanted.target.startswith("mod "):
-        yield from _rust_module(own / wanted.target[4:])
+        yield from _rust_module(own / wanted.target[4:], wanted)
         return
     start, *parts = wanted.target.split("::")
     base = {"self": own, "super": own.parent}.get(start) or _rust_crate(wanted)
     while parts and parts[0] == "super":
         base, parts = base.parent, parts[1:]
     for name in wanted.names:
-        yield from _rust_module(base.joinpath(*parts, name))
+        yield from _rust_module(base.joinpath(*parts, name), wanted)
     prefixes = (base.joinpath(*parts[:count]) for count in range(len(parts), 0, -1))
-    yield from _first(file for prefix in prefixes for file in _rust_module(prefix))
+    yield from wanted.first(f for prefix in prefixes for f in _rust_module(prefix, wanted))
 
 
-def _rust_module(module: Path) -> Iterator[Path]:
-    return _first([*_suffixed(module, (".rs",)), module / "mod.rs"])
+def _rust_module(module: Path, wanted: Wanted) -> Iterator[Path]:
+    return wanted.first([*_suffixed(module, (".rs",)), module / "mod.rs"])
 
 
 def _rust_crate(wanted: Wanted) -> Path:
     """The source folder of the nearest ``Cargo.toml``; without one, of the workspace."""
-    manifest = next(_first(folder / "Cargo.toml" for folder in wanted.folders()), wanted.root / "x")
+    manifests = wanted.first(folder / "Cargo.toml" for folder in wanted.folders())
+    manifest = next(manifests, wanted.root / "x")
     return manifest.parent / "src"
 
 
 def _include(wanted: Wanted) -> Iterator[Path]:
     """Beside the including file, then further up, in ``include`` and ``src`` folders too."""
-    return _first(
+    return wanted.first(
         Path(os.path.normpath(folder / below / wanted.target))
         for folder in wanted.folders()
         for below in ("", "include", "src")
@@ -159,11 +163,13 @@ def _java(wanted: Wanted) -> Iterator[Path]:
     *package, name = wanted.target.split(".")
     bases = [folder / below for folder in wanted.folders() for below in _JVM_SOURCES]
     if name == "*":
-        listed = (_files_of(base.joinpath(*package), s) for base in bases for s in _JVM_SUFFIXES)
+        listed = (
+            wanted.files_of(base.joinpath(*package), s) for base in bases for s in _JVM_SUFFIXES
+        )
         yield from next(filter(None, listed), [])
     else:
         classes = (base.joinpath(*parts) for base in bases for parts in ((*package, name), package))
-        yield from _first(file for path in classes for file in _suffixed(path, _JVM_SUFFIXES))
+        yield from wanted.first(file for path in classes for file in _suffixed(path, _JVM_SUFFIXES))
 
 
 _FINDERS: Mapping[ImportSyntax, Callable[[Wanted], Iterator[Path]]] = {

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from midfill.lsp_server.context.import_paths import Wanted, find
+from midfill.lsp_server.context.look import Look
 from midfill.lsp_server.text.languages import ImportSyntax, Language
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 MAX_SCANNED = 1 << 16
 """Characters at the start of a text that are searched for imports."""
+
+
+MAX_REFERENCES = 500
+"""Imports of a text that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +51,35 @@ class ImportedFile:
 
 
 def references(text: str, language: Language) -> tuple[Reference, ...]:
-    """What the text imports, each once, in order of appearance."""
+    """What the text imports, each once, in order of appearance, not too many."""
     if language.imports is None:
         return ()
     head = text[:MAX_SCANNED].replace("\r\n", "\n").replace("\r", "\n")
     found = _READERS[language.imports](head)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(islice(found, MAX_REFERENCES)))
 
 
 def resolve(
-    found: Iterable[Reference], path: Path, language: Language, root: Path
+    found: Iterable[Reference],
+    path: Path,
+    language: Language,
+    root: Path,
+    look: Look | None = None,
 ) -> tuple[ImportedFile, ...]:
     """The files below ``root`` that the references of the file at ``path`` mean.
 
     Each stands once, at its first reference, with the names of all; the file itself never does.
     """
+    look = look or Look()
     names: dict[Path, set[str]] = {}
     if language.imports is None:
         return ()
     for reference in found:
-        wanted = Wanted(reference.target, reference.names, path, root)
-        for target in find(language.imports, wanted):
+        if look.is_over:
+            break
+        wanted = Wanted(reference.target, reference.names, path, root, look)
+        files = find(language.imports, wanted)
+        for target in look.skipped.guarded(f"the import of {reference.target}", files):
             if target != path and target.is_relative_to(root):
                 names.setdefault(target, set()).update(reference.names)
     return tuple(ImportedFile(target, frozenset(taken)) for target, taken in names.items())
@@ -101,10 +115,11 @@ def _python(text: str) -> Iterator[Reference]:
             yield Reference(match["module"], _names(lines))
 
 
+# Each part ends before a second one like it can start, so that all of them together are linear.
 _JAVASCRIPT = re.compile(
-    r"""(?:\b(?:import|export)\b(?P<names>[^;'"()]{0,4000}?)\bfrom\s*
+    r"""(?:\b(?:import|export)\b(?P<names>(?:(?!\b(?:import|export)\b)[^;'"()]){0,4000}?)\bfrom\s*
       | \bimport\s*(?:\(\s*)?
-      | \b(?:const|let|var)\s+(?P<required>\{[^}]{0,4000}\}|\w+)\s*=\s*require\(\s*
+      | \b(?:const|let|var)\s+(?P<required>\{[^{}]{0,4000}\}|\w+)\s*=\s*require\(\s*
       | \brequire\(\s*
     )["'](?P<path>\.[^"'\n]*)["']""",
     re.VERBOSE,

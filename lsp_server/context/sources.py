@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midfill.engine.api import ContextPiece
-from midfill.lsp_server.context.excerpts import excerpt
+from midfill.lsp_server.context.cuts import WantedPart
 from midfill.lsp_server.context.imported_names import ImportedNames, imported_names
 from midfill.lsp_server.context.ranking import FoundPiece
 from midfill.lsp_server.text.languages import language, language_id_of
-from midfill.lsp_server.text.located import name_in, path_of, root_of
+from midfill.lsp_server.text.lines import well_formed
+from midfill.lsp_server.text.located import name_in, path_in, root_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from midfill.lsp_server.context.cuts import Cuts
     from midfill.lsp_server.context.imported_names import Spot
-    from midfill.lsp_server.context.workspace_files import Deadline, WorkspaceFiles
+    from midfill.lsp_server.context.look import Look
+    from midfill.lsp_server.context.workspace_files import WorkspaceFiles
     from midfill.lsp_server.settings import ContextSettings
     from midfill.lsp_server.text.documents import OpenDocument
     from midfill.lsp_server.text.languages import Language
@@ -55,6 +58,9 @@ class Search:
     """Files open in the editor, in the order of opening; cells of a notebook share a path."""
     files: WorkspaceFiles
     settings: ContextSettings
+    look: Look
+    """What looks at the disk, and knows when the time is over."""
+    cuts: Cuts
 
 
 Find = Callable[[Search], Iterator[tuple[Path | OpenFile, float]]]
@@ -94,8 +100,8 @@ def _neighbours(search: Search) -> Iterator[tuple[Path, float]]:
         path, suffixes = search.spot.path, search.spot.language.suffixes
         known = (*(each.path for each in search.open), *search.names.files)
         yield from ((each, 1.0) for each in known if each.parent == path.parent)
-        yield from ((each, 1.0) for each in search.files.siblings(path, suffixes))
-        yield from ((each, 0.0) for each in search.files.cousins(path, suffixes))
+        yield from ((each, 1.0) for each in search.files.siblings(path, suffixes, search.look))
+        yield from ((each, 0.0) for each in search.files.cousins(path, suffixes, search.look))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,39 +129,60 @@ def found_pieces(
     others: Sequence[OpenDocument],
     files: WorkspaceFiles,
     settings: ContextSettings,
-    deadline: Deadline,
+    look: Look,
+    cuts: Cuts,
 ) -> tuple[list[FoundPiece], bool]:
-    """All parts that might be shown, and whether the time sufficed to read all files."""
-    names = imported_names(spot, files, deadline) if settings.imports else ImportedNames()
-    paths = [path_of(other.snapshot.uri) for other in others]
-    open_files = tuple(
-        OpenFile(path, other)
-        for path, other in zip(paths, others, strict=True)
-        if path is not None and files.allows(path)
-    )
-    search = Search(spot, names, open_files, files, settings)
+    """All parts that might be shown, and whether the time sufficed to look at all files."""
+    names = ImportedNames()
+    if settings.imports:
+        with look.skipped.guard("imported files"):
+            names = imported_names(spot, files, look)
+    open_files = tuple(_open_files(others, files))
+    search = Search(spot, names, open_files, files, settings, look, cuts)
     weights = _weights(search)
     found: list[FoundPiece] = []
-    for each in open_files:
-        reasons = weights.get(each, {}) | weights.get(each.path, {})
-        found += _pieces(search, _text_of(each, settings), reasons)
-    open_paths = set(paths)
+    for text in _texts(search, weights):
+        with look.skipped.guard(text.path):
+            reasons = weights.get(text.source, {}) | weights.get(text.path, {})
+            found += _pieces(search, text, reasons)
+    return found, not look.was_over
+
+
+def _open_files(others: Sequence[OpenDocument], files: WorkspaceFiles) -> Iterator[OpenFile]:
+    for other in others:
+        path = path_in(other.snapshot.uri, files.roots)
+        if path is not None and files.allows(path):
+            yield OpenFile(path, other)
+
+
+def _texts(search: Search, weights: Mapping[Path | OpenFile, object]) -> Iterator[_Text]:
+    """What there is time to read: open files, the last edited ones first, then those on disk."""
+    for each in sorted(search.open, key=_age):
+        if search.look.is_over:
+            return
+        yield _text_of(each, search.settings)
+    open_paths = {each.path for each in search.open}
     unread = [each for each in weights if isinstance(each, Path) and each not in open_paths]
-    for path in unread[: settings.max_files]:
-        if deadline.has_passed:
-            return found, False
-        text = files.read(path)
+    for path in unread[: search.settings.max_files]:
+        if search.look.is_over:
+            return
+        text = search.files.read(path)
         if text is not None:
-            row = language(language_id_of(path.name))
-            found += _pieces(search, _Text(path, text, row), weights[path])
-    return found, True
+            yield _Text(path, path, text, language(language_id_of(path.name)))
+
+
+def _age(file: OpenFile) -> tuple[bool, int]:
+    """What orders open files: the last edited one first, those never edited last."""
+    age = file.document.edit_age
+    return age is None, age or 0
 
 
 def _weights(search: Search) -> dict[Path | OpenFile, dict[str, float]]:
     """The files that the sources name, and the weights of the reasons for each."""
     weights: dict[Path | OpenFile, dict[str, float]] = {}
     for source in SOURCES:
-        for file, share in source.find(search):
+        found = search.look.skipped.guarded(f"the source {source.reason!r}", source.find(search))
+        for file, share in found:
             reasons = weights.setdefault(file, {})
             if share:
                 reasons[source.reason] = source.weight * share
@@ -166,6 +193,7 @@ def _weights(search: Search) -> dict[Path | OpenFile, dict[str, float]]:
 class _Text:
     """What is known of a file that was read, or is open."""
 
+    source: Path | OpenFile
     path: Path
     text: str
     language: Language
@@ -177,20 +205,21 @@ def _text_of(file: OpenFile, settings: ContextSettings) -> _Text:
     document = file.document
     edited = document.edited if settings.recent_edits else ()
     snapshot = document.snapshot
-    return _Text(file.path, snapshot.text, language(snapshot.language_id), edited)
+    return _Text(file, file.path, snapshot.text, language(snapshot.language_id), edited)
 
 
 def _pieces(search: Search, file: _Text, reasons: dict[str, float]) -> Iterator[FoundPiece]:
     """The file's part with its weight, if there is a reason to show it."""
     names = search.names
     defined = names.files.get(file.path, frozenset())
-    used = names.used_in(file.text) if file.language.id == search.spot.language.id else ()
-    of_names = {"defines": names.unused & defined, "uses": names.unused.intersection(used)}
-    reasons = reasons | {why: NAME_WEIGHTS[why] for why, which in of_names.items() if which}
-    first = tuple(dict.fromkeys((*used, *(name for name in names.sought if name in defined))))
+    sought = names.sought if file.language.id == search.spot.language.id else ()
+    first = tuple(name for name in names.sought if name in defined)
     most = search.settings.max_piece_lines
-    shown = excerpt(file.text, file.language, most, file.edited, sorted(defined), first)
-    if shown.text and reasons:
+    wanted = WantedPart(most, file.edited, tuple(sorted(defined)), sought, first)
+    cut = search.cuts.of(file.text, file.language, wanted)
+    of_names = {"defines": names.unused & defined, "uses": names.unused.intersection(cut.used)}
+    reasons = reasons | {why: NAME_WEIGHTS[why] for why, which in of_names.items() if which}
+    if cut.shown.text and reasons:
         name = name_in(root_of(file.path, search.files.roots), file.path)
-        piece = ContextPiece(name, shown.text)
-        yield FoundPiece(piece, sum(reasons.values()), tuple(reasons), shown.lines)
+        piece = ContextPiece(name, well_formed(cut.shown.text))
+        yield FoundPiece(piece, sum(reasons.values()), tuple(reasons), cut.shown.lines)

@@ -10,6 +10,8 @@ once in a stride, and typing does not move the suffix's at all.
 
     build_request(located, settings, context=(), priority=COMMAND_LINE)
 
+Secrets are masked, in as many characters; the document itself is never changed.
+
 What it decides can be overridden with ``dataclasses.replace(request, order=...)``.
 """
 
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from midfill.engine.api import CompletionRequest, ContextPiece, Priority, Scope
 from midfill.lsp_server.settings import CHARACTERS_PER_TOKEN
+from midfill.lsp_server.text.secrets import WITHIN, masked_part
 
 if TYPE_CHECKING:
     from midfill.lsp_server.settings import CompletionSettings, Settings
@@ -47,9 +50,12 @@ def build_request(
     """
     window = settings.prompt.max_tokens * CHARACTERS_PER_TOKEN
     hole, completion = located.hole, settings.completion
+    prefix, suffix = end_of(hole.prefix, window), start_of(hole.suffix, window)
+    if settings.context.mask_secrets:
+        prefix, suffix = _masked(located, prefix, suffix)
     return CompletionRequest(
-        prefix=end_of(hole.prefix, window),
-        suffix=start_of(hole.suffix, window),
+        prefix=prefix,
+        suffix=suffix,
         context=context,
         repo_name=located.root.name if located.root else None,
         path=located.name,
@@ -66,6 +72,15 @@ def build_request(
         sampling=completion.sampling(),
         tries=completion.tries,
     )
+
+
+def _masked(located: Located, prefix: str, suffix: str) -> tuple[str, str]:
+    """The two sides of a hole without secrets, of which one may have the hole in it."""
+    hole = located.hole
+    start, end = len(hole.prefix) - len(prefix), len(suffix)
+    before, after = hole.prefix[max(start - WITHIN, 0) : start], hole.suffix[end : end + WITHIN]
+    text = masked_part(before, prefix + suffix, after, located.snapshot.language_id)
+    return text[: len(prefix)], text[len(prefix) :]
 
 
 def scope_in(hole: Hole, completion: CompletionSettings) -> Scope:

@@ -83,6 +83,7 @@ class Explanation:
             "temperature": request.sampling.temperature,
             "priority": request.priority.name.lower(),
             "context": [piece.as_json() for piece in self._context()],
+            "skipped": [asdict(skip) for skip in self.origin.asked.skipped],
             "cut": self.cut,
             "stats": None if self.stats is None else cost_as_json(self.stats),
             "contextMs": self.origin.asked.context_ms,
@@ -109,6 +110,8 @@ class Explanation:
         yield from self._prompt_rows()
         for piece in self._context():
             yield "", piece.as_text()
+        for skip in self.origin.asked.skipped:
+            yield "skipped", f"{skip.what}: {skip.why}"
         if self.stats is not None:
             yield from _cost_rows(self.stats)
         yield "shown", repr(self.shown)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from midfill.engine.api import Priority
+from midfill.engine.api import CompletionRequest, Priority
 from midfill.lsp_server.context.gatherer import NEAR_LINES, ContextGatherer
 from midfill.lsp_server.request.build import build_request, head_end
 from midfill.lsp_server.request.origin import Asked
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from midfill.engine.api import CompletionRequest
     from midfill.lsp_server.context.gatherer import Gathered
     from midfill.lsp_server.request.place import Place
     from midfill.lsp_server.text.documents import Documents, Snapshot
@@ -54,7 +53,7 @@ class RequestMaker:
         self._thread.submit(self._gatherer.invalidate)
 
     async def make(self, place: Place) -> Asked:
-        """The request to fill the hole at a place.
+        """The request to fill the hole at a place; one that fills nothing if that is hidden.
 
         Raises:
             InvalidRequestError: see ``build_request``.
@@ -63,10 +62,13 @@ class RequestMaker:
         located = Located.of(place.snapshot, place.offset, place.hole, self._roots)
         context = await self._context(located)
         context_ms = (time.perf_counter() - started) * 1000
-        request = build_request(
-            located, self._settings, context=context.pieces, priority=place.ask.priority
-        )
-        return Asked(request, context.provenance, context_ms)
+        if context.refusal is not None:
+            request = _nothing(place.snapshot, place.ask.priority)
+        else:
+            request = build_request(
+                located, self._settings, context=context.pieces, priority=place.ask.priority
+            )
+        return Asked(request, context.provenance, context_ms, context.skipped)
 
     async def make_prewarm(self, snapshot: Snapshot) -> CompletionRequest:
         """The request that only fills the cache, for a document whose cursor nobody has told.
@@ -76,7 +78,10 @@ class RequestMaker:
         """
         near = snapshot.line_start(min(NEAR_LINES, snapshot.line_count - 1))
         located = Located.of(snapshot, near, Hole.of(snapshot.text, near, near), self._roots)
-        context = (await self._context(located)).pieces
+        gathered = await self._context(located)
+        if gathered.refusal is not None:
+            return _nothing(snapshot, Priority.PREWARM)
+        context = gathered.pieces
         end = head_end(snapshot, context, self._settings.prompt.max_tokens)
         head = replace(located, offset=end, hole=Hole.of(snapshot.text, end, len(snapshot.text)))
         request = build_request(head, self._settings, context=context, priority=Priority.PREWARM)
@@ -90,3 +95,8 @@ class RequestMaker:
         others = self._documents.others(located.snapshot.uri)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._gatherer.gather, located, others)
+
+
+def _nothing(snapshot: Snapshot, priority: Priority) -> CompletionRequest:
+    """The request to write nothing, for a document of which nothing may reach the engine."""
+    return CompletionRequest("", document=snapshot.uri, priority=priority, max_tokens=0)

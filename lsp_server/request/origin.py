@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from midfill.engine.api import CompletionRequest, EngineInfo
+    from midfill.lsp_server.context.look import Skip
     from midfill.lsp_server.context.ranking import Provenance
 
 
@@ -41,6 +42,8 @@ class Asked:
     """Why each piece of the request's context is there, in the same order."""
     context_ms: float = 0.0
     """Milliseconds that gathering the context took."""
+    skipped: tuple[Skip, ...] = ()
+    """What was passed over because something is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)

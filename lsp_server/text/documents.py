@@ -120,9 +120,17 @@ class Documents:
         return snapshot
 
     def change(
-        self, uri: str, version: int, changes: Sequence[types.TextDocumentContentChangeEvent]
+        self,
+        uri: str,
+        version: int | None,
+        changes: Sequence[types.TextDocumentContentChangeEvent],
     ) -> Snapshot:
         """The document after the changes, all of them or none.
+
+        Args:
+            uri: The document's.
+            version: Its version then; None, which LSP allowed before 3.16, means the next one.
+            changes: Made one after the other.
 
         Raises:
             UnknownDocumentError: it is not open.
@@ -130,6 +138,8 @@ class Documents:
                 top of it would go astray, so the document is refused until its text comes whole.
         """
         document = self._find(uri)
+        if version is None:
+            version = document.snapshot.version + 1
         if changes and isinstance(changes[0], types.TextDocumentContentChangeWholeDocument):
             document.problem = None
         elif document.problem is None and version < document.snapshot.version:
@@ -143,6 +153,17 @@ class Documents:
         self._edits.pop(uri, None)
         self._edits[uri] = None
         return document.snapshot
+
+    def lose(self, uri: str | None, problem: str) -> None:
+        """A change could not be read: refuse the document until its text comes whole.
+
+        Args:
+            uri: The document's, which need not be open; None: nobody knows, so it may be any.
+            problem: What was wrong with the change.
+        """
+        for each, document in self._open.items():
+            if uri in (None, each) and document.problem is None:
+                document.problem = problem
 
     def close(self, uri: str) -> None:
         """Forget a document.

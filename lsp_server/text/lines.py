@@ -23,6 +23,11 @@ def with_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def well_formed(text: str) -> str:
+    """The text as UTF-8 can take it: half of a surrogate pair becomes a question mark."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def line_end_of(text: str) -> str:
     r"""The line end that the text has most often; "\n" if none is."""
     crlf = text.count("\r\n")

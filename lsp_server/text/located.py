@@ -7,20 +7,23 @@ Text in a hole has "\n" for line ends.
 
     Hole.of(text, start, end) -> Hole(prefix, suffix)
     Located.of(snapshot, offset, hole, roots) -> Located
-    path_of(uri) -> Path | None             root_of(path, roots) -> Path | None
+    path_of(uri) -> Path | None             path_in(uri, roots) -> Path | None
+    root_of(path, roots) -> Path | None
     name_in(root, path) -> str
 """
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from pygls.uris import to_fs_path
+from urllib.parse import unquote, unquote_to_bytes
 
 from midfill.lsp_server.text.languages import language
-from midfill.lsp_server.text.lines import with_newlines
+from midfill.lsp_server.text.lines import well_formed, with_newlines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,13 +32,53 @@ if TYPE_CHECKING:
     from midfill.lsp_server.text.snapshot import Snapshot
 
 _SCHEMES = ("file", "vscode-notebook-cell")
+_DRIVE = re.compile(r"/[A-Za-z]:")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def path_of(uri: str) -> Path | None:
-    """The path of a file, or of the notebook that a cell is in; None for what is on no disk."""
+    """The path of a file, or of the notebook that a cell is in; None for what is on no disk.
+
+    The URI is the client's own string: it is decoded here, once, to the bytes of the file's name.
+    """
     scheme, _, rest = uri.partition(":")
-    path = to_fs_path(f"file:{rest.partition('#')[0]}") if scheme in _SCHEMES else None
-    return Path(path) if path else None
+    if scheme not in _SCHEMES:
+        return None
+    rest = re.split("[?#]", rest, maxsplit=1)[0]
+    authority, path = "", rest
+    if rest.startswith("//"):
+        authority, slash, path = rest[2:].partition("/")
+        path = slash + path
+    name = os.fsdecode(unquote_to_bytes(path.encode("utf-8", "replace")))
+    if not name.startswith("/") or "\0" in name:
+        return None
+    if authority not in ("", "localhost"):
+        name = f"//{unquote(authority)}{name}"
+    elif os.name == "nt" and _DRIVE.match(name):
+        name = name[1].lower() + name[2:]
+    return Path(os.path.normpath(name))
+
+
+def path_in(uri: str, roots: Iterable[Path]) -> Path | None:
+    """The path of a file, by the workspace folder's own name if the client uses another one.
+
+    A folder that is a link has two names, and some clients give the real one for its files.
+    """
+    path = path_of(uri)
+    if path is None or root_of(path, roots) is not None:
+        return path
+    places = ((root, _real(root)) for root in roots)
+    below = (root / path.relative_to(real) for root, real in places if path.is_relative_to(real))
+    return next(below, path)
+
+
+@lru_cache(64)
+def _real(folder: Path) -> Path:
+    """The folder with links resolved, as it was when first asked for."""
+    try:
+        return folder.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        return folder
 
 
 def root_of(path: Path, roots: Iterable[Path]) -> Path | None:
@@ -46,7 +89,8 @@ def root_of(path: Path, roots: Iterable[Path]) -> Path | None:
 
 def name_in(root: Path | None, path: Path) -> str:
     """The path as a model sees it: from its workspace folder, or the file's name alone."""
-    return path.relative_to(root).as_posix() if root else path.name
+    name = path.relative_to(root).as_posix() if root else path.name
+    return _UNPRINTABLE.sub("?", well_formed(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +135,7 @@ class Located:
     @classmethod
     def of(cls, snapshot: Snapshot, offset: int, hole: Hole, roots: Sequence[Path] = ()) -> Located:
         """A hole of this document, in these workspace folders."""
-        path = path_of(snapshot.uri)
+        path = path_in(snapshot.uri, roots)
         root = root_of(path, roots) if path else None
         return cls(snapshot, offset, hole, language(snapshot.language_id), path, root)
 

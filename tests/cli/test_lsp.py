@@ -11,12 +11,14 @@ import pytest
 from fakes import FakeEngine
 
 from midfill.cli import build_parser, lsp, main
-from midfill.lsp_server import transport
+from midfill.lsp_server import processes, transport
 from midfill.lsp_server.engine_host import EngineHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from midfill.lsp_server.server import MidfillServer
 
 
 @pytest.mark.parametrize(
@@ -40,12 +42,15 @@ def test_a_client_that_hangs_up_at_once_ends_the_command(
     """With the code for a session that did not end well; the log is there."""
     (source, to_server), (from_server, sink) = os.pipe(), os.pipe()
     monkeypatch.setattr(transport, "take_stdio", lambda: (source, sink))
+    ends: list[tuple[float, int]] = []
+    monkeypatch.setattr(processes, "end_within", lambda *end: ends.append(end))
     os.close(to_server)
     log_file = tmp_path / "lsp.log"
     code = main(["lsp", "--log-file", str(log_file)], open_engine=lambda *_: FakeEngine())
     os.close(source)
     os.close(from_server)
     assert code == 1
+    assert ends == [(lsp._GRACE_SECONDS, 1)]
     assert log_file.exists()
 
 
@@ -58,11 +63,77 @@ def test_a_server_over_tcp_says_where_it_listens(
         announce(f"{host}:{port}")
 
     monkeypatch.setattr(transport, "serve_tcp", serve)
-    options = ["--tcp", "127.0.0.1:9", "--log-file", str(tmp_path / "lsp.log")]
+    options = ["--tcp", "127.0.0.1:9", "--no-token", "--log-file", str(tmp_path / "lsp.log")]
     assert main(["lsp", *options], open_engine=lambda *_: FakeEngine()) == 0
     captured = capsys.readouterr()
     assert captured.err == "midfill listens at 127.0.0.1:9\n"
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_clients_over_tcp_need_a_token_and_choose_no_model(
+    *,
+    has_file: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is said once; the file is the same for the next server."""
+    file = tmp_path / "token"
+    servers: list[MidfillServer] = []
+
+    async def serve(
+        make: Callable[[], MidfillServer], host: str, port: int, announce: Callable[[str], None]
+    ) -> None:
+        announce(f"{host}:{port}")
+        servers.append(make())
+
+    monkeypatch.setattr(transport, "serve_tcp", serve)
+    options = ["--tcp", "127.0.0.1:9", "--log-file", str(tmp_path / "lsp.log")]
+    options += ["--token-file", str(file)] if has_file else []
+    for _ in range(2):
+        assert main(["lsp", *options], open_engine=lambda *_: FakeEngine()) == 0
+    said = [line for line in capsys.readouterr().err.split("\n") if "token" in line]
+    tokens = [server.protocol._token for server in servers]
+    assert said == [f"midfill's token is {token}" for token in tokens]
+    assert len(set(tokens)) == (1 if has_file else 2)
+    assert all(server.session._configuration._fixes_model for server in servers)
+    if has_file:
+        assert file.read_text(encoding="utf-8") == f"{tokens[0]}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--tcp", "0.0.0.0:0"], "can be reached from other machines"),
+        (["--tcp", "[::]:0"], "can be reached from other machines"),
+        (["--tcp", "0.0.0.0:0", "--no-token"], "can be reached from other machines"),
+        (["--tcp", "0.0.0.0:0", "--allow-remote", "--no-token"], "leave out --no-token"),
+        (["--allow-remote"], "are for --tcp"),
+        (["--no-token"], "are for --tcp"),
+        (["--token-file", "x"], "are for --tcp"),
+    ],
+)
+def test_a_port_for_everybody_is_refused(
+    options: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless somebody asks for just that, with a token."""
+    assert main(["lsp", *options], open_engine=lambda *_: FakeEngine()) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_other_machines_are_let_in_on_demand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a token."""
+
+    async def serve(_make: object, host: str, port: int, announce: Callable[[str], None]) -> None:
+        announce(f"{host}:{port}")
+
+    monkeypatch.setattr(transport, "serve_tcp", serve)
+    options = ["--tcp", "0.0.0.0:9", "--allow-remote", "--log-file", str(tmp_path / "lsp.log")]
+    assert main(["lsp", *options], open_engine=lambda *_: FakeEngine()) == 0
+    assert "midfill's token is " in capsys.readouterr().err
 
 
 def test_a_thread_that_imports_torch_does_not_hold_up_the_end(

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
     """Arithmetic in one thread: tiny matrices would only make several wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

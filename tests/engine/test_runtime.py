@@ -36,6 +36,7 @@ from midfill.engine.errors import (
     InvalidRequestError,
     ModelNotFoundError,
 )
+from midfill.engine.generation.drafting import MOST_TOKENS
 from midfill.engine.kernels.build import KernelsUnavailableError
 from midfill.engine.runtime import LONGEST_CONTEXT, Runtime, open_runtime, start_runtime
 from midfill.weights.architecture import SentencePieceModel
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
     from midfill.weights.architecture import Checkpoint
 
     Open = Callable[..., Runtime]
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 CONFIG = EngineConfig("tiny", device="cpu", dtype="fp32", threads=1)
 LLAMA = SentencePieceModel(train_sentencepiece(), 1, frozenset({2}))
@@ -110,6 +109,17 @@ def test_the_second_request_finds_the_first_ones_prompt(start: Open) -> None:
     first, second = (collect(runtime.infill(request)).stats for _ in range(2))
     assert (first.cached_tokens, second.prefilled_tokens) == (0, 1)
     assert first.prompt_tokens == second.prompt_tokens == second.cached_tokens + 1
+
+
+def test_a_second_completion_drafts_from_the_first_ones_tokens(start: Open) -> None:
+    """The runtime hands them on, and they change no token."""
+    request = CompletionRequest("def f(x):\n    ", "\n\nf(1)\n", max_tokens=24)
+    plain = collect(start(draft_tokens=0).infill(request))
+    runtime = start(draft_tokens=MOST_TOKENS)
+    first, second = (collect(runtime.infill(request)) for _ in range(2))
+    assert first.ids == second.ids == plain.ids
+    assert first.stats.drafted_tokens == 0, "the text itself has nothing to draft from"
+    assert 0 < second.stats.accepted_tokens <= second.stats.drafted_tokens
 
 
 def test_what_was_left_out_of_a_prompt_is_read_behind_the_answer(start: Open) -> None:

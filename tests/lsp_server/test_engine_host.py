@@ -29,7 +29,7 @@ class Opener:
 
     def __init__(self) -> None:
         self.engines: list[FakeEngine] = []
-        self.errors: dict[str, Exception] = {}
+        self.errors: dict[str, BaseException] = {}
         self.may_open = threading.Event()
         self.may_open.set()
 
@@ -142,10 +142,11 @@ async def test_a_model_that_is_not_there_is_an_error_with_its_own_words() -> Non
     assert await host.engine() is open_engine.engines[0]
 
 
-async def test_any_other_error_becomes_one_of_ours() -> None:
+@pytest.mark.parametrize("error", [RuntimeError("no memory"), SystemExit("no memory")])
+async def test_any_other_error_becomes_one_of_ours(error: BaseException) -> None:
     """Whatever torch raises, the server goes on."""
     open_engine = Opener()
-    open_engine.errors["a"] = RuntimeError("no memory")
+    open_engine.errors["a"] = error
     host = EngineHost(open_engine)
     host.load(CONFIG)
     with pytest.raises(ModelNotAvailableError, match="no memory"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +60,37 @@ def test_the_file_is_rotated_before_it_gets_large(tmp_path: Path) -> None:
     files = sorted(path.name for path in tmp_path.iterdir())
     assert files == ["lsp.log", "lsp.log.1", "lsp.log.2"]
     assert all(path.stat().st_size <= 1_000_000 for path in tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_nobody_else_may_read_the_logs(tmp_path: Path) -> None:
+    """Neither new nor old ones, nor what they are called."""
+    path = tmp_path / "new" / "lsp.log"
+    old = tmp_path / "lsp.log"
+    for name in ("lsp.log", "lsp.log.1", "lsp.log.2"):
+        (tmp_path / name).touch(0o644)
+    folder_mode = tmp_path.stat().st_mode
+    for file in (path, old):
+        with log.to_file(file):
+            for _ in range(15):
+                MIDFILL.info("%s", "x" * 100_000)
+    files = [file for file in tmp_path.rglob("lsp.log*") if file.is_file()]
+    assert len(files) == 5
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert tmp_path.stat().st_mode == folder_mode
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_the_default_folder_is_closed_though_it_is_there_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ours alone; an earlier version left it open."""
+    monkeypatch.setattr(log, "default_path", lambda: tmp_path / "ours" / "lsp.log")
+    (tmp_path / "ours").mkdir(0o755)
+    with log.to_file(log.default_path()):
+        pass
+    assert stat.S_IMODE((tmp_path / "ours").stat().st_mode) == 0o700
 
 
 def test_a_file_that_cannot_be_written_does_not_stop_the_server(

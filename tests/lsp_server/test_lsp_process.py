@@ -218,6 +218,68 @@ async def test_it_leaves_when_its_input_ends_even_while_it_writes() -> None:
         assert await process.wait() == 1
 
 
+@pytest.mark.parametrize("command", ["hang", "hold", "flood"])
+@pytest.mark.parametrize(("end", "code"), [("leave", 0), ("exit", 1), ("hang up", 1)])
+async def test_nothing_that_hangs_holds_up_its_end(command: str, end: str, code: int) -> None:
+    """Neither a held event loop, nor a thread, nor a client that reads no more."""
+    async with started(*SCRIPTED, stderr=asyncio.subprocess.PIPE) as (client, process):
+        await client.initialize()
+        client.open(f"# do: {command}")
+        await client.seen("midfill/status", state="ready")
+        client.ask(0, 20, kind=INVOKED, stream_as="t")
+        if command == "hang":
+            assert await process.stderr.readline() == b"it hangs\n"
+        else:
+            await client.seen("midfill/status", state="thinking")
+        if command == "flood":
+            client.listening.cancel()
+        if end == "leave":
+            client.start("shutdown")
+        if end == "hang up":
+            process.stdin.close()
+        else:
+            client.notify("exit")
+        assert await process.wait() == code
+
+
+async def test_it_leaves_a_held_event_loop_when_the_editors_process_has_died() -> None:
+    """Who looks after the editor does not wait for the loop."""
+    editor = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    async with started(*SCRIPTED, stderr=asyncio.subprocess.PIPE) as (client, process):
+        await client.initialize(processId=editor.pid)
+        client.open("# do: hang")
+        await client.seen("midfill/status", state="ready")
+        client.ask(0, 20)
+        assert await process.stderr.readline() == b"it hangs\n"
+        editor.communicate()
+        assert await process.wait() == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_it_leaves_when_the_editors_process_is_a_zombie() -> None:
+    """Whoever started the editor has not waited for it, and may never."""
+    editor = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    async with started(*SCRIPTED) as (client, process):
+        await client.initialize(processId=editor.pid)
+        assert editor.stdin is not None
+        editor.stdin.close()
+        assert await process.wait() == 1
+    editor.wait()
+
+
+async def test_when_nobody_reads_any_more_nothing_that_waits_is_worked_off() -> None:
+    """What was sent before is in vain; the input may stay open."""
+    async with started(*SCRIPTED) as (client, process):
+        await client.initialize()
+        client.open("# do: write x")
+        await client.seen("midfill/status", state="ready")
+        client.listening.cancel()
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        for _ in range(20_000):
+            client.start("midfill/stats")
+        assert await process.wait() == 1
+
+
 async def test_it_leaves_when_the_editors_process_has_died() -> None:
     """Even if something else holds its input open."""
     editor = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -244,10 +306,11 @@ async def test_two_clients_over_tcp_share_one_engine() -> None:
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     assert process.stderr is not None
     address = (await process.stderr.readline()).decode().rpartition(" ")[2].strip()
+    token = (await process.stderr.readline()).decode().rpartition(" ")[2].strip()
     host, _, port = address.rpartition(":")
     clients = [Client(*await asyncio.open_connection(host, int(port))) for _ in range(2)]
     for client, word in zip(clients, "xy", strict=True):
-        await client.initialize()
+        await client.initialize(options={"token": token})
         client.open(f"# do: write {word}")
         await client.seen("midfill/status", state="ready")
     assert await clients[0].complete(0, 13) == {"items": [item("x", 0, 13)]}

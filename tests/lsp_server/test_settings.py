@@ -256,3 +256,14 @@ def test_the_documentation_lists_every_option() -> None:
     assert documented == [
         f"| `{row.name}` | {row.allowed} | `{row.default}` | {row.meaning} |" for row in table()
     ]
+
+
+def test_a_pattern_that_nothing_can_match_is_left_out_alone() -> None:
+    """The user is told which, and why."""
+    settings, problems = parse({"context": {"exclude": ["a/", "[b", "!c", "d\\"]}})
+    assert settings.context.exclude == ("a/", "!c")
+    assert [problem.value for problem in problems] == ["[b", "d\\"]
+    assert str(problems[0]) == (
+        "midfill.context.exclude cannot be '[b'; allowed: patterns as in .gitignore; this one "
+        "ends within brackets or behind a backslash. Using the others"
+    )

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from fakes import FakeEngine, writing
-from lsp_client import Client
+from lsp_client import Client, RpcError
 from lsp_lab import item
 
-from midfill.lsp_server.engine_host import EngineHost
+from midfill.engine.api import EngineConfig
+from midfill.lsp_server.engine_host import EngineHost, State
 from midfill.lsp_server.server import MidfillServer
 from midfill.lsp_server.transport import PipeWriter, serve_pipes, serve_tcp, shown_address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+TOKEN = "right"  # noqa: S105 (known to all)
 
 
 def a_server(host: EngineHost | None = None) -> MidfillServer:
@@ -109,6 +115,95 @@ def test_an_ipv6_address_is_told_as_it_is_given() -> None:
     """In brackets, so that the port can be told from it."""
     assert shown_address("::1", 80) == "[::1]:80"
     assert shown_address("127.0.0.1", 80) == "127.0.0.1:80"
+
+
+@asynccontextmanager
+async def listening(host: EngineHost, **options: Any) -> AsyncIterator[tuple[str, int]]:
+    """The address of a server over TCP."""
+    told: asyncio.Queue[str] = asyncio.Queue()
+    make = partial(MidfillServer, host, **options)
+    serving = asyncio.create_task(serve_tcp(make, "127.0.0.1", 0, told.put_nowait))
+    name, _, port = (await told.get()).rpartition(":")
+    yield name, int(port)
+    serving.cancel()
+    await asyncio.wait([serving])
+    host.close()
+
+
+@pytest.mark.parametrize("options", [None, {}, {"token": "wrong"}, {"midfill": {"token": TOKEN}}])
+async def test_without_the_token_a_client_is_told_and_dropped(options: object) -> None:
+    """Nothing of it is used, and nothing is loaded for it."""
+    host = EngineHost(lambda _config, _progress: FakeEngine(writing("z")))
+    async with listening(host, token=TOKEN) as address:
+        client = Client(*await asyncio.open_connection(*address))
+        with pytest.raises(RpcError, match="token missing or wrong") as error:
+            await client.initialize(options=options)
+        assert error.value.code == -32600
+        await client.listening
+        await client.close()
+        assert host.status.now.state is State.OFF
+
+
+async def test_with_the_token_a_client_is_served_by_the_model_of_the_command_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What it says of the model is logged once; its other settings hold."""
+    configs: list[EngineConfig] = []
+
+    def open_engine(config: EngineConfig, _progress: object) -> FakeEngine:
+        configs.append(config)
+        return FakeEngine(writing("z"), config)
+
+    wanted = {"model": "theirs", "adapter": "theirs", "device": "cuda", "threads": 7}
+    options = {"token": TOKEN, "midfill": wanted | {"completion": {"maxTokens": 5}}}
+    host = EngineHost(open_engine)
+    async with listening(host, model="ours", token=TOKEN, fixes_model=True) as address:
+        client = Client(*await asyncio.open_connection(*address))
+        await client.initialize(options=options)
+        client.open("x")
+        await client.ready()
+        client.notify("workspace/didChangeConfiguration", {"settings": {"midfill": wanted}})
+        assert await client.complete(0, 1) == {"items": [item("z", 0, 1)]}
+        assert client.all_seen("window/showMessage") == []
+        await client.close()
+    assert configs == [EngineConfig("ours")]
+    lines = [record.getMessage() for record in caplog.records if "ignored" in record.getMessage()]
+    assert lines == [
+        "clients share the model; ignored the settings model, adapter, device, threads"
+    ]
+
+
+@pytest.mark.parametrize(
+    "pieces", [[b"GET / HTTP/1.1\r\n\r\n"], [b"PO", b"ST / HTTP/1.1\r\n"], [b""]]
+)
+async def test_http_and_silence_are_dropped_without_an_answer(pieces: list[bytes]) -> None:
+    """Any web page may open a connection, and put a message behind its header."""
+    made: list[MidfillServer] = []
+    told: asyncio.Queue[str] = asyncio.Queue()
+
+    def make() -> MidfillServer:
+        made.append(a_server())
+        return made[-1]
+
+    serving = asyncio.create_task(serve_tcp(make, "127.0.0.1", 0, told.put_nowait))
+    name, _, port = (await told.get()).rpartition(":")
+    reader, writer = await asyncio.open_connection(name, int(port))
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+    body = b'{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"capabilities": {}}}'
+    if any(pieces):
+        writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+    writer.write_eof()
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        answer = await reader.read()
+    assert (answer, made) == (b"", [])
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+    serving.cancel()
+    await asyncio.wait([serving])
 
 
 async def test_clients_over_tcp_share_one_engine_and_nothing_else() -> None:

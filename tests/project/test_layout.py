@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tomllib
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from repository import PACKAGES, ROOT
+from source_tree import name_of, project_files, python_sources, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CODE = {".py", ".pyi", ".ts", ".js", ".mjs", ".lua", ".c", ".cc", ".cpp", ".h", ".sh"}
-ABSOLUTE_PATH = re.compile(r"(?<![\w.~-])/[\w.-]+(?:/[\w.-]+)+")
+ABSOLUTE_PATH = re.compile(r"/(?<![\w.~-]/)[\w.-]+(?:/[\w.-]+)+")
+MOST_FILES = 14
+"""Python files of a folder: what one reader can hold in mind."""
 ON_EVERY_MACHINE = ("/bin/", "/dev/", "/etc/", "/proc/", "/sys/", "/usr/")
 
 
 def read_project() -> dict[str, Any]:
     """The tables of pyproject.toml."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-
-
-def project_files() -> list[Path]:
-    """Every file that git tracks or would track, and that is there."""
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return [path for name in listing.split("\0") if name and (path := ROOT / name).is_file()]
-
-
-def text_of(path: Path) -> str:
-    """The text of any file; what is not UTF-8 in it is replaced."""
-    return path.read_bytes().decode("utf-8", errors="replace")
 
 
 def test_the_wheel_holds_every_package_on_disk() -> None:
@@ -56,17 +45,29 @@ def test_every_package_says_that_it_is_typed() -> None:
 def test_no_code_file_is_longer_than_400_lines() -> None:
     """A longer file has more than one job."""
     lengths = {
-        str(path.relative_to(ROOT)): text_of(path).count("\n")
-        for path in project_files()
-        if path.suffix in CODE
+        name_of(path): text_of(path).count("\n") for path in project_files() if path.suffix in CODE
     }
     assert lengths, "git found no files"
     assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
 
 
-def test_the_architecture_fits_into_250_lines() -> None:
-    """Nobody reads a longer one."""
-    assert text_of(ROOT / "ARCHITECTURE.md").count("\n") <= 250
+def crowded(names: Iterable[str]) -> dict[str, int]:
+    """The folders with more Python files than ``MOST_FILES``, and how many they have."""
+    counts = Counter(str(PurePosixPath(name).parent) for name in names if name.endswith(".py"))
+    return {folder: count for folder, count in counts.items() if count > MOST_FILES}
+
+
+def test_no_folder_is_crowded() -> None:
+    """Packages and tests: a prefix that repeats becomes a room."""
+    assert crowded(python_sources()) == {}
+
+
+def test_a_crowded_folder_is_found() -> None:
+    """Files below it are not its own, and other kinds do not count."""
+    full = [f"tests/engine/test_{n}.py" for n in range(MOST_FILES)]
+    others = ["tests/engine/data.json", "tests/engine/model/test_a.py", "tests/conftest.py"]
+    assert crowded([*full, *others]) == {}
+    assert crowded([*full, *others, "tests/engine/conftest.py"]) == {"tests/engine": 15}
 
 
 def test_the_server_never_splits_lines_as_python_does() -> None:

@@ -117,9 +117,9 @@ def convention() -> Reference:
 
 @pytest.fixture(scope="module")
 def without_markers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Like Code Llama 34B and the Python variants: the RoPE base of a Code Llama, no markers."""
+    """Like Code Llama 34B and the Python variants: its RoPE base and length, but no markers."""
     path = tmp_path_factory.mktemp("models") / "tiny-python-variant"
-    write_llama_folder(path, vocab_size=1000)
+    write_llama_folder(path, vocab_size=1000, max_position_embeddings=16384)
     (path / "tokenizer.model").write_bytes(train_sentencepiece())
     return path
 
@@ -226,7 +226,7 @@ def test_the_command_line_fills_in_what_transformers_would(
 async def test_the_language_server_offers_what_transformers_would_write(
     folder: Path, theirs: LlamaForCausalLM, convention: Reference
 ) -> None:
-    """To somebody who types, in the order that this favours: suffix first."""
+    """Somebody types, and the order is the one that this favours: suffix first."""
     completion = {"maxTokens": 12, "heal": False}
     options = {"completion": completion, "context": {"enabled": False}}
     host = EngineHost(open_in_fp32)
@@ -249,8 +249,8 @@ def open_in_fp32(
 
 
 def test_it_ends_at_the_end_of_the_middle(runtime: Runtime) -> None:
-    """EOT and EOS are among the tokens that stop it."""
-    assert {EOT, 2} <= runtime.machine.stops
+    """EOT and EOS are among the tokens that end it."""
+    assert {EOT, 2} <= runtime.machine.end_ids
 
 
 @pytest.mark.parametrize("dialect", [None, "codellama"])

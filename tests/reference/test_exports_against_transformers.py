@@ -76,7 +76,7 @@ def test_logits_are_the_same(checkpoint: Checkpoint, exported: tuple[Path, dict[
 
 
 def test_texts_have_the_same_ids(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    """Of the folder; transformers ignores a GGUF's rule for digits (see the tokenizers' test)."""
+    """From a folder: transformers ignores a GGUF's rule for digits (see the tokenizers' test)."""
     export(checkpoint, Target(tmp_path / "a", "safetensors", "f32"), lambda *_progress: None)
     theirs = AutoTokenizer.from_pretrained(tmp_path / "a")
     ours = open_tokenizer(checkpoint.tokenizer)

@@ -13,61 +13,58 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 import torch
 
-from midfill.engine.model.kv_cache import Slot
-
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from collections.abc import Sequence
 
-    from midfill.engine.model.llama import LlamaModel
+    from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 
-OUTPUT_TOKENS = 64
 NEAR_TIE = 1e-3
 
 
 class Parting(NamedTuple):
     """Where our greedy output leaves theirs."""
 
+    place: int
     ours: int
     theirs: torch.Tensor
     """Logits, (V,)."""
 
 
-def greedy(model: LlamaModel, ids: list[int]) -> list[int]:
-    """The likeliest next token, again and again, end-of-text or not."""
-    slot = Slot(model.architecture, model.dtype, model.device)
-    output: list[int] = []
-    new = ids
-    while len(output) < OUTPUT_TOKENS:
-        logits = model.logits(model.forward(new, slot)[-1:])
-        new = [int(logits.argmax())]
-        output += new
-    return output
-
-
-def parting(reference: PreTrainedModel, ids: list[int], output: list[int]) -> Parting | None:
-    """The first token of the output that is not their likeliest one."""
-    with torch.inference_mode():
-        logits = reference(torch.tensor([ids + output[:-1]])).logits[0, len(ids) - 1 :]
-    pairs = zip(output, logits, strict=True)
-    return next((Parting(ours, row) for ours, row in pairs if int(row.argmax()) != ours), None)
+def parting(output: Sequence[int], logits: torch.Tensor) -> Parting | None:
+    """The first token of our output that is not the likeliest one by their logits, (T, V)."""
+    pairs = enumerate(zip(output, logits, strict=True))
+    found = ((n, ours, row) for n, (ours, row) in pairs if int(row.argmax()) != ours)
+    return next((Parting(*each) for each in found), None)
 
 
 @pytest.fixture(scope="module")
-def partings(
-    model: LlamaModel, reference: PreTrainedModel, prompts: list[list[int]]
-) -> list[Parting | None]:
+def their_logits(
+    reference: PreTrainedModel, prompts: list[list[int]], their_states: list[torch.Tensor]
+) -> list[torch.Tensor]:
+    """Logits of each place of each output, (T, V)."""
+    with torch.inference_mode():
+        return [
+            reference.lm_head(states[len(ids) - 1 :])
+            for ids, states in zip(prompts, their_states, strict=True)
+        ]
+
+
+@pytest.fixture(scope="module")
+def partings(outputs: list[list[int]], their_logits: list[torch.Tensor]) -> list[Parting | None]:
     """For each prompt, where the outputs part, or None."""
-    return [parting(reference, ids, greedy(model, ids)) for ids in prompts]
+    return [parting(*pair) for pair in zip(outputs, their_logits, strict=True)]
 
 
-def test_at_least_18_of_20_outputs_are_identical(partings: list[Parting | None]) -> None:
+def test_at_least_18_of_20_outputs_are_identical(
+    outputs: list[list[int]], partings: list[Parting | None]
+) -> None:
     """64 tokens each."""
     logger.info("identical: %d of %d", partings.count(None), len(partings))
-    assert len(partings) == 20
+    assert [len(output) for output in outputs] == [64] * 20
     assert partings.count(None) >= 18
 
 
@@ -79,3 +76,14 @@ def test_where_outputs_part_the_two_likeliest_tokens_are_nearly_tied(
         logits, tokens = found.theirs.topk(2)
         assert found.ours == tokens[1]
         assert logits[0] - logits[1] <= NEAR_TIE
+
+
+def test_one_wrong_token_is_a_parting(
+    outputs: list[list[int]], their_logits: list[torch.Tensor]
+) -> None:
+    """Anywhere, so that outputs that differ are never taken for identical ones."""
+    for place, (output, logits) in enumerate(zip(outputs, their_logits, strict=True)):
+        wrong = [*output[:place], output[place] + 1, *output[place + 1 :]]
+        found = parting(wrong, logits)
+        assert found is not None
+        assert found.place <= place

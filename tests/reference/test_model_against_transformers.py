@@ -17,6 +17,7 @@ from midfill.engine.model.kv_cache import KVCache, Slot
 from midfill.engine.model.prefill import Prefiller
 
 if TYPE_CHECKING:
+    from greedy import Reading
     from transformers import PreTrainedModel
 
     from midfill.engine.model.llama import LlamaModel
@@ -37,33 +38,53 @@ def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return error
 
 
-def whole(model: LlamaModel, ids: list[int]) -> torch.Tensor:
-    """Logits after each token, (T, V), in one pass over an empty cache."""
-    return model.logits(model.forward(ids, Slot(model.architecture, model.dtype, model.device)))
+def whole(model: LlamaModel, ids: list[int], first: int = 0) -> torch.Tensor:
+    """Logits after each token from the first of interest on, in one pass over an empty cache."""
+    slot = Slot(model.architecture, model.dtype, model.device)
+    return model.logits(model.forward(ids, slot)[first:])
+
+
+@pytest.fixture(scope="module")
+def two_prompts(prompts: list[list[int]]) -> list[int]:
+    """The first two, as one."""
+    return prompts[0] + prompts[1]
+
+
+@pytest.fixture(scope="module")
+def after_two_prompts(model: LlamaModel, two_prompts: list[int]) -> torch.Tensor:
+    """Logits behind them, (1, V), where they are read whole."""
+    return whole(model, two_prompts, first=-1)
 
 
 @pytest.mark.parametrize("number", range(20))
 def test_logits_equal_those_of_transformers(
-    model: LlamaModel, reference: PreTrainedModel, prompts: list[list[int]], number: int
+    model: LlamaModel,
+    reference: PreTrainedModel,
+    readings: list[Reading],
+    their_states: list[torch.Tensor],
+    number: int,
 ) -> None:
     """After each token of each prompt."""
-    ids = prompts[number]
+    ids, _, states = readings[number]
     with torch.inference_mode():
-        theirs = reference(torch.tensor([ids])).logits[0]
-    assert relative_error(whole(model, ids), theirs) < FROM_REFERENCE
+        theirs = reference.lm_head(their_states[number][: len(ids)])
+    assert relative_error(model.logits(states), theirs) < FROM_REFERENCE
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
 def test_a_prompt_in_chunks_gives_what_it_gives_whole(
-    model: LlamaModel, prompts: list[list[int]], slot: Slot, chunk: int
+    model: LlamaModel,
+    two_prompts: list[int],
+    after_two_prompts: torch.Tensor,
+    slot: Slot,
+    chunk: int,
 ) -> None:
     """So a prefill can be interrupted anywhere."""
-    ids = prompts[0] + prompts[1]
-    assert len(ids) > 2 * 64
-    hidden = Prefiller(model, chunk).run(ids, slot)
+    assert len(two_prompts) > 2 * 64
+    hidden = Prefiller(model, chunk).run(two_prompts, slot)
     assert hidden is not None
-    assert slot.ids.tolist() == ids
-    assert relative_error(model.logits(hidden), whole(model, ids)[-1:]) < FROM_OURSELVES
+    assert slot.ids.tolist() == two_prompts
+    assert relative_error(model.logits(hidden), after_two_prompts) < FROM_OURSELVES
 
 
 @pytest.mark.parametrize("shared", [1, 20, 50])
@@ -78,4 +99,4 @@ def test_a_prompt_behind_cached_tokens_gives_what_it_gives_alone(
         taken = cache.take(mixed)
         assert taken.length == shared
         logits = model.logits(model.forward(mixed[shared:], taken))
-        assert relative_error(logits, whole(model, mixed)[shared:]) < FROM_OURSELVES
+        assert relative_error(logits, whole(model, mixed, first=shared)) < FROM_OURSELVES

@@ -20,7 +20,6 @@ from code_texts import FRAGMENTS, code_texts
 from hypothesis import given
 from tiny_tokenizers import python_source
 from tokenizers import pre_tokenizers
-from transformers import AutoTokenizer
 
 from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.weights.formats.gguf import read_checkpoint
@@ -69,13 +68,6 @@ def ours(real_model_path: Path) -> Tokenizer:
     return open_tokenizer(read_checkpoint(real_model_path, "base").tokenizer)
 
 
-@pytest.fixture(scope="module")
-def unmodified(real_model_path: Path) -> Any:
-    """Theirs, as it comes."""
-    folder, name = str(real_model_path.parent), real_model_path.name
-    return AutoTokenizer.from_pretrained(folder, gguf_file=name)
-
-
 def transformers_ids(theirs: Any, text: str, *, smollm: bool) -> list[int]:
     """Without special tokens, neither added nor recognized in the text."""
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
@@ -86,35 +78,37 @@ def transformers_ids(theirs: Any, text: str, *, smollm: bool) -> list[int]:
     return ids
 
 
-def test_transformers_splits_by_gpt2s_rule(unmodified: Any) -> None:
+def test_transformers_splits_by_gpt2s_rule(their_tokenizer: Any) -> None:
     """The premise of this file: when this fails, transformers has learned to read the name."""
-    pre_tokenizer = unmodified.backend_tokenizer.pre_tokenizer
+    pre_tokenizer = their_tokenizer.backend_tokenizer.pre_tokenizer
     assert isinstance(pre_tokenizer, pre_tokenizers.ByteLevel)
 
 
 def test_ids_equal_transformers_with_the_files_own_pre_tokenizer(
-    ours: Tokenizer, unmodified: Any
+    ours: Tokenizer, their_tokenizer: Any
 ) -> None:
     """Every text, and at least 200 of them."""
     assert len(set(texts())) >= 200
     for text in texts():
-        assert ours.encode(text) == transformers_ids(unmodified, text, smollm=True), repr(text)
+        assert ours.encode(text) == transformers_ids(their_tokenizer, text, smollm=True), repr(text)
 
 
 def test_ids_equal_unmodified_transformers_but_for_spaces_before_digits(
-    ours: Tokenizer, unmodified: Any
+    ours: Tokenizer, their_tokenizer: Any
 ) -> None:
     """At least 200 texts here as well; where the rules part, the ids do."""
     same = [text for text in texts() if not SPACES_BEFORE_A_DIGIT.search(text)]
     assert len(set(same)) >= 200
     for text in same:
-        assert ours.encode(text) == transformers_ids(unmodified, text, smollm=False), repr(text)
-    assert ours.encode("x  1") != transformers_ids(unmodified, "x  1", smollm=False)
+        assert ours.encode(text) == transformers_ids(their_tokenizer, text, smollm=False), repr(
+            text
+        )
+    assert ours.encode("x  1") != transformers_ids(their_tokenizer, "x  1", smollm=False)
 
 
 @given(text=code_texts())
 def test_ids_equal_transformers_on_generated_text(
-    ours: Tokenizer, unmodified: Any, text: str
+    ours: Tokenizer, their_tokenizer: Any, text: str
 ) -> None:
     """With the file's own pre-tokenizer."""
-    assert ours.encode(text) == transformers_ids(unmodified, text, smollm=True)
+    assert ours.encode(text) == transformers_ids(their_tokenizer, text, smollm=True)

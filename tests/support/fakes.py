@@ -29,7 +29,7 @@ INFO = EngineInfo("fake", "fake", 0, 2048, "fp32", "cpu", "it is a fake")
 
 
 def origin(item_id: str = "1", source: Source = Source.GENERATED) -> Origin:
-    """Of a run of the engine that nobody asked for."""
+    """The origin of a text that no real run of an engine wrote."""
     return Origin(item_id, source, Asked(CompletionRequest("")), INFO)
 
 

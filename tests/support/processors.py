@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 
 from midfill.engine.kernels import build
 from midfill.engine.kernels.bindings import load_library
+from midfill.engine.kernels.private_cache import private_folder
 
 if TYPE_CHECKING:
     import ctypes
     from collections.abc import Sequence
+    from pathlib import Path
 
 NO_VECTORS = "no vectors"
 _AVX2 = {"-mavx2": "avx2", "-mfma": "fma", "-mf16c": "f16c"}
@@ -29,19 +33,47 @@ _FLAGS = {
 PROCESSORS = tuple(_FLAGS)
 VECTOR_PROCESSORS = PROCESSORS[1:]
 
+_COMPILER = ThreadPoolExecutor(1, "kernels")
+"""One thread: the other core is for the tests."""
 
-def kernels_for(processor: str, patch: pytest.MonkeyPatch) -> ctypes.CDLL:
+
+def kernels_for(processor: str) -> ctypes.CDLL:
     """Its library; skips the test where this processor or the compiler lacks what it has."""
-    flags = _FLAGS[processor]
-    missing = set(flags.values()) - set(build._processor_features().split())
-    if missing:
-        pytest.skip(f"this processor lacks {', '.join(sorted(missing))}")
-    if not _compiler_knows(list(flags)):
-        pytest.skip(f"the compiler does not know all of {' '.join(flags)}")
-    patch.setattr(build, "_FLAGS", [*build._FLAGS, *flags])
-    patch.setattr(build, "_NATIVE_FLAGS", {})
-    patch.setattr(build, "_processor_features", lambda: processor)
-    return load_library(build.build())
+    library, reason = _library(processor)
+    return library or pytest.skip(reason)
+
+
+@cache
+def compile_all() -> dict[str, Future[Path]]:
+    """Begin with the libraries of all processors that this one can run.
+
+    Each takes seconds of one core, while the first tests need another.
+    """
+    has = set(build._processor_features().split())
+    return {
+        processor: _COMPILER.submit(_compile, processor, list(flags))
+        for processor, flags in _FLAGS.items()
+        if has.issuperset(flags.values())
+    }
+
+
+@cache
+def _library(processor: str) -> tuple[ctypes.CDLL | None, str]:
+    """A processor's library, or why there is none."""
+    compiled = compile_all()
+    if processor not in compiled:
+        missing = set(_FLAGS[processor].values()) - set(build._processor_features().split())
+        return None, f"this processor lacks {', '.join(sorted(missing))}"
+    if not _compiler_knows(list(_FLAGS[processor])):
+        return None, f"the compiler does not know all of {' '.join(_FLAGS[processor])}"
+    return load_library(compiled[processor].result()), ""
+
+
+def _compile(processor: str, flags: list[str]) -> Path:
+    """The path of a library that is compiled as ``build.build`` does for this processor."""
+    folder = private_folder(build.cache_folder())
+    command = [*build._find_compiler(), *build._FLAGS, *flags]
+    return build._compile(command, folder, f"tested-{processor.replace(' ', '-')}")
 
 
 def _compiler_knows(flags: Sequence[str]) -> bool:

@@ -13,6 +13,9 @@ forever         pieces without an end, until it is cancelled
 raise           an error that nobody expects
 die             the engine's thread ends
 print           "done", after writing to stdout as a careless library would
+hang            nothing, and the server's event loop is held for ever
+hold            nothing, in a thread that python waits for at its end
+flood           pieces without an end or a pause
 ==============  =================================================================
 """
 
@@ -52,7 +55,7 @@ def write(
     cancelled = threading.Event()
     cancel, stream.heeds_cancel = stream.cancel, False
 
-    def stop() -> None:
+    def cancel_writing() -> None:
         cancel()
         cancelled.set()
 
@@ -64,7 +67,7 @@ def write(
         reason = FinishReason.CANCELLED if cancelled.is_set() else FINISHED
         stream.finish(reason, alternatives[: stream.request.alternatives])
 
-    stream.cancel = stop  # type: ignore[method-assign]
+    stream.cancel = cancel_writing  # type: ignore[method-assign]
     threading.Thread(target=run, daemon=True).start()
 
 
@@ -101,6 +104,26 @@ def print_carelessly(stream: FakeStream) -> None:
     write(stream, pieces_of("done"))
 
 
+def hang(_: FakeStream) -> None:
+    """Hold the thread that asks, which is the event loop's, and say so."""
+    os.write(2, b"it hangs\n")
+    threading.Event().wait()
+
+
+def hold(_: FakeStream) -> None:
+    """Leave a thread behind that Python waits for."""
+    threading.Thread(target=threading.Event().wait).start()
+
+
+def flood(stream: FakeStream) -> None:
+    """Write more than anybody can read."""
+    write(stream, repeat("more " * 1000), 0)
+
+
+HANGING = {"hang": hang, "hold": hold, "flood": flood}
+"""What would hold up the end of the process."""
+
+
 def script(stream: FakeStream) -> None:
     """Do what the request's prefix says."""
     told = stream.request.prefix.rpartition("# do:")[2]
@@ -117,6 +140,8 @@ def script(stream: FakeStream) -> None:
         write(stream, repeat("more "))
     elif command == "print":
         print_carelessly(stream)
+    elif command in HANGING:
+        HANGING[command](stream)
     elif command == "die":
         stream.fail(EngineClosedError("the engine's thread ended; run midfill.restart"))
     else:

@@ -1,1 +1,4 @@
-"""One module per file format: each turns a file into a Checkpoint and refuses to guess."""
+"""How each file format becomes a ``Checkpoint``, or is refused: nothing is guessed.
+
+Imports the modules of ``weights`` above it only.
+"""

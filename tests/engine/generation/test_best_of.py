@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from midfill.engine.model.kv_cache import Slot
     from midfill.engine.scheduling.cancel import CancelFlag
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TOKENIZER = open_tokenizer(tiny_byte_level_vocabulary())
 END = 0
 SUFFIX = "\nreturn good\n"
@@ -159,7 +157,7 @@ words = st.sampled_from(["a", "b", "ab", "a b", "b\nc", "c = a"])
 
 @given(texts=st.dictionaries(words, st.floats(0.1, 9), min_size=1), fits=words)
 def test_with_enough_tries_no_text_is_better(texts: dict[str, float], fits: str) -> None:
-    """Of those that the model knows, by the probability of each with the suffix behind it."""
+    """Among those that the model knows, by the probability of each with the suffix behind it."""
     model = Library({**texts, f"{fits}{SUFFIX}": 2.0})
     request = replace(ASKED, tries=64)
     job = Job(request.priority, 0, request)
@@ -191,7 +189,7 @@ def scoring(
 
 
 def whole_logprob(parts: Machine, prompt: Sequence[int], text: str) -> float:
-    """Of a text behind a prompt, in a slot of its own."""
+    """The log-probability of a text behind a prompt, in a slot of its own."""
     ids = [*prompt, *TOKENIZER.encode(text)]
     logits = parts.model.logits(parts.model.forward(ids[:-1], new_slot()))
     rows = logits[len(prompt) - 1 :, : TOKENIZER.vocab_size].log_softmax(1)

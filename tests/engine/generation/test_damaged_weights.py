@@ -19,8 +19,6 @@ from midfill.weights.checkpoint import open_checkpoint
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 REQUEST = CompletionRequest("def f(x):\n    retu", "\n\nf(1)\n", max_tokens=8)
 
 

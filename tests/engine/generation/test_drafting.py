@@ -1,4 +1,4 @@
-"""Guesses by lookup: where they come from, and that they change nothing but the time."""
+"""Drafts by lookup: where they come from, and that they change nothing but the time."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def expected(ids: Sequence[int], most: int, never: set[int]) -> list[int]:
             matched += 1
         places.append((matched, place))
     matched, place = max(places, default=(0, 0))
-    guess: list[int] = []
+    draft: list[int] = []
     if matched >= LEAST_MATCH:
         for token_id in ids[place + 1 :][: min(most, matched)]:
             if token_id in never:
                 break
-            guess.append(token_id)
-    return guess
+            draft.append(token_id)
+    return draft
 
 
 @given(
@@ -55,7 +55,7 @@ def test_the_longest_match_is_taken_and_of_those_the_last(
     assert drafter.draft(most) == expected(ids, most, never)
 
 
-def test_a_short_match_guesses_nothing_and_a_long_one_much() -> None:
+def test_a_short_match_drafts_nothing_and_a_long_one_much() -> None:
     """As many tokens as matched."""
     assert Drafter([[1, 2, 9, 1, 2]], ()).draft() == []
     assert Drafter([[1, 2, 3, 7, 8, 9, 6, 1, 2, 3]], ()).draft() == [7, 8, 9]
@@ -64,7 +64,7 @@ def test_a_short_match_guesses_nothing_and_a_long_one_much() -> None:
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 7, 40])
-def test_guesses_change_no_token(max_tokens: int) -> None:
+def test_drafts_change_no_token(max_tokens: int) -> None:
     """On a random model, where the text gives few of them, and the last completion many."""
     request = CompletionRequest(PROMPT, max_tokens=max_tokens)
     plain = complete(machine(tiny_model()), request)
@@ -77,7 +77,7 @@ def test_guesses_change_no_token(max_tokens: int) -> None:
         assert 0 < second.stats.accepted_tokens <= second.stats.drafted_tokens
 
 
-def test_wrong_guesses_leave_the_cache_as_it_would_be() -> None:
+def test_wrong_drafts_leave_the_cache_as_it_would_be() -> None:
     """The slot holds the prompt and what was generated, without the last token."""
     parts = machine(tiny_model(), draft_tokens=MOST_TOKENS)
     request = CompletionRequest(PROMPT, max_tokens=30)
@@ -86,7 +86,7 @@ def test_wrong_guesses_leave_the_cache_as_it_would_be() -> None:
     assert slot.ids.tolist()[slot.prompt_length :] == done.ids[:-1]
 
 
-def test_a_right_guess_saves_a_pass() -> None:
+def test_a_right_draft_saves_a_pass() -> None:
     """The second time around, the last completion foretells the next."""
     script = [70, 71, 72, 73, 74, 75, 76, 77]
     model = ScriptedModel(script)

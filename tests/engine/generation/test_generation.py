@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from midfill.engine.generation.machine import Machine
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TOKENIZER = open_tokenizer(tiny_byte_level_vocabulary())
 MODEL = tiny_model()
 END, FIM_END = 0, 4
@@ -134,7 +132,7 @@ def test_healing_spells_what_is_held_and_streams_what_comes_after(name: str, ord
 
 
 def test_healing_can_be_switched_off() -> None:
-    """To measure what it does: the same script is then read as free text."""
+    """The same script is then read as free text, which shows what healing does."""
     script = ids_of("x = print(x)")[2:]
     assert spelled(script) == b" print(x)"
     request = CompletionRequest("x = pri")
@@ -240,7 +238,7 @@ def interrupted_after(
 
 @pytest.mark.parametrize("reason", [FinishReason.CANCELLED, FinishReason.SUPERSEDED])
 def test_an_interruption_is_seen_within_one_chunk(reason: FinishReason) -> None:
-    """Of the prompt, 8 tokens here: what is finished stays cached."""
+    """A chunk of the prompt, 8 tokens here: what is finished stays cached."""
     done, parts = interrupted_after(2, reason)
     stats = done.stats
     assert (stats.finish_reason, done.text, done.ids) == (reason, "", [])
@@ -250,7 +248,7 @@ def test_an_interruption_is_seen_within_one_chunk(reason: FinishReason) -> None:
 
 @pytest.mark.parametrize("reason", [FinishReason.CANCELLED, FinishReason.SUPERSEDED])
 def test_an_interruption_is_seen_within_one_token(reason: FinishReason) -> None:
-    """Of the text; what was let out before stays out, nothing follows."""
+    """A token of the text: what was let out before stays out, nothing follows."""
     prefill, _ = interrupted_after(10**9, reason, max_tokens=0)
     passes = -(-prefill.stats.prompt_tokens // 8) + 5
     done, _ = interrupted_after(passes, reason)

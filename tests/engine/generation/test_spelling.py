@@ -54,7 +54,7 @@ class TableModel:
         return torch.arange(first, len(self._seen))[:, None].float()
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Of each state, with a row more than there are tokens."""
+        """A row for each state, one longer than there are tokens."""
         rows = [self.row(self._seen[int(place)][len(PROMPT) :]) for place in hidden[:, 0]]
         return torch.tensor([[*row, 50.0] for row in rows])
 
@@ -75,7 +75,7 @@ def found(model: TableModel, held: bytes) -> tuple[Beginning, Slot]:
 
 
 def weights(model: TableModel, held: bytes) -> dict[tuple[int, ...], float]:
-    """Of all ways to begin, by trying each one: the logarithm of what ``begin`` maximizes."""
+    """The logarithm of what ``begin`` maximizes, for every way to begin, by trying each one."""
     result = {}
     ways: list[tuple[tuple[int, ...], bytes, float]] = [((), held, 0.0)]
     for ids, rest, logprob in ways:

@@ -52,7 +52,7 @@ def kept(cache: Path) -> list[Path]:
 
 
 def logits(weights: NativeWeights, model: Path) -> torch.Tensor:
-    """Of some tokens."""
+    """Logits of some tokens."""
     architecture = open_checkpoint(str(model)).architecture
     native = NativeModel(architecture, torch.bfloat16, weights, 1, load())
     return native.logits(

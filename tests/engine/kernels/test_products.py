@@ -62,14 +62,12 @@ def multiply(library: ctypes.CDLL, matrix: GroupedMatrix, vectors: torch.Tensor)
 @pytest.mark.parametrize("form", FORMS, ids=str)
 @pytest.mark.parametrize("columns", [8, 32, 72, 160])
 @pytest.mark.parametrize("processor", ["this one", *PROCESSORS])
-def test_products_are_exact(
-    processor: str, columns: int, form: Form, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_products_are_exact(processor: str, columns: int, form: Form) -> None:
     """But for the rounding of fp32 where groups are added up, five of them at most.
 
     With tiles many tokens are multiplied in bf16, which rounds weights to 8 bits.
     """
-    library = load() if processor == "this one" else kernels_for(processor, monkeypatch)
+    library = load() if processor == "this one" else kernels_for(processor)
     matrix, activations = some_matrix(columns, form), some_activations(columns).double()
     weights = torch.from_numpy(quantization.dequantize(matrix)).double()
     for tokens in TOKENS:
@@ -84,11 +82,9 @@ def test_products_are_exact(
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
 @pytest.mark.parametrize("processor", ["this one", *PROCESSORS])
-def test_panels_with_long_rows_are_multiplied_side_by_side(
-    processor: str, form: Form, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_panels_with_long_rows_are_multiplied_side_by_side(processor: str, form: Form) -> None:
     """Four at once by one token, and the one that is left over; by two tokens one after another."""
-    library = load() if processor == "this one" else kernels_for(processor, monkeypatch)
+    library = load() if processor == "this one" else kernels_for(processor)
     matrix, activations = some_matrix(3104, form, rows=70), some_activations(3104).double()
     weights = torch.from_numpy(quantization.dequantize(matrix)).double()
     for tokens in (1, 2):

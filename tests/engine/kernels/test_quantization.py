@@ -35,7 +35,7 @@ WEIGHTS = arrays.arrays(
 
 
 def random_matrix(rows: int, columns: int, bits: int, seed: int = 0) -> GroupedMatrix:
-    """Of normal weights."""
+    """A quantized matrix of normal weights."""
     generator = torch.Generator().manual_seed(seed)
     return quantize(torch.randn(rows, columns, generator=generator), bits)
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from midfill.engine.model.kv_cache import Slot
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TINY = replace(SHAPE, head_dim=2, num_key_value_heads=1)
 LAYERS = range(TINY.num_hidden_layers)
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from midfill.engine.model.llama import LlamaModel
     from midfill.weights.architecture import Checkpoint, LlamaArchitecture
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SMALL = replace(SHAPE, vocab_size=64)
 SHAPES = {
     "grouped heads": SMALL,
@@ -110,7 +108,7 @@ def turn(a: LlamaArchitecture, vector: torch.Tensor, position: int) -> torch.Ten
 def logits(
     model: LlamaModel, ids: Sequence[int], slot: Slot | None = None, chunk: int = 0
 ) -> torch.Tensor:
-    """Of all tokens behind the slot's, (T, V), in chunks."""
+    """Logits of all tokens behind the slot's, (T, V), in chunks."""
     slot = slot or new_slot(model.architecture)
     chunk = chunk or len(ids)
     parts = [model.forward(ids[at : at + chunk], slot) for at in range(0, len(ids), chunk)]

@@ -14,7 +14,7 @@ from midfill.engine.model.loader import choose_placement, load_model
 
 
 def weight(matrix: object) -> torch.Tensor:
-    """Of a dense matrix."""
+    """The tensor of a dense matrix."""
     assert isinstance(matrix, DenseLinear)
     return matrix.weight
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from midfill.engine.model.kv_cache import Slot
     from midfill.engine.model.llama import LlamaModel
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 class Clock:
     """Time passes only in the model, so many tokens in a millisecond."""
@@ -42,7 +40,7 @@ class TimedModel(ScriptedModel):
         super().__init__([])
         self.clock = clock
         self.loses_after: Callable[[], bool] = lambda: False
-        """Whether it was stopped by now."""
+        """Whether it was cancelled by now."""
 
     def forward(
         self,

@@ -63,7 +63,7 @@ def architecture(base: float, scaling: RopeScaling | None) -> LlamaArchitecture:
 def test_frequencies_equal_those_of_transformers(
     scaling: RopeScaling | None, base: float, parameters: dict[str, Any]
 ) -> None:
-    """To a rounding of fp32: the order of operations differs."""
+    """They differ by a rounding of fp32, as the order of operations does."""
     ours = inverse_frequencies(architecture(base, scaling))
     torch.testing.assert_close(ours, reference(base, parameters).inv_freq, rtol=1e-6, atol=0)
 

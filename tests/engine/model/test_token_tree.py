@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from midfill.engine.model.llama import LlamaModel
     from midfill.engine.model.token_tree import Branch
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 steps = st.lists(
     st.tuples(
         st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=3),  # forks

@@ -20,7 +20,7 @@ PATIENCE = (None, 3000, 1200, 600, 100)
 
 
 def prompter() -> Prompter:
-    """Of our own dialect."""
+    """A prompter of our own dialect."""
     return Prompter(DIALECTS["midfill"], TOKENIZER, "tiny")
 
 

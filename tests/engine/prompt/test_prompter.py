@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tiny_tokenizers import (
     code_llama_tokenizer_data,
     python_source,
+    qwen_vocabulary,
     tiny_byte_level_vocabulary,
     train_sentencepiece,
 )
@@ -24,7 +25,15 @@ from midfill.weights.architecture import SentencePieceModel
 
 CODE_LLAMA = open_tokenizer(code_llama_tokenizer_data(full_size=True))
 BYTE_LEVEL = open_tokenizer(tiny_byte_level_vocabulary())
+QWEN = open_tokenizer(qwen_vocabulary())
 WITHOUT_MARKERS = open_tokenizer(SentencePieceModel(train_sentencepiece(), 1, frozenset({2})))
+TOKENIZERS = {
+    "codellama": CODE_LLAMA,
+    "midfill": BYTE_LEVEL,
+    "qwen2.5-coder": QWEN,
+    "left-to-right": WITHOUT_MARKERS,
+}
+"""By dialect, a tokenizer that has its markers."""
 
 PREFIX, SUFFIX = "def add(a, b):\n    return", "\n\nprint(add(1, 2))\n"
 PIECES = (
@@ -35,13 +44,8 @@ WIDE = 4096
 
 
 def prompter(dialect: str) -> Prompter:
-    """Of a tokenizer that has the dialect's markers."""
-    tokenizers = {
-        "codellama": CODE_LLAMA,
-        "midfill": BYTE_LEVEL,
-        "left-to-right": WITHOUT_MARKERS,
-    }
-    return Prompter(DIALECTS[dialect], tokenizers[dialect], "tiny")
+    """A prompter with a tokenizer that has the dialect's markers."""
+    return Prompter(DIALECTS[dialect], TOKENIZERS[dialect], "tiny")
 
 
 def cold(_ids: list[int]) -> int:
@@ -239,8 +243,10 @@ def test_a_long_prefix_keeps_its_end_from_a_line_start_on(dialect: str) -> None:
     """Most of the budget is used."""
     source = python_source()
     prompt = build(dialect, 512, prefix=source, suffix="", order=Order.AUTO)
-    tokenizer = {"codellama": CODE_LLAMA, "midfill": BYTE_LEVEL}.get(dialect, WITHOUT_MARKERS)
-    shown = b"".join(map(tokenizer.token_bytes, prompt.ids)).decode().removeprefix(" ")
+    tokenizer = TOKENIZERS[dialect]
+    shown = b"".join(map(tokenizer.token_bytes, prompt.ids)).decode()
+    if tokenizer in (CODE_LLAMA, WITHOUT_MARKERS):
+        shown = shown.removeprefix(" ")  # SentencePiece's, in front of any text
     assert source.endswith("\n" + shown)
     assert len(prompt.ids) > 512 * 3 / 4
 
@@ -356,7 +362,7 @@ def test_a_dialect_needs_its_markers(dialect: str, tokenizer: Tokenizer) -> None
 
 @pytest.mark.parametrize(
     ("tokenizer", "name"),
-    [(CODE_LLAMA, "codellama"), (BYTE_LEVEL, "midfill"), (WITHOUT_MARKERS, "left-to-right")],
+    [(tokenizer, dialect) for dialect, tokenizer in TOKENIZERS.items()],
 )
 def test_a_dialect_is_known_by_its_markers(tokenizer: Tokenizer, name: str) -> None:
     """Unless one is asked for."""
@@ -366,7 +372,7 @@ def test_a_dialect_is_known_by_its_markers(tokenizer: Tokenizer, name: str) -> N
 
 def test_an_unknown_dialect_is_refused() -> None:
     """With those that there are."""
-    with pytest.raises(InfillingNotSupportedError, match=r"'klingon'.*codellama, midfill, left"):
+    with pytest.raises(InfillingNotSupportedError, match=rf"'klingon'.*{', '.join(DIALECTS)}"):
         choose_dialect(BYTE_LEVEL, "klingon")
 
 

@@ -128,7 +128,7 @@ def test_requests_without_a_document_leave_each_other_alone(worker: Worker) -> N
 @pytest.mark.parametrize("urgent", FOREGROUND)
 @pytest.mark.parametrize("background", BACKGROUND)
 def test_background_work_gives_way(worker: Worker, background: Priority, urgent: Priority) -> None:
-    """To any request that somebody waits for, of whichever document."""
+    """Any request that somebody waits for comes first, whichever document it is for."""
     running = worker.hold(background, "a.py")
     assert worker.submit("urgent", urgent, "b.py") is not running
     assert running.interrupted is FinishReason.CANCELLED
@@ -255,3 +255,57 @@ def test_the_thread_is_prepared_before_any_job() -> None:
     collect(scheduler.submit(CompletionRequest("")))
     scheduler.close()
     assert events == [("prepare", "midfill-engine"), ("run", "midfill-engine")]
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), Exception()]
+)
+def test_whatever_a_job_raises_everybody_gets_an_answer(
+    worker: Worker, error: BaseException
+) -> None:
+    """A library may call sys.exit; who waits in the queue is served all the same."""
+
+    def fail(job: Job) -> None:
+        """Raise in the first one only."""
+        if job.request.prefix == "held":
+            raise error
+
+    worker.on_run = fail
+    held, queued = worker.hold(), worker.submit("queued")
+    worker.released.set()
+    with pytest.raises(MidfillError, match="the completion failed"):
+        collect(held)
+    assert reason(queued) is FinishReason.END_OF_MIDDLE
+
+
+def test_a_job_that_ends_without_a_word_is_an_error(worker: Worker) -> None:
+    """Nobody waits for a stream that nobody will end."""
+    worker.scheduler._run = lambda _job: None
+    with pytest.raises(MidfillError, match="without a result"):
+        collect(worker.submit("silent"))
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), RuntimeError("no threads")])
+def test_a_thread_that_ends_is_started_again_for_the_next_request(error: BaseException) -> None:
+    """All who wait are told; the next one is served."""
+    failures = iter([error])
+    may_fail = threading.Event()
+
+    def prepare() -> None:
+        """Fail the first time."""
+        assert may_fail.wait(WAIT_S)
+        for failure in failures:
+            raise failure
+
+    def run(job: Job) -> None:
+        """Say that it ran."""
+        job.stream.put(CompletionChunk("x", stats=CompletionStats(FinishReason.END_OF_MIDDLE)))
+
+    scheduler = Scheduler(run, prepare)
+    streams = [scheduler.submit(CompletionRequest(name)) for name in "ab"]
+    may_fail.set()
+    for stream in streams:
+        with pytest.raises(MidfillError, match="the engine's thread ended"):
+            collect(stream)
+    assert reason(scheduler.submit(CompletionRequest("c"))) is FinishReason.END_OF_MIDDLE
+    scheduler.close()

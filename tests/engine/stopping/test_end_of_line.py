@@ -15,8 +15,6 @@ from midfill.engine.prompt.dialects import DIALECTS
 from midfill.engine.stopping.suffix_fit import EndWeights
 from midfill.engine.tokens.tokenizer import open_tokenizer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TOKENIZER = open_tokenizer(tiny_byte_level_vocabulary())
 FIM_END = 4
 LEAST = DIALECTS["midfill"].end_at_line
@@ -94,7 +92,7 @@ def test_a_line_that_opens_a_block_is_no_end_before_it(suffix: str, text: str) -
 def test_a_middle_ends_with_a_line_where_the_suffix_would_follow(
     suffix: str, bias: float, text: str, draft_tokens: int
 ) -> None:
-    """Tokens that were guessed behind the line make no difference."""
+    """Tokens that were drafted behind the line make no difference."""
     weights = EndWeights(bias, end=0.0, gap=1.0)
     prefix = "a + b\nc = 4\nd = 5\nx = "
 

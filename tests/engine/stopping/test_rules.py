@@ -255,7 +255,7 @@ REPETITIONS = [
 
 @pytest.mark.parametrize(("text", "kept"), REPETITIONS)
 def test_a_third_copy_in_a_row_ends_a_text(text: str, kept: str) -> None:
-    """Of one to four lines."""
+    """A copy has one to four lines."""
     assert stop("", text, scope=MODEL) == (kept, FinishReason.REPETITION)
     assert stop("", text, scope=MODEL, sizes=[1] * 40) == (kept, FinishReason.REPETITION)
 

@@ -56,5 +56,5 @@ def test_the_gap_is_that_of_the_token_that_fits_least(asked: list[int], expected
 
 
 def test_the_odds_are_a_weighted_sum() -> None:
-    """Of both signs."""
+    """Evidence of both kinds counts, and a constant."""
     assert EndWeights(1.0, 0.5, 0.25).log_odds(EndEvidence(-2.0, -4.0)) == pytest.approx(-1.0)

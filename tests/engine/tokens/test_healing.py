@@ -30,7 +30,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def index(tokenizer: Tokenizer) -> ByteIndex:
-    """Of that vocabulary."""
+    """The index of that vocabulary."""
     return ByteIndex(tokenizer)
 
 

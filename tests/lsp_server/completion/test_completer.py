@@ -226,7 +226,7 @@ async def test_the_client_is_told_when_work_begins_and_ends() -> None:
 
 
 async def test_automatic_requests_can_be_made_to_wait_for_a_pause() -> None:
-    """Of several in a row only the last one reaches the engine; an invoked one does not wait."""
+    """Only the last of several in a row reaches the engine; an invoked one does not wait."""
     async with bench(writing("z")) as b:
         b.completer.configure(DEBOUNCED)
         first, second = b.begin("x|"), b.begin("xy|", 2)

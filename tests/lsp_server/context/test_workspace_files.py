@@ -252,7 +252,7 @@ def test_cousins_are_files_of_the_folders_around(tmp_path: Path) -> None:
 
 
 def test_siblings_are_files_of_the_folder_with_similar_names_first(tmp_path: Path) -> None:
-    """Of the wanted kinds, without the file itself; a folder that is not there has none."""
+    """Files of the wanted kinds, without the file itself; a folder that is not there has none."""
     names = (
         "user.py",
         "user_views.py",

@@ -23,6 +23,7 @@ from midfill.lsp_server.request.build import (
 from midfill.lsp_server.settings import (
     CHARACTERS_PER_TOKEN,
     CompletionSettings,
+    ContextSettings,
     PromptSettings,
     Settings,
     parse,
@@ -228,3 +229,17 @@ def test_moving_down_line_by_line_moves_the_end_of_the_suffix_once_in_a_stride()
     ends = [start + len(start_of(text[start:], SIZE)) for start in starts]
     assert len(set(ends)) <= 600 // STRIDE + 1
     assert ends == sorted(ends)
+
+
+def test_secrets_are_masked_on_both_sides_of_the_hole_and_in_cut_lines() -> None:
+    """In as many characters."""
+    text = 'first = 1\npassword = "hunter2hunter2"\nlast = 2\n'
+    offset = text.index("2h") + 1
+    snapshot = Snapshot.of(text, uri="untitled:a", language_id="python")
+    located = Located.of(snapshot, offset, Hole.of(text, offset, offset))
+    request = build_request(located, Settings())
+    assert request.prefix == 'first = 1\npassword = "*******'
+    assert request.suffix == '*******"\nlast = 2\n'
+    settings = Settings(context=ContextSettings(mask_secrets=False))
+    request = build_request(located, settings)
+    assert request.prefix + request.suffix == text

@@ -8,6 +8,7 @@ import pytest
 from fakes import INFO, origin, stats
 
 from midfill.engine.api import CompletionRequest, ContextPiece, Priority, Sampling
+from midfill.lsp_server.context.look import Skip
 from midfill.lsp_server.context.ranking import Provenance
 from midfill.lsp_server.request.explanation import Explanation
 from midfill.lsp_server.request.origin import Asked, Origin, Source
@@ -110,3 +111,11 @@ def test_how_tokens_were_chosen_is_told(temperature: float, words: str) -> None:
     text = explanation(asked=Asked(request)).as_text()
     assert words in text
     assert "a document without a path" in text
+
+
+def test_what_was_passed_over_is_told() -> None:
+    """Programs and people get it."""
+    asked = replace(ASKED, skipped=(Skip("pipe.py", "it is no regular file"),))
+    told = explanation(asked=asked)
+    assert told.as_json()["skipped"] == [{"what": "pipe.py", "why": "it is no regular file"}]
+    assert "skipped   pipe.py: it is no regular file\n" in told.as_text()

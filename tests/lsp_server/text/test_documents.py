@@ -214,3 +214,29 @@ def test_edited_lines_stay_inside_the_text_and_few(steps: list[tuple[int, int, s
         count = documents.get(URI).line_count
         assert len(ranges) <= 8
         assert all(0 <= r.start < r.end <= count for r in ranges)
+
+
+def test_a_change_without_a_version_makes_the_next_one() -> None:
+    """LSP before 3.16 allowed null; the one after it may have a number again."""
+    documents = opened("b")
+    assert documents.change(URI, None, [partial((0, 0), (0, 0), "a")]).version == 2
+    assert documents.change(URI, None, [whole("c")]).version == 3
+    assert documents.change(URI, 3, [partial((0, 1), (0, 1), "d")]).text == "cd"
+
+
+@pytest.mark.parametrize("uri", [URI, None])
+def test_a_document_of_which_a_change_was_lost_is_refused_until_its_text_comes(
+    uri: str | None,
+) -> None:
+    """Where nobody knows which document it was, it may be any; the first problem is told."""
+    documents = opened("b")
+    documents.lose(uri, "no line -1")
+    documents.lose(uri, "another")
+    for _ in range(2):
+        with pytest.raises(OutOfSyncError, match="no line -1"):
+            documents.change(URI, 2, [partial((0, 0), (0, 0), "a")])
+    with pytest.raises(OutOfSyncError):
+        documents.get(URI)
+    assert documents.change(URI, 3, [whole("ab")]).text == "ab"
+    documents.lose("file:///nobody/opened.py", "no line -1")
+    assert documents.get(URI).text == "ab"

@@ -38,7 +38,7 @@ class Editor:
         return self.now
 
     def uri(self, name: str) -> str:
-        """Of a file of the workspace, or a URI as it is."""
+        """The URI of a file of the workspace, or a URI as it is."""
         return name if ":" in name else (self.root / name).as_uri()
 
     def write(self, name: str, text: str) -> None:
@@ -75,5 +75,5 @@ class Editor:
         return Located.of(snapshot, offset, hole, [self.root])
 
     def paths(self, name: str, line: int = 0) -> list[str]:
-        """Of the context's pieces, the least relevant first."""
+        """Paths of the context's pieces, the least relevant first."""
         return [piece.path for piece in self.context(name, line)]

@@ -41,8 +41,12 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.received: list[tuple[str, Any]] = []
         """Notifications from the server, in order."""
+        self.refusals: list[dict[str, Any]] = []
+        """Error replies to messages that were sent raw, in order."""
         self.answers: dict[str, Callable[[Any], Any]] = {}
         """How to answer the server's requests; others get null."""
+        self.silent_about: set[str] = set()
+        """Methods of the server's requests that are never answered."""
         self.asked: list[str] = []
         """Methods of the server's requests."""
         self._reader, self._writer = reader, writer
@@ -96,6 +100,17 @@ class Client:
                 return found[number - 1]
             self._news.clear()
             await self._news.wait()
+
+    async def refused(self, number: int = 1) -> dict[str, Any]:
+        """The n-th error reply to a message that was sent raw, once it is here."""
+        while len(self.refusals) < number:
+            self._news.clear()
+            await self._news.wait()
+        return self.refusals[number - 1]
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send this as it is."""
+        self._writer.write(data)
 
     def all_seen(self, method: str) -> list[Any]:
         """The params of all notifications of this method until now."""
@@ -206,6 +221,8 @@ class Client:
             self._settle(message)
         elif "id" in message:
             self.asked.append(message["method"])
+            if message["method"] in self.silent_about:
+                return
             answer = self.answers.get(message["method"], lambda _: None)
             self._answer(message["id"], answer(message.get("params")))
         else:
@@ -213,6 +230,10 @@ class Client:
             self._news.set()
 
     def _settle(self, message: dict[str, Any]) -> None:
+        if message["id"] not in self._replies:
+            self.refusals.append(message)
+            self._news.set()
+            return
         reply = self._replies[message["id"]]
         if "error" in message:
             reply.set_exception(RpcError(message["error"]))

@@ -101,7 +101,7 @@ class Neovim:
 
     @property
     def lines(self) -> list[str]:
-        """Of the current buffer."""
+        """The lines of the current buffer."""
         return list(self.rpc.call("buf_get_lines", 0, 0, -1, False))
 
     @property
@@ -127,7 +127,7 @@ class Neovim:
         return list(self.eval("g:shown"))
 
     def groups(self) -> list[str]:
-        """Of all automatic commands for the current buffer."""
+        """The groups of all automatic commands for the current buffer."""
         groups: list[str] = self.lua("""
             return vim.tbl_map(function(command)
               return command.group_name or ''

@@ -22,7 +22,7 @@ class Rpc:
     """A connection.
 
     Args:
-        path: Of the socket that Neovim listens at.
+        path: The socket that Neovim listens at.
         limit_s: How long an answer may take.
 
     Raises:

@@ -12,7 +12,7 @@ from midfill.engine.backend import kernels_read_prompts
 from midfill.engine.kernels import quantization
 from midfill.engine.kernels.bindings import load
 from midfill.engine.kernels.model import NativeModel
-from midfill.engine.kernels.weights import build_native_weights
+from midfill.engine.kernels.weights import NativeWeights, build_native_weights
 from midfill.engine.model.kv_cache import Slot
 from midfill.engine.model.loader import DTYPES, Placement, load_model
 from midfill.weights.architecture import RopeScaling
@@ -80,21 +80,40 @@ def native(
     threads: int = 2,
     library: ctypes.CDLL | None = None,
     long_passes: bool | None = None,
+    weights: NativeWeights | None = None,
 ) -> NativeModel:
-    """The model with kernels; long passes in PyTorch where the runtime would have them there."""
+    """The model with kernels; long passes in PyTorch where the runtime would have them there.
+
+    Weights that are given are those that it would be made with, and are not changed.
+    """
     library = library or load()
     if long_passes is None:
         long_passes = not kernels_read_prompts(library, wanted, checkpoint.architecture)
-    dtype = torch.float32 if wanted == "fp32" else torch.bfloat16
-    placement = Placement(CPU, dtype, wanted, "")
-    model = None
-    if long_passes or wanted in DTYPES:
-        model = load_model(rounded_to(checkpoint, wanted), placement, lambda _share: None)
-    weights = build_native_weights(checkpoint, wanted, model)
+    model = in_pytorch(checkpoint, wanted) if long_passes else None
+    weights = weights or native_weights(checkpoint, wanted, model)
     return NativeModel(
-        *(checkpoint.architecture, dtype, weights, threads, library),
-        long_passes=model if long_passes else None,
+        *(checkpoint.architecture, dtype_of(wanted), weights, threads, library), long_passes=model
     )
+
+
+def native_weights(
+    checkpoint: Checkpoint, wanted: str, model: LlamaModel | None = None
+) -> NativeWeights:
+    """Weights for the kernels; dense ones are those of a model in PyTorch, of this one if given."""
+    if model is None and wanted in DTYPES:
+        model = in_pytorch(checkpoint, wanted)
+    return build_native_weights(checkpoint, wanted, model)
+
+
+def in_pytorch(checkpoint: Checkpoint, wanted: str) -> LlamaModel:
+    """The model in PyTorch as the runtime has it beside kernels of a format."""
+    placement = Placement(CPU, dtype_of(wanted), wanted, "")
+    return load_model(rounded_to(checkpoint, wanted), placement, lambda _share: None)
+
+
+def dtype_of(wanted: str) -> torch.dtype:
+    """Type of keys and values beside weights in a format."""
+    return torch.float32 if wanted == "fp32" else torch.bfloat16
 
 
 def reference(checkpoint: Checkpoint, wanted: str) -> LlamaModel:

@@ -86,7 +86,7 @@ def write_adapter(
         tensors: By their names in the file.
         added_tokens: The file of that name, where there are any.
         model_config: ``config.json``, where it has anything.
-        changes: To ``adapter_config.json``, see ``adapter_config``.
+        changes: What differs in ``adapter_config.json``, see ``adapter_config``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_file(dict(tensors), folder / "adapter_model.safetensors")

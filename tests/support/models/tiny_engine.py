@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -150,18 +151,27 @@ def machine(
     draft_tokens: int = 0,
 ) -> Machine:
     """The parts of an engine around a model, by default a random one."""
-    tokenizer = tokenizer or open_tokenizer(tiny_byte_level_vocabulary())
+    tokenizer = tokenizer or _tiny_tokenizer()
     whole = cast("LlamaModel", model or tiny_model())
     return Machine(
         model=whole,
         tokenizer=tokenizer,
-        index=ByteIndex(tokenizer),
+        index=_index_of(tokenizer),
         prompter=Prompter(DIALECTS[dialect], tokenizer, "tiny"),
         cache=KVCache([new_slot() for _ in range(slots)]),
         prefiller=Prefiller(whole, chunk),
         context_length=context_length,
         draft_tokens=draft_tokens,
     )
+
+
+@cache
+def _tiny_tokenizer() -> Tokenizer:
+    return open_tokenizer(tiny_byte_level_vocabulary())
+
+
+_index_of = lru_cache(maxsize=8)(ByteIndex)
+"""The index of a tokenizer's tokens; like the tokenizer it never changes."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +192,7 @@ class Completed:
 
     @property
     def stats(self) -> CompletionStats:
-        """Of the last chunk; no other has any."""
+        """The stats of the last chunk; no other has any."""
         *before, last = (chunk.stats for chunk in self.chunks)
         assert last is not None
         assert not any(before)

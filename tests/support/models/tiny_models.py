@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import gguf
@@ -32,7 +33,7 @@ TINY_ARCHITECTURE = LlamaArchitecture(
 )
 
 TYPES = ("Q8_0", "Q4_1", "F16", "F32", "BF16")
-"""Of the matrices, in turn; vectors are F32."""
+"""Types of the matrices, in turn; vectors are F32."""
 
 
 def byte_alphabet() -> list[str]:
@@ -57,12 +58,23 @@ def tiny_vocabulary() -> BytePairVocabulary:
 
 
 def random_tensors(architecture: LlamaArchitecture, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Values for every tensor of the architecture, with transformers' names and row order."""
+    """Values for every tensor of the architecture, with transformers' names and row order.
+
+    The arrays are shared, and cannot be written to.
+    """
+    return dict(_random_tensors(architecture, seed))
+
+
+@lru_cache(maxsize=16)
+def _random_tensors(architecture: LlamaArchitecture, seed: int) -> dict[str, NDArray[Any]]:
     generator = np.random.default_rng(seed)
-    return {
+    tensors = {
         name: generator.standard_normal(shape).astype(np.float32) * 0.1
         for name, shape in expected_shapes(architecture).items()
     }
+    for array in tensors.values():
+        array.flags.writeable = False
+    return tensors
 
 
 def gguf_keys(
@@ -111,11 +123,11 @@ def write_gguf(
 
     Args:
         path: Where to.
-        architecture: Of the model.
+        architecture: The shape of the model.
         vocabulary: Its tokenizer; by default ``tiny_vocabulary()``.
         keys: Metadata to put in, or with None to leave out.
         tensors: The same for tensors, by the GGUF name, F32.
-        types: Of the matrices, in turn.
+        types: Those of the matrices, in turn.
         kind: ``general.architecture``.
     """
     writer = gguf.GGUFWriter(path, kind)
@@ -152,13 +164,17 @@ def _add_key(writer: gguf.GGUFWriter, key: str, value: object) -> None:
 def _stored_tensors(
     architecture: LlamaArchitecture, plain: Mapping[str, NDArray[Any]], types: tuple[str, ...]
 ) -> dict[str, tuple[str, NDArray[Any] | None]]:
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, architecture.num_hidden_layers)
+    names = _names_of_tensors(gguf.MODEL_ARCH.LLAMA, architecture.num_hidden_layers)
     stored: dict[str, tuple[str, NDArray[Any] | None]] = {}
     for index, (name, value) in enumerate(plain.items()):
         type_name = types[index % len(types)] if value.ndim == 2 else "F32"
         permuted = permute_as_llama_cpp(architecture, name, value)
         stored[names.get_name(name, try_suffixes=(".weight",))] = (type_name, permuted)
     return stored
+
+
+_names_of_tensors = cache(gguf.get_tensor_name_map)
+"""The library's table of names, which takes it longer than the rest of a tiny file."""
 
 
 def permute_as_llama_cpp(

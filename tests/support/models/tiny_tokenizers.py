@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import sysconfig
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -90,6 +91,13 @@ def tiny_byte_level_vocabulary(pre_tokenizer: str = "smollm") -> BytePairVocabul
         bos_id=None,
         eos_ids=frozenset({0}),
     )
+
+
+def qwen_vocabulary() -> BytePairVocabulary:
+    """The same by Qwen's rules, with its spelling of the markers, such as ``<|fim_prefix|>``."""
+    plain = tiny_byte_level_vocabulary("qwen2")
+    spelled = {name: f"<|{name.strip('<|>')}|>" for name in FIM_MARKERS}
+    return replace(plain, tokens=tuple(spelled.get(token, token) for token in plain.tokens))
 
 
 @cache

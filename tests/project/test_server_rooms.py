@@ -9,11 +9,12 @@ from repository import ROOT
 
 SERVER = "midfill.lsp_server."
 MAY_IMPORT = {
+    "wire": set[str](),
     "text": set[str](),
     "context": {"text", "settings"},
     "request": {"context", "text", "settings"},
     "completion": {"request", "text", "settings", "engine_host"},
-    "settings": {"options"},
+    "settings": {"options", "text"},
     "engine_host": set[str](),
 }
 """What else of the server a room, or a module beside the rooms, may import."""

@@ -1,0 +1,129 @@
+"""Ignore patterns, one by one; ``test_workspace_files`` compares whole ignore files with git."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+import re2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midfill.lsp_server.context.workspace_files import WorkspaceFiles
+from midfill.lsp_server.text.git_patterns import LONGEST_PATTERN, Patterns, pattern_problem
+
+
+def ignored(pattern: str, path: str, *, is_folder: bool = False) -> bool | None:
+    """What one pattern says of a path."""
+    return Patterns([pattern.encode()], pytest.fail).verdict(path.encode(), is_folder=is_folder)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*a*a*a*a*b", "a" * 200),
+        ("*a" * 50 + "b", "a" * 5000),
+        ("**/a/" * 8 + "b", "a/" * 500 + "c"),
+        ("[a-z]*[a-z]*" * 40 + "0", "a" * 5000),
+        ("?*" * 500 + "0", "a" * 4000),
+    ],
+)
+def test_no_pattern_is_given_to_an_engine_that_backtracks(
+    pattern: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RE2 is linear; with the standard library this would never end."""
+    for name in ("compile", "match", "fullmatch", "search"):
+        monkeypatch.setattr(re, name, lambda *_: pytest.fail("the backtracking engine was used"))
+    assert ignored(pattern, path) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "expected"),
+    [
+        ("*.[oa]", "x/y.o", True),
+        ("[[:digit:]]*", "7up", True),
+        ("[![:digit:]]", "7", None),
+        ("[]-]", "]", True),
+        ("[!]a]", "b", True),
+        (r"[\]]", "]", True),
+        ("[[:]", ":", True),
+        ("[a-c-e]", "-", True),
+        ("[z-a]", "z", True),
+        ("[z-a]", "m", None),
+        (r"\!x", "!x", True),
+        (r"\#x", "#x", True),
+        (r"x\ ", "x ", True),
+        ("x  ", "x", True),
+        ("x**y", "xaby", True),
+        ("a/**/b", "a/b", True),
+        ("a/**", "a", None),
+        ("/a", "b/a", None),
+        ("a/b", "c/a/b", None),
+        ("!a", "a", False),
+        ("a/", "a", None),
+        ("??", "é", True),  # git counts bytes
+    ],
+)
+def test_a_pattern_means_what_it_means_to_git(
+    pattern: str, path: str, expected: bool | None
+) -> None:
+    """Classes, escapes, stars, anchors."""
+    assert ignored(pattern, path) is expected
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[", "[a", "a\\", "[[:no:]]", "x\0y", "a" * (LONGEST_PATTERN + 1), "[/]"]
+)
+def test_a_pattern_that_nothing_can_match_is_skipped_alone(pattern: str) -> None:
+    """It is told once, with the reason; the others count."""
+    problems: list[tuple[str, str]] = []
+    lines = [b"before", pattern.encode(), b"after"]
+    patterns = Patterns(lines, lambda *problem: problems.append(problem))
+    assert len(problems) == 1
+    assert len(problems[0][0]) <= 60
+    assert pattern_problem(pattern) == problems[0][1]
+    assert patterns.verdict(b"before", is_folder=False)
+    assert patterns.verdict(b"after", is_folder=False)
+
+
+def test_patterns_without_wildcards_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most ignore files have hardly any others."""
+    monkeypatch.setattr(re2, "compile", lambda *_: pytest.fail("a regular expression was made"))
+    lines = [b"%d.txt" % number for number in range(5000)]
+    patterns = Patterns([*lines, b"!7.txt", b"/a/b.txt"], pytest.fail)
+    assert patterns.verdict(b"x/4999.txt", is_folder=False)
+    assert patterns.verdict(b"7.txt", is_folder=False) is False
+    assert patterns.verdict(b"a/b.txt", is_folder=False)
+    assert patterns.verdict(b"b.txt", is_folder=False) is None
+
+
+def test_names_may_be_any_bytes() -> None:
+    """File systems have names that are no text."""
+    patterns = Patterns([b"*.py", b"!\xff*"], pytest.fail)
+    assert patterns.verdict(b"\xfe\n.py", is_folder=False)
+    assert patterns.verdict(b"\xff.py", is_folder=False) is False
+
+
+GLOBS = st.text("ab[]!^-*?/\\: \u00e9", min_size=1, max_size=9) | st.sampled_from(
+    ["[[:alpha:]]", "[z-a]", "[]-a]", "**/a", "a/**", "a/**/b", "[[:]a]", "[^!]", "a\\ ", "*/"]
+)
+NAMES = ("a", "b", "ab", "a/b", "b/a", "a/a/b", "-", "]", "!", "é", "a b", "[", "a:", "a/b/a")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(GLOBS, min_size=1, max_size=4))
+def test_git_itself_says_the_same_of_any_pattern(
+    tmp_path_factory: pytest.TempPathFactory, globs: list[str]
+) -> None:
+    """However it is written; bad ones match nothing, there as here."""
+    root = tmp_path_factory.mktemp("repository")
+    subprocess.run(["git", "init", "-q", root], check=True)
+    (root / ".gitignore").write_text("\n".join(globs))
+    command = ["git", "-C", root, "-c", "core.quotePath=false", "check-ignore", "--no-index"]
+    asked = subprocess.run(
+        [*command, "-z", "--stdin"], input="\0".join(NAMES), capture_output=True, text=True
+    )
+    files = WorkspaceFiles([root])
+    ours = {name for name in NAMES if not files.allows(root / name)}
+    assert ours == set(asked.stdout.split("\0")) - {""}
