@@ -113,7 +113,11 @@ def quantize(
 
 def _quantize_rows(weight: torch.Tensor, bits: int, importance: torch.Tensor) -> GroupedMatrix:
     rows, columns = weight.shape
-    groups = _padded(weight.float()).reshape(rows, -1, GROUP)
+    missing = -columns % GROUP
+    whole = weight.float()
+    if missing:  # what fills a group up meets no input, and may not widen the group's range
+        whole = torch.nn.functional.pad(whole, (0, missing), mode="replicate")
+    groups = whole.reshape(rows, -1, GROUP)
     if bits == 8:
         return _quantize_int8(groups, columns)
     return _quantize_int4(groups, columns, importance)

@@ -11,6 +11,7 @@ The first line that it writes is ``{"protections": [...]}``.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -111,7 +112,7 @@ def run(source: str, limits: dict[str, Any]) -> dict[str, Any]:
             os.close(reads)
             _run_here(source, limits, folder, writes)
         os.close(writes)
-        said, in_time = _listen(reads, started + limits["wall_seconds"])
+        said, in_time = _listen(reads, pid, started + limits["wall_seconds"])
         os.close(reads)
         status = _end(pid)
         seconds = time.monotonic() - started
@@ -119,18 +120,26 @@ def run(source: str, limits: dict[str, Any]) -> dict[str, Any]:
     return {"passed": reason == "passed", "reason": reason, "seconds": round(seconds, 4)}
 
 
-def _listen(reads: int, deadline: float) -> tuple[str, bool]:
-    """What a program's process says until it ends, and whether it ended in time."""
-    said = b""
-    while True:
-        left = deadline - time.monotonic()
-        ready = select.select([reads], [], [], max(left, 0))[0]
-        if not ready:
-            return "", False
-        more = os.read(reads, _LONGEST_VERDICT)
-        said += more
-        if not more or len(said) > _LONGEST_VERDICT:
-            return said[:_LONGEST_REASON].decode("utf-8", "replace"), True
+def _listen(reads: int, pid: int, deadline: float) -> tuple[str, bool]:
+    """What a program's process says until it ends, and whether it ended in time.
+
+    What the program left behind may keep the pipe open, so the process itself is watched, too.
+    """
+    said, watched = b"", [reads]
+    with contextlib.ExitStack() as stack:
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):  # an old kernel
+                watched.append(os.pidfd_open(pid))
+                stack.callback(os.close, watched[-1])
+        while True:
+            left = deadline - time.monotonic()
+            ready = select.select(watched, [], [], max(left, 0))[0]
+            if not ready:
+                return "", False
+            more = os.read(reads, _LONGEST_VERDICT) if reads in ready else b""
+            said += more
+            if not more or len(said) > _LONGEST_VERDICT:
+                return said[:_LONGEST_REASON].decode("utf-8", "replace"), True
 
 
 def _end(pid: int) -> int:

@@ -110,7 +110,8 @@ def test_processes_that_slip_through_end_with_their_program() -> None:
     )
     with Sandbox(LIMITS) as sandbox:
         pid = sandbox.worker_pid
-        sandbox.run(source)
+        verdict = sandbox.run(source)
+        assert verdict.seconds < LIMITS.wall_seconds  # what it left is not waited for
         assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
 
 
