@@ -16,6 +16,7 @@ from cattrs import transform_error
 from lsprotocol import types
 from pygls.exceptions import (
     JsonRpcException,
+    JsonRpcInternalError,
     JsonRpcInvalidParams,
     JsonRpcInvalidRequest,
     JsonRpcServerNotInitialized,
@@ -122,8 +123,9 @@ class ReadingProtocol(LanguageServerProtocol):
             self.handle_message(self.structure_message(message))
         except JsonRpcException as error:
             self._refuse(message, error)
-        except Exception:  # noqa: BLE001 (the boundary: a defect costs one message only)
+        except Exception as error:  # noqa: BLE001 (the boundary: a defect costs one message only)
             _log.exception("a message failed: %s", message.get("method", "a response"))
+            self._refuse(message, JsonRpcInternalError(f"a bug in midfill: {error!r}"))
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         """A message of JSON-RPC, as pygls wants it.

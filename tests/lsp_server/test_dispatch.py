@@ -13,6 +13,7 @@ import pytest
 from fakes import FakeEngine, writing
 from lsp_client import INVOKED, URI, Client, RpcError, connected
 
+from midfill.lsp_server.dispatch import PyglsProtocol
 from midfill.lsp_server.engine_host import EngineHost
 from midfill.lsp_server.server import MidfillServer
 
@@ -42,6 +43,26 @@ async def test_before_initialize_there_is_nothing_but_initialize() -> None:
         await client.initialize()
         with pytest.raises(RpcError, match="is not open"):
             await client.complete(0, 1)
+
+
+async def test_a_bug_in_the_dispatch_leaves_no_request_unanswered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor does it end the session."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("made up")
+
+    async with client_of_a_fake() as client:
+        await client.initialize()
+        client.open("x")
+        await client.complete(0, 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(PyglsProtocol, "handle_message", fail)
+            with pytest.raises(RpcError, match=r"a bug in midfill: ZeroDivisionError") as error:
+                await client.complete(0, 1)
+            assert error.value.code == -32603
+        await client.complete(0, 1)
 
 
 async def test_initialize_comes_once() -> None:
