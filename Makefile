@@ -35,7 +35,8 @@ demo: model  ## watch a real model fill a hole in a real Python file
 
 test: model  ## run the tests on the real model (editors: make e2e), with coverage; ARGS="-k healing" runs some
 	@path="$$($(BIN)/midfill models path $(MODEL))" && \
-		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/vocabularies --cov --cov-report= $(ARGS)
+		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/vocabularies \
+		--numprocesses auto --maxprocesses 4 --no-loadscope-reorder --cov --cov-report= $(ARGS)
 	@test -n '$(ARGS)' || $(BIN)/coverage report --omit='recipes/*' --fail-under=90
 	@test -n '$(ARGS)' || $(BIN)/coverage report --include='recipes/*' --fail-under=80
 

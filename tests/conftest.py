@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,32 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # As the engine sets it, and read when torch is imported: threads that spin while they wait make
 # tests ten times slower where another process needs a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Read then, too: the workers share the cores already.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+LOADED_ONCE = "tests/reference/"
+"""Its files share models that take half a minute to load."""
+
+
+class ByModels(LoadFileScheduling):
+    """Files as they come, each to the next free worker; those that share models to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """What must run in one worker."""
+        return LOADED_ONCE if nodeid.startswith(LOADED_ONCE) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> ByModels:
+    """The scheduler of ``pytest --numprocesses``."""
+    return ByModels(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest in one piece begins first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LOADED_ONCE))
 
 
 @pytest.fixture(scope="session", autouse=True)

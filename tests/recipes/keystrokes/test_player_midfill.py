@@ -11,8 +11,8 @@ from midfill.recipes.keystrokes.player_midfill import MidfillPlayer
 from midfill.recipes.keystrokes.strokes import GENERATED, REUSED, Pace, Stroke, replay
 from midfill.recipes.keystrokes.traces import Recording
 
-FAST = 20.0
-"""Milliseconds between keys, less than the engine needs for its text."""
+TOO_SOON = 250.0
+"""Milliseconds between keys: a busy server has begun its run; ``forever`` is not at its end."""
 
 
 async def strokes(session: Recording, pace: Pace) -> list[Stroke]:
@@ -66,7 +66,7 @@ async def test_a_switch_opens_the_other_file_once() -> None:
 
 async def test_a_key_that_comes_too_soon_ends_the_run() -> None:
     """The stroke before it has no end; how long the run went on is known."""
-    found = await strokes(recording("forever", {"type": "xyz"}), Pace(FAST))
+    found = await strokes(recording("forever", {"type": "xyz"}), Pace(TOO_SOON))
     assert all(stroke.full_ms is None for stroke in found)
     assert any(stroke.cancel_ms is not None for stroke in found)
 
