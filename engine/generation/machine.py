@@ -44,13 +44,22 @@ class Machine:
         """Tokens that end a middle: no control token has a place in one."""
         return self.tokenizer.special_ids | self.tokenizer.eos_ids
 
-    def content_ids(self, *, line_ends: bool) -> NDArray[np.int64]:
-        """All other tokens, (n,), or those of them that are not line ends and blanks only."""
-        is_content = np.ones(self.tokenizer.vocab_size, bool)
-        is_content[sorted(self.end_ids)] = False
+    def ids(self, *, ends: bool, line_ends: bool, indented: bool) -> NDArray[np.int64]:
+        """All tokens, (n,), but for some kinds.
+
+        Args:
+            ends: With those that end a middle.
+            line_ends: With those that are line ends and blanks only.
+            indented: With those that begin with a blank.
+        """
+        is_wanted = np.ones(self.tokenizer.vocab_size, bool)
         if not line_ends:
-            is_content[self.index.line_ends] = False
-        return np.flatnonzero(is_content)
+            is_wanted[self.index.line_ends] = False
+        if not indented:
+            for blank in (b" ", b"\t"):
+                is_wanted[self.index.covering(blank)] = False
+        is_wanted[sorted(self.end_ids)] = ends
+        return np.flatnonzero(is_wanted)
 
     def most_new_tokens(self, request: CompletionRequest) -> int:
         """Tokens that its completion may have; half a slot is the prompt's."""

@@ -35,6 +35,8 @@ class Middle:
         self.has_said = False
         """Whether it has more than blanks."""
         self.healing = HealingState(machine.index, held)
+        self._begins_file = not request.prefix.strip("\n")
+        """Whether nothing stands before it: no file begins with an indented line."""
         scope = machine.prompter.scope(request)
         self.rules = StopRules(request.prefix, request.suffix, scope)
         self._machine = machine
@@ -62,10 +64,13 @@ class Middle:
         """
         if self.healing.remaining:
             return self.healing.allowed()
+        begins = self._begins_file and not self.has_said
         must_write = not (may_be_empty or self.has_said)
-        if must_write or (not may_stay_open and self.rules.is_unfinished):
-            return self._machine.content_ids(line_ends=not self.rules.ends_blank)
-        return None
+        must_write |= not may_stay_open and self.rules.is_unfinished
+        if not (must_write or begins):
+            return None
+        may_end_line = not (begins or (must_write and self.rules.ends_blank))
+        return self._machine.ids(ends=not must_write, line_ends=may_end_line, indented=not begins)
 
     def last_text(self, reason: FinishReason) -> str:
         """What was held back and may now go out, but never half a character."""

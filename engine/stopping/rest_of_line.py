@@ -2,8 +2,9 @@
 
 Editors close brackets and quotes by themselves, and a hole may end in the middle of a line. A model
 that does not see the suffix goes on to the line's end, and so repeats what already follows. Where
-the rest begins by closing what stands open at the cursor, the text ends before it would close the
-same thing; any other rest is cut where the text ends with all of it.
+the rest closes the string around the cursor, or begins by closing a bracket, the text ends before
+it would close the same thing; any rest is cut where the text ends with all of it, unless that may
+be chance.
 """
 
 from __future__ import annotations
@@ -71,10 +72,18 @@ class RestOfLine:
         self.text = suffix.partition("\n")[0].rstrip()
         self._line_prefix = prefix[prefix.rfind("\n") + 1 :]
         self._here = _Nesting().read(prefix[-_BEFORE:])
-        self._quote = self._here.quote if self.text.startswith(self._here.quote) else ""
+        self._quote = self._here.quote if self._here.quote in self.text else ""
         self._closes = bool(self._quote) or self.text.lstrip().startswith((*_OPENERS,))
+        within = bool(self._quote) and not self.text.startswith(self._quote)
+        self._is_distinct = within or bool(_WORD.search(self.text)) or not self._closes
+        in_word = _WORD.match(self._line_prefix[-1:] + self.text[:1])
+        self._is_in_word = bool(in_word and _WORD.match(self.text))
         self._to_close = _Nesting(self._quote).read(suffix[:_BEHIND]).unmatched
         self._without_partner = self._excess(self._here)
+        string = self._line_prefix.rpartition(self._quote)[2] if within else ""
+        opener = _OPENERS.get(self.text[:1], "")
+        is_pair = bool(opener) and string.count(opener) > string.count(self.text[0])
+        self._pair = (opener, self.text[0]) if is_pair else None
 
     def leaves_open(self, text: str) -> bool:
         """Whether the text opens a bracket that nobody closes.
@@ -89,12 +98,14 @@ class RestOfLine:
         """How much of a finished text stays, in characters from its start."""
         end = text.rstrip()
         repeats = bool(self.text) and end.endswith(self.text)
-        if not self._closes:
-            return len(end) - len(self.text) if repeats and self._begins_here(end) else len(text)
-        first = self._first_misfit(text)
-        if first is None or self._fits(self._here.read(text)):
-            return len(text)
         without = len(end) - len(self.text)
+        if not self._closes:
+            return without if repeats and self._begins_here(end) else len(text)
+        first = self._first_misfit(text)
+        if repeats and self._is_distinct and (first is None or without <= first):
+            return without
+        if first is None or (not self._pair and self._fits(self._here.read(text))):
+            return len(text)
         fits = repeats and self._fits(self._here.read(text[:without]))
         return max(first, without) if fits else first
 
@@ -104,7 +115,9 @@ class RestOfLine:
             return settled
         if self._closes:
             first = self._first_misfit(text[:settled])
-            return settled if first is None else first
+            settled = settled if first is None else first
+        if not self._is_distinct:
+            return settled
         end = len(text[:settled].rstrip())
         for start in range(max(0, end - len(self.text)), settled):
             if text.startswith(self.text, start) or self.text.startswith(text[start:]):
@@ -116,14 +129,16 @@ class RestOfLine:
         before = self._line_prefix + end[: -len(self.text)]
         if not self._line_prefix.strip():
             return before[before.rfind("\n") + 1 :] == self._line_prefix
-        return not _WORD.match(before[-1:] + self.text[:1])
+        return self._is_in_word or not _WORD.match(before[-1:] + self.text[:1])
 
     def _first_misfit(self, text: str) -> int | None:
         """Where the text first closes what the rest is there to close."""
-        nesting = self._here.read("")
+        nesting, depth = self._here.read(""), 0
         for mark in _MARK.finditer(text):
             nesting.enter(mark[0])
-            if not self._fits(nesting):
+            if self._pair:  # of brackets in a string
+                depth += (mark[0] == self._pair[0]) - (mark[0] == self._pair[1])
+            if depth < 0 or not self._fits(nesting):
                 return mark.start()
         return None
 

@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from midfill.engine.api import FinishReason, Scope
 from midfill.engine.stopping.rest_of_line import RestOfLine
-from midfill.engine.stopping.surroundings import CLOSER, Surroundings, indent_of
+from midfill.engine.stopping.surroundings import (
+    CLOSER,
+    Surroundings,
+    indent_of,
+    open_long_string,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,10 +46,15 @@ _DISTINCT_LINE = 4
 """A line needs this many characters besides blanks to be told from a coincidence."""
 _REPEATED_LINES = 4
 """The longest block of lines whose third copy in a row ends a text."""
-_STUTTER_SIZES = range(2, 25)
+_STUTTER_SIZES = range(1, 25)
 """Characters that a line may not say again and again."""
 _STUTTER_COPIES, _STUTTER_LENGTH = 8, 48
 """So many copies in a row, and so many characters in all, end a text."""
+_RULE = frozenset("-=#*_~+./\\|:<>^'\"` \t\u2014\u2500\u2501\u2550")
+"""Characters of which people draw lines and tables: those may be longer."""
+_RULE_LENGTH = 160
+_SIGN_LENGTH = 16
+"""Brackets, emoji and the like stutter sooner."""
 _STUTTER_BLOCK = 512
 """Long lines are searched in blocks of twice this, which overlap by more than a stutter needs: the
 finished ones are remembered, so that a token costs the same however long its line is."""
@@ -85,6 +95,7 @@ class StopRules:
     def __init__(self, prefix: str, suffix: str, scope: Scope) -> None:
         self._around = Surroundings.of(prefix, suffix)
         self._rest = RestOfLine(prefix, suffix)
+        self._is_in_string = bool(open_long_string(prefix))
         self._keeps_blanks = scope is Scope.MODEL
         self._rules = (*_OF_ALL, *_OF_SCOPE.get(scope, ()))
         self._text = ""
@@ -103,8 +114,10 @@ class StopRules:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether a block without a body or an open bracket would be left behind."""
-        return self._around.opens_in_vain(self._text) or self._rest.leaves_open(self._text)
+        """Whether a block without a body, an open bracket or docstring would be left behind."""
+        opens_string = not self._is_in_string and bool(open_long_string(self._text))
+        in_vain = self._around.opens_in_vain(self._text)
+        return opens_string or in_vain or self._rest.leaves_open(self._text)
 
     @property
     def ends_blank(self) -> bool:
@@ -317,22 +330,26 @@ def _stutter_in(block: str) -> tuple[int, int | None]:
     """From where on the end of a block may be a stutter, and behind what a certain one is cut."""
     hold, cuts = len(block), []
     for size in _STUTTER_SIZES:
-        enough = max(_STUTTER_COPIES * size, _STUTTER_LENGTH) - size
         equal = 0
         for i in range(size, len(block)):
             equal = equal + 1 if block[i] == block[i - size] else 0
-            if equal == enough and _has_words(block[i - size : i]):
+            may_be = equal >= (_STUTTER_COPIES - 1) * size
+            if may_be and equal == _enough(block[i - size + 1 : i + 1]):
                 cuts.append(i - equal + size + 1)
                 break
         else:
-            if equal > size and _has_words(block[-size:]):
+            if equal > size:
                 hold = min(hold, len(block) - equal + size)
     return hold, min(cuts, default=None)
 
 
-def _has_words(text: str) -> bool:
-    """Rules of dashes and the like may be long."""
-    return any(map(str.isalnum, text))
+def _enough(unit: str) -> int:
+    """How many characters in a row that equal those a unit before them make a stutter."""
+    if any(map(str.isalnum, unit)):
+        length = _STUTTER_LENGTH if len(set(unit)) > 1 else _RULE_LENGTH  # zeros of a checksum
+    else:
+        length = _RULE_LENGTH if _RULE.issuperset(unit) else _SIGN_LENGTH
+    return max(_STUTTER_COPIES * len(unit), length) - len(unit)
 
 
 _OF_ALL: tuple[Rule, ...] = (_unless_blank, _repetition, _stutter, _following_line)

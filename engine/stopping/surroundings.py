@@ -12,6 +12,7 @@ _OPENS = re.compile(
     r"|.*[({\[]"
 )
 """A line that is nothing without the lines that it opens."""
+_LONG_QUOTE = re.compile(r"\"\"\"|'''")
 _FOLLOWING_LINES = 200
 """How far down the first two lines that are not blank are looked for."""
 
@@ -61,6 +62,15 @@ class Surroundings:
         if not _OPENS.fullmatch(line) or (self.rest_of_line and not self.is_whole_line):
             return False
         return not self.following or indent_of(self.following[0]) <= indent_of(line)
+
+
+def open_long_string(text: str) -> str:
+    """The three quotes of a string that a text opens and does not close; none: empty."""
+    opened = ""
+    for quote in _LONG_QUOTE.findall(text):
+        if opened in ("", quote):
+            opened = "" if opened else quote
+    return opened
 
 
 def indent_of(line: str) -> int:

@@ -148,6 +148,7 @@ class Answerer:
         self, ticket: Ticket, run: EngineRun, source: Source, growth: AsyncIterator[str]
     ) -> list[Suggestion] | None:
         place, shown = ticket.place, list[Suggestion]()
+        place.display.prepare()
         async for _ in growth:
             if not ticket.is_wanted:
                 return None

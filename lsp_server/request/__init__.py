@@ -1,4 +1,4 @@
 """What the engine is asked, and what of its answer is shown.
 
-May import the rooms context and text, and the settings.
+May import the rooms context, judgement and text, and the settings.
 """

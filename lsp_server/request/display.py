@@ -1,5 +1,8 @@
 r"""What of a model's text is worth showing; a text that grows only ever grows on the screen.
 
+What would leave a file that no longer parses is cut (``judgement.syntax``). Inside a word, a text
+that nobody asked for is shown only if it ends with the rest of the word, which then is left out.
+
 Text has "\n" line ends here; ``with_line_ends`` gives it the document's at the very end.
 
 Invariant: unless ``finished(text)`` is empty, it starts with ``settled(text[:n])`` for every n, and
@@ -11,7 +14,10 @@ from __future__ import annotations
 
 import re
 
+from midfill.lsp_server.judgement.syntax import Syntax
+
 _BLANK_LINES_AT_END = re.compile(r"\s*\n\s*\Z")
+_IN_WORD = re.compile(r"(?<=\w)\w+")
 
 
 def _lines(text: str) -> str:
@@ -25,9 +31,13 @@ class Display:
     Args:
         prefix: Everything before the cursor.
         suffix: Everything after the cursor.
+        language_id: LSP's; the file is parsed if there is a grammar for it.
+        is_asked: Whether somebody asked for a text, rather than just typed.
     """
 
-    def __init__(self, prefix: str, suffix: str) -> None:
+    def __init__(
+        self, prefix: str, suffix: str, language_id: str = "", *, is_asked: bool = True
+    ) -> None:
         self._line_start = prefix.rpartition("\n")[2]
         self._suffix = suffix
         rest, _, below = suffix.partition("\n")
@@ -37,6 +47,13 @@ class Display:
         """Whether it is before a line of its own, its indentation included (as to the engine)."""
         self._lines_below = _lines(suffix if self.is_whole_line else below)
         self._ends_line = not rest.strip()
+        self._syntax = Syntax(prefix, suffix, language_id)
+        in_word = None if is_asked else _IN_WORD.match(prefix[-1:] + rest, len(prefix[-1:]))
+        self._rest_of_word = in_word[0] if in_word else ""
+
+    def prepare(self) -> None:
+        """Parse the file now, while the model reads its prompt."""
+        self._syntax.breaks("")
 
     def finished(self, text: str) -> str:
         """What to insert of a finished completion; empty if nothing is worth it.
@@ -44,12 +61,19 @@ class Display:
         Nothing is: blanks, what already follows the cursor, and whole lines that already follow.
         Blank lines at the end go, except in front of code on the same line.
         """
+        if not text.endswith(self._rest_of_word):
+            return ""
+        text = text.removesuffix(self._rest_of_word)
+        text = text[: self._syntax.stays(text)]
         if not text.strip() or self._is_there(text):
             return ""
         return _BLANK_LINES_AT_END.sub("", text) if self._ends_line else text
 
     def settled(self, text: str) -> str:
         """What can be shown of an unfinished completion, however it goes on."""
+        if self._rest_of_word:
+            return ""
+        text = text[: self._syntax.sure(text)]
         if not text.strip() or self._may_be_there(text):
             return ""
         return text.rstrip() if self._ends_line else text

@@ -61,7 +61,12 @@ class Place:
         """The document as the engine sees it, with the popup's text accepted."""
         self.offset = ask.edit.start + len(ask.edit.text)
         self.hole = Hole.of(self.snapshot.text, self.offset, self.offset)
-        self.display = Display(self.hole.prefix, self.hole.suffix)
+        self.display = Display(
+            self.hole.prefix,
+            self.hole.suffix,
+            ask.snapshot.language_id,
+            is_asked=ask.is_invoked,
+        )
         self._line_end = line_end_of(self.snapshot.text)
 
     def suggestion(self, text: str, item_id: str) -> Suggestion:

@@ -42,7 +42,9 @@ class Completed:
         }
 
 
-def complete(engine: Engine, request: CompletionRequest, *, raw: bool) -> Completed:
+def complete(
+    engine: Engine, request: CompletionRequest, language_id: str, *, raw: bool
+) -> Completed:
     r"""The finished completion; unless ``raw``, as it is shown to a user.
 
     That is ``Display.finished``, and a line end behind a completion that our stop rules ended in
@@ -53,7 +55,7 @@ def complete(engine: Engine, request: CompletionRequest, *, raw: bool) -> Comple
     if raw:
         return completed
     text, reason = completed.text, completed.stats.finish_reason
-    display = Display(request.prefix, request.suffix)
+    display = Display(request.prefix, request.suffix, language_id)
     shown = display.finished(text)
     if shown and display.starts_line and reason in _ENDS_BEFORE_LINE_END:
         shown = shown.rstrip("\n") + "\n"

@@ -113,7 +113,7 @@ def _job(
     return EvaluationJob(
         problem.task,
         cell.name,
-        lambda: complete(engine, request, raw=settings.raw),
+        lambda: complete(engine, request, "python", raw=settings.raw),
         problem.program,
         lambda text: {
             "exact": text == problem.middle,

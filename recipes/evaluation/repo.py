@@ -132,7 +132,7 @@ def request_of(settings: RepoSettings, point: Point, *, context: bool) -> Comple
 def _complete(
     engine: Engine, score: Scorer, request: CompletionRequest, point: Point
 ) -> dict[str, Any]:
-    completed = complete(engine, request, raw=False)
+    completed = complete(engine, request, "python", raw=False)
     return {
         "middle": point.middle,
         "completion": completed.text,

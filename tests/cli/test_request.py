@@ -84,7 +84,7 @@ def test_standard_input_has_no_neighbours(
 
 def test_the_line_comment_is_the_languages(tmp_path: Path) -> None:
     """By the file's name, or by --language."""
-    file = tmp_path / "a.rs"
+    file = tmp_path / "a.swift"
     file.write_text("\n", encoding="utf-8")
     assert request_for(file, "--at", "1:1").line_comment == "//"
     assert request_for(file, "--at", "1:1", "--language", "lua").line_comment == "--"

@@ -316,9 +316,9 @@ async def test_a_document_may_lack_version_and_language(
         client.notify("textDocument/didOpen", {"textDocument": params})
         assert await client.complete(0, 1) is None  # it is Python, which is off
         client.type("y", 0, 1, version=1)
-        other = params | {"uri": "file:///a%20b/x.go"} | {"languageId": "go"}
+        other = params | {"uri": "file:///a%20b/x.rb"} | {"languageId": "ruby"}
         client.notify("textDocument/didOpen", {"textDocument": other})
-        assert (await client.complete(0, 1, uri="file:///a%20b/x.go"))["items"]
+        assert (await client.complete(0, 1, uri="file:///a%20b/x.rb"))["items"]
 
 
 async def test_a_connection_that_has_ended_is_forgotten() -> None:

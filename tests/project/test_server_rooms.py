@@ -10,9 +10,11 @@ from repository import ROOT
 SERVER = "midfill.lsp_server."
 MAY_IMPORT = {
     "wire": set[str](),
+    "recording": {"wire", "engine_host", "messages", "server"},
     "text": set[str](),
     "context": {"text", "settings"},
-    "request": {"context", "text", "settings"},
+    "judgement": set[str](),
+    "request": {"context", "judgement", "text", "settings"},
     "completion": {"request", "text", "settings", "engine_host"},
     "settings": {"options", "text"},
     "engine_host": set[str](),

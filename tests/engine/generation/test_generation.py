@@ -170,6 +170,15 @@ def test_what_healing_spells_again_is_not_counted(pieces: list[str], max_tokens:
     assert len(with_new_text) == max_tokens
 
 
+@pytest.mark.parametrize("prefix", ["", "\n\n"])
+@pytest.mark.parametrize("text", ["    def f():\n", "\tx", "\n  y", " z"])
+def test_no_file_begins_with_an_indented_line(prefix: str, text: str) -> None:
+    """Nor with blank lines; behind other text the model is free."""
+    begun = scripted(text, prefix, max_tokens=1)
+    assert begun.text[:1] not in {" ", "\t", "\n"}
+    assert scripted(text, f"a{prefix}").text.startswith(text)
+
+
 def test_half_a_character_is_not_let_out() -> None:
     """Where the budget cuts one: nobody wants a replacement character in a file."""
     smile = ids_of("🙂")

@@ -27,6 +27,13 @@ REPEATED = {
     "a mark and words": ("foo(", "a, b)", ", b)", "a"),
     "a whole line": ("if a:\n    ", "x = 1\n    return x", "return x\n", "x = 1\n    "),
     "nothing else": ("x = ", "y", "y", ""),
+    "the rest of a word": ("se", "lf.pop()", "lf.pop()", ""),
+    "a rest within a string": ('re.split(r"[', "\\w']+\", text)", ']+", text)', "\\w'"),
+    "a pair within a string": ("pattern = '(", "\\d+)'", ")'", "\\d+"),
+    "a string's end behind words": ('print("a', ' b") # c', ' c")', " b"),
+    "a bracket that a string's would close": ('re.split(r"[', "\\w\\d]+", ']+", text)', "\\w\\d"),
+    "a bracket in a string": ('sql = "VALUES (', "?, ?)", ')"', "?, ?"),
+    "a bracket and words": ("foo(", "a) -> int:", ") -> int:", "a"),
 }
 UNTOUCHED = {
     "no rest": ("foo(", "a)", "\n)"),
@@ -39,6 +46,8 @@ UNTOUCHED = {
     "a bracket in a string": ("print(", '":)"', ")"),
     "the same letter twice in a word": ("s", "e", "e"),
     "a word that ends alike": ("foo(", "max", "x"),
+    "a pair of its own in a string": ('sql = "VALUES (', "f(?)", ')"'),
+    "a bracket that no string opens": ('print("a', "b)", ')")'),
     "a line of another indentation": ("if a:\n", "        return x", "    return x\n"),
     "text far from any bracket": ("foo(\n", "x" * 30_000, ")"),
 }

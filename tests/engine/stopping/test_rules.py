@@ -271,7 +271,17 @@ def test_what_differs_goes_on(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "kept"),
-    [("a" + "_top" * 20, "a_top_top"), ("x = [" + "0, " * 40, "x = [0, 0, "), ("ab" * 40, "abab")],
+    [
+        ("a" + "_top" * 20, "a_top_top"),
+        ("x = [" + "0, " * 40, "x = [0, 0, "),
+        ("ab" * 40, "abab"),
+        ("b \U0001f389" + "\U0001f389" * 30, "b \U0001f389\U0001f389"),
+        ("x = " + "(" * 20, "x = (("),
+        ("\ufffd" * 20, "\ufffd\ufffd"),
+        ("|---" * 50, "|---|---"),
+        ("# " + "=" * 200, "# =="),
+        ("0" * 200, "00"),
+    ],
 )
 def test_a_stutter_in_a_line_ends_a_text(text: str, kept: str) -> None:
     """Small models do that; what they say twice is kept."""
@@ -290,7 +300,9 @@ def test_a_stutter_is_found_anywhere_in_a_long_line(before: int) -> None:
     assert stop("", text, scope=MODEL, sizes=[3] * 2000) == (kept, reason)
 
 
-@pytest.mark.parametrize("text", ["# " + "-" * 80, "0, " * 9 + "1", "ab" * 20, "+---" * 20])
+@pytest.mark.parametrize(
+    "text", ["# " + "-" * 80, "0, " * 9 + "1", "ab" * 20, "+---" * 20, "0" * 64, "(" * 9 + "1"]
+)
 def test_rules_and_short_rows_are_no_stutter(text: str) -> None:
     """Lines of dashes, a row of a matrix."""
     assert stop("", text, scope=MODEL) == (text, MAX)
@@ -334,3 +346,21 @@ def test_feeding_on_after_the_end_is_a_bug_in_the_caller() -> None:
     stopper.feed("a\n")
     with pytest.raises(AssertionError):
         stopper.feed("b")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "text", "is_unfinished"),
+    [
+        ("def f():\n    ", '"""Say', True),
+        ("def f():\n    ", '"""Say."""', False),
+        ("def f():\n    ", "'''Say \"\"\" it.", True),
+        ('def f():\n    """Say', ' it."""', False),
+        ('def f():\n    """Say', " it.", False),  # nor is it what the user has opened
+        ('"""A."""\n', '"""B', True),
+    ],
+)
+def test_an_open_docstring_is_not_finished(prefix: str, text: str, *, is_unfinished: bool) -> None:
+    """What follows the hole would become part of it."""
+    rules = StopRules(prefix, "\n\n\nx = 1\n", BLOCK)
+    rules.feed(text)
+    assert rules.is_unfinished == is_unfinished

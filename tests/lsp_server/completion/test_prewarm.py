@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import writing
-from lsp_client import URI, connected
+from lsp_client import LANGUAGE, URI, connected
 from lsp_lab import item, lab
 
 from midfill.engine.api import Priority
@@ -45,7 +45,7 @@ async def test_opening_a_document_fills_the_cache_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"prewarm": False}, {"disabledLanguages": ["python"]}, {"cacheSlots": 1}]
+    "options", [{"prewarm": False}, {"disabledLanguages": [LANGUAGE]}, {"cacheSlots": 1}]
 )
 async def test_nothing_is_done_where_the_user_does_not_want_it(options: dict[str, Any]) -> None:
     """Nor where the one slot of the cache would lose what it holds."""

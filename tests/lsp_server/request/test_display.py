@@ -64,6 +64,8 @@ def test_blanks_are_not_worth_showing(text: str) -> None:
         ("    x = 1", "\n    return x\n", "\n\n    return x\n    # end\n"),
         ("    ", "a = 1\n    b = 2", "\n    a = 1  \n    b = 2\n    c = 3"),
         ("return ", "x", "\nreturn x\n"),
+        ("    x = 1", " \n    return x", "\n    return x\n"),
+        ("y = ", "x  ", "x + 1\n"),
         ("", "    if a:\n", "    if a:\n    n = 2\n"),
     ],
 )
@@ -132,3 +134,59 @@ def test_the_commonest_line_end_is_the_documents(text: str, line_end: str) -> No
 def test_line_ends_come_back_as_they_went(text: str, line_end: str) -> None:
     """There and back again is where we were; other separators are characters."""
     assert with_newlines(with_line_ends(text, line_end)) == text
+
+
+@given(text=TEXT, line_start=st.text(alphabet="a( \t", max_size=4), suffix=TEXT)
+def test_what_was_shown_of_code_is_never_taken_back(
+    text: str, line_start: str, suffix: str
+) -> None:
+    """Nor where it is parsed, and where nobody asked for it."""
+    display = Display(line_start, suffix, "python", is_asked=False)
+    states = [display.settled(text[:end]) for end in range(len(text) + 1)]
+    for earlier, later in pairwise(states):
+        assert later.startswith(earlier)
+    if finished := display.finished(text):
+        assert finished.startswith(states[-1])
+
+
+def test_what_breaks_the_file_is_not_shown() -> None:
+    """What does not, is as long as it can be."""
+    display = Display("print(os.", ")\n", "python")
+    assert display.finished("path.join(os.path.join(") == "path.join"
+    assert display.settled("path.join(os.path.join(") == "path.join"
+    assert Display("print(os.", ")\n").finished("path.join(") == "path.join("
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "text", "shown"),
+    [
+        ("x = se", "lf.buffer.pop()\n", "lf.nextchar", ""),
+        ("x = se", "lf.buffer.pop()\n", "lf.a + self", "lf.a + se"),
+        ("console.log(first", "Name + lastName);\n", "Name);", ""),
+        ("x = self", ".buffer.pop()\n", ".y + self", ".y + self"),
+        ("x = ", "buffer\n", "a + ", "a + "),
+    ],
+)
+def test_a_word_around_the_cursor_is_left_whole(
+    prefix: str, suffix: str, text: str, shown: str
+) -> None:
+    """Unless somebody asks."""
+    assert Display(prefix, suffix, is_asked=False).finished(text) == shown
+    assert Display(prefix, suffix).finished(text) == text
+
+
+def test_nothing_inside_a_word_is_shown_before_its_end() -> None:
+    """Only a finished text can tell whether it ends with the rest of the word."""
+    display = Display("x = se", "lf.buffer.pop()\n", is_asked=False)
+    assert display.settled("lf.a + self") == ""
+
+
+def test_blanks_behind_what_follows_are_no_reason_to_show_it() -> None:
+    """Nor while the text grows."""
+    assert Display("y = ", "x + 1\n").settled("x  ") == ""
+
+
+@pytest.mark.parametrize("rest", ["X = 1", "_x = 1", "# x", ""])
+def test_a_line_without_indentation_is_no_whole_line(rest: str) -> None:
+    """The cursor may as well be inside it."""
+    assert not Display("", f"{rest}\n").is_whole_line

@@ -26,7 +26,7 @@ async def test_a_folder_of_any_name_is_the_workspace_and_nothing_above_it(
     folders = {"workspaceFolders": [{"uri": root.as_uri(), "name": "work"}]}
     async with lab(writing("z")) as it:
         await it.begin(**(folders if has_folders else {"rootUri": root.as_uri()}))
-        it.client.open("import lines, shapes\n", uri)
+        it.client.open("import lines, shapes\n", uri, "python")
         await it.client.complete(1, 0, uri=uri)
         (request,) = it.engine.requests
     assert [piece.path for piece in request.context] == ["lines.py"]
@@ -43,7 +43,7 @@ async def test_dots_and_links_lead_to_the_same_folder(tmp_path: Path) -> None:
     uri = (real / "main.py").as_uri()
     async with lab(writing("z")) as it:
         await it.begin(workspaceFolders=folders)
-        it.client.open("import lines\n", uri)
+        it.client.open("import lines\n", uri, "python")
         await it.client.complete(1, 0, uri=uri)
         (request,) = it.engine.requests
     assert [piece.path for piece in request.context] == ["lines.py"]

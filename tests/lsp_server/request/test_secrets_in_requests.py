@@ -36,8 +36,8 @@ async def test_no_secret_reaches_the_engine(tmp_path: Path, kind: str) -> None:
     row = text.split("\n").index("main")
     async with lab(writing("z")) as it:
         await it.begin(workspaceFolders=folders)
-        it.client.open(use.replace("main", "main_other"), other)
-        it.client.open(text, uri)
+        it.client.open(use.replace("main", "main_other"), other, "python")
+        it.client.open(text, uri, "python")
         reply = await it.client.complete(row, 4, uri=uri)
         asked = [request for request in it.engine.requests if request.prefix]
     assert reply["items"][0]["insertText"] == "z"
@@ -57,7 +57,7 @@ async def test_masking_can_be_switched_off(tmp_path: Path) -> None:
     async with lab(writing("z")) as it:
         options = {"context": {"maskSecrets": False}}
         await it.begin(workspaceFolders=folders, options=options)
-        it.client.open(f"{lines}\nx = 1\n", uri)
+        it.client.open(f"{lines}\nx = 1\n", uri, "python")
         await it.client.complete(1, 0, uri=uri)
         request = it.engine.requests[-1]
     assert secret in request.prefix
@@ -80,7 +80,7 @@ async def test_a_hidden_document_gets_no_completions(
     folders = [{"uri": tmp_path.as_uri(), "name": "work"}]
     async with lab(*(writing("") for _ in range(3))) as it:
         await it.begin(workspaceFolders=folders, options={"context": {"enabled": enabled}})
-        it.client.open("SECRET_LINE\n", uri)
+        it.client.open("SECRET_LINE\n", uri, "python")
         replies = [await it.client.complete(0, column, uri=uri) for column in (0, 1, 2)]
         told = await it.client.request("midfill/explain", {"itemId": None})
         assert not any("SECRET_LINE" in said(request) for request in it.engine.requests)
@@ -102,7 +102,7 @@ async def test_what_only_git_ignores_is_completed_if_it_is_opened(
     async with lab(writing("z")) as it:
         await it.begin(workspaceFolders=folders)
         uri = (tmp_path / name).as_uri()
-        it.client.open("x = 1\n", uri)
+        it.client.open("x = 1\n", uri, "python")
         await it.client.complete(0, 5, uri=uri)
         assert it.engine.requests[-1].prefix == "x = 1"
 
@@ -115,5 +115,5 @@ async def test_other_documents_outside_of_the_workspace_get_completions(
     async with lab(writing("z")) as it:
         await it.begin()
         uri = (tmp_path / "build" / name).as_uri()
-        it.client.open("x", uri)
+        it.client.open("x", uri, "python")
         assert (await it.client.complete(0, 1, uri=uri))["items"][0]["insertText"] == "z"

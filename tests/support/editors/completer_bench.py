@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fakes import FakeEngine, FakeStream
+from lsp_client import LANGUAGE
 from lsprotocol import types
 
 from midfill.engine.api import CompletionRequest, EngineConfig
@@ -54,7 +55,7 @@ class Bench:
 
     def open(self, text: str, version: int = 1) -> Snapshot:
         """Show this text in the editor."""
-        item = types.TextDocumentItem(URI, "python", version, text)
+        item = types.TextDocumentItem(URI, LANGUAGE, version, text)
         snapshot = self.documents.open(item)
         self.completer.edited(snapshot)
         return snapshot

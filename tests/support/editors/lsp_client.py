@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from midfill.lsp_server.server import MidfillServer
 
 URI = "file:///project/example.py"
+LANGUAGE = "ruby"
+"""One that is not parsed: what a double writes need not be code."""
 
 INLINE: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}
 """Capabilities of a client that knows inline completion."""
@@ -150,7 +152,7 @@ class Client:
 
     # -- documents and completions
 
-    def open(self, text: str, uri: str = URI, language: str = "python", version: int = 1) -> None:
+    def open(self, text: str, uri: str = URI, language: str = LANGUAGE, version: int = 1) -> None:
         """Open a document."""
         item = {"uri": uri, "languageId": language, "version": version, "text": text}
         self.notify("textDocument/didOpen", {"textDocument": item})

@@ -1,0 +1,183 @@
+r"""Whether the file would parse with a text in its hole, and how much of the text may stay.
+
+A text *breaks* the file if it leaves more errors than there are without the cursor's line, or with
+the hole left empty, whichever are fewer: what was wrong before, elsewhere, is not its fault. Nor is
+it what the user has opened in this line and not closed yet.
+
+What stays of a text that breaks it is the longest beginning that does not: so SAFIM cuts
+completions (arXiv 2403.04814), though it looks at them afterwards. In the cursor's line a cut may
+be at any token, behind it only at a line's end. Text has "\n" for line ends.
+
+Invariant: what stays of a text begins with what is sure to stay of any beginning of it
+(test_what_is_sure_stays).
+
+::
+
+    syntax = Syntax(prefix, suffix, language_id)
+    syntax.stays(text) -> int       characters, if the text ends here
+    syntax.sure(text) -> int        characters, however it goes on
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property, lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from midfill.lsp_server.judgement.grammars import parser_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tree_sitter import Parser, Tree
+
+WINDOW = 20_000
+"""Characters on each side of the hole that are parsed, at most."""
+MOST_CUTS = 48
+"""Places of one line where a text is tried to be cut, the last ones."""
+_TOKEN_END = re.compile(r"(?<=\w)(?!\w)|(?<=[^\w\s\"'`])|(?<=[\"'`])(?![\"'`])")
+"""Three quotes are one token, and two perhaps the beginning of them."""
+_CLOSERS = {"(": ")", "[": "]", "{": "}"}
+_MARK = re.compile(r"\\.|[\"'`()\[\]{}]")
+_REMEMBERED = 512
+
+
+class Syntax:
+    """What the grammar says of texts for one hole.
+
+    Args:
+        prefix: Everything before it.
+        suffix: Everything after it.
+        language_id: LSP's; without a grammar for it, every text stays.
+    """
+
+    def __init__(self, prefix: str, suffix: str, language_id: str) -> None:
+        self._prefix, self._suffix, self._language_id = prefix, suffix, language_id
+        self.breaks = lru_cache(_REMEMBERED)(self._breaks)
+
+    def stays(self, text: str) -> int:
+        """Characters of a finished text, from its start; 0: nothing of it is worth showing."""
+        if not self.breaks(text):
+            return len(text)
+        return self._longest(text, self._cuts(text))
+
+    def sure(self, text: str) -> int:
+        """Characters of an unfinished text that stay however it goes on.
+
+        Its last token may become another one, and so cannot be the end of what stays.
+        """
+        if self._parser is None:
+            return len(text)
+        return self._longest(text, (cut for cut in self._cuts(text) if cut < len(text)))
+
+    def _longest(self, text: str, cuts: Iterator[int]) -> int:
+        return next((cut for cut in cuts if not self.breaks(text[:cut])), 0)
+
+    @staticmethod
+    def _cuts(text: str) -> Iterator[int]:
+        """Where a text may be cut, the last place first."""
+        first = text.find("\n", len(text) - len(text.lstrip()))
+        first = len(text) if first < 0 else first
+        lines = (match.start() for match in re.finditer(r"\n", text) if match.start() >= first)
+        tokens = [match.end() for match in _TOKEN_END.finditer(text[:first])]
+        return chain(reversed([*lines]), reversed(tokens[-MOST_CUTS:]))
+
+    def _breaks(self, text: str) -> bool:
+        """Whether the file has more errors with this text than without it."""
+        if self._parser is None:
+            return False
+        closers = {"", self._closers}
+        return all(self._errors_with(text + each) > self._errors_without for each in closers)
+
+    @cached_property
+    def _parser(self) -> Parser | None:
+        return parser_of(self._language_id)
+
+    @cached_property
+    def _before(self) -> bytes:
+        cut = _line_start_near(self._prefix, len(self._prefix) - WINDOW)
+        return self._prefix[cut:].encode("utf-8", "replace")
+
+    @cached_property
+    def _behind(self) -> bytes:
+        cut = _line_start_near(self._suffix, WINDOW) if len(self._suffix) > WINDOW else None
+        return self._suffix[:cut].encode("utf-8", "replace")
+
+    @cached_property
+    def _empty(self) -> Tree:
+        """The file with nothing in its hole."""
+        assert self._parser is not None
+        return self._parser.parse(self._before + self._behind)
+
+    @cached_property
+    def _errors_of_rest(self) -> int:
+        """Those of the file without the cursor's line."""
+        start = self._before.rfind(b"\n") + 1
+        end = self._behind.find(b"\n")
+        end = len(self._behind) if end < 0 else end + 1
+        return _errors(self._parse(start, len(self._before) + end, b""))
+
+    @cached_property
+    def _errors_without(self) -> int:
+        return min(_errors(self._empty), self._errors_of_rest)
+
+    @cached_property
+    def _closers(self) -> str:
+        """What would close the cursor's line, where nothing behind the hole does."""
+        if _errors(self._empty) <= self._errors_of_rest:
+            return ""
+        line_start = self._prefix.rfind("\n") + 1
+        return closers_of(self._prefix[line_start:] + self._suffix.partition("\n")[0])
+
+    def _errors_with(self, text: str) -> int:
+        hole = len(self._before)
+        return _errors(self._parse(hole, hole, text.encode("utf-8", "replace")))
+
+    def _parse(self, start: int, end: int, text: bytes) -> Tree:
+        """The file with these bytes of it replaced."""
+        assert self._parser is not None
+        before = self._before + self._behind
+        tree = self._empty.copy()
+        behind = start + len(text)
+        after = before[:start] + text + before[end:]
+        tree.edit(
+            start, end, behind, _point(before, start), _point(before, end), _point(after, behind)
+        )
+        return self._parser.parse(after, tree)
+
+
+def closers_of(line: str) -> str:
+    """The brackets and the quote that a line leaves open, closed."""
+    opened = ""
+    for mark in _MARK.findall(line):
+        quote = opened[-1:] if opened[-1:] in ("'", '"', "`") else ""
+        if mark == quote or (not quote and opened and mark == _CLOSERS.get(opened[-1])):
+            opened = opened[:-1]
+        elif not quote and (mark in _CLOSERS or mark in "'\"`"):
+            opened += mark
+    return "".join(_CLOSERS.get(mark, mark) for mark in reversed(opened))
+
+
+def _point(text: bytes, offset: int) -> tuple[int, int]:
+    """Line and column of a byte, from 0."""
+    return text.count(b"\n", 0, offset), offset - (text.rfind(b"\n", 0, offset) + 1)
+
+
+def _line_start_near(text: str, place: int) -> int:
+    """The first start of a line at or behind a place, one without indentation if there is one."""
+    if place <= 0:
+        return 0
+    found = re.compile(r"^(?=\S)", re.MULTILINE).search(text, place)
+    return found.start() if found else text.find("\n", place) + 1 or place
+
+
+def _errors(tree: Tree) -> int:
+    """Nodes that the grammar could not read, or had to make up."""
+    found, nodes = 0, [tree.root_node]
+    while nodes:
+        node = nodes.pop()
+        if node.has_error:
+            found += node.is_error or node.is_missing
+            nodes.extend(node.children)
+    return found
