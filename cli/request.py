@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import argparse
 
     from midfill.cli.source_file import Region, SourceFile
+    from midfill.engine.api import ContextPiece
 
 CONTEXT_TIME_LIMIT_MS = 5000
 """Milliseconds; longer than while typing: the same command should see the same context."""
@@ -83,6 +84,13 @@ def request_of(
     located = Located.of(source.snapshot, hole.start, around, roots)
     context = ContextGatherer(roots, settings.context).gather(located, ())
     context_ms = (time.perf_counter() - started) * 1000
-    request = build_request(located, settings, context=context.pieces)
+    request = build_request(located, settings, context=without(args.marker, context.pieces))
     request = replace(request, order=Order(args.order))
     return Asked(request, context.provenance, context_ms, context.skipped)
+
+
+def without(marker: str | None, pieces: tuple[ContextPiece, ...]) -> tuple[ContextPiece, ...]:
+    """Context in which no other hole is marked: its marker would be copied into this one."""
+    if not marker:
+        return pieces
+    return tuple(replace(piece, text=piece.text.replace(marker, "")) for piece in pieces)

@@ -58,6 +58,16 @@ def test_a_repository_must_be_a_folder_with_the_file_in_it(repository: Path) -> 
         find_root(repository / "src/pkg/a.py", str(repository / "docs"))
 
 
+def test_no_other_file_shows_the_marker(repository: Path) -> None:
+    """The model would copy it into the hole."""
+    (repository / "src/pkg/a.py").write_text("from pkg.b import triple\n\nx = HOLE\n")
+    (repository / "src/pkg/b.py").write_text("def triple(n):\n    return 3 * n  # HOLE\n")
+    request = request_for(repository / "src/pkg/a.py", "--marker", "HOLE")
+    texts = [piece.text for piece in request.context]
+    assert any("return 3 * n" in text for text in texts)
+    assert not any("HOLE" in text for text in texts)
+
+
 def test_the_model_is_told_where_the_file_is(repository: Path) -> None:
     """Its path in the repository, and the repository's name."""
     request = request_for(repository / "src/pkg/a.py", "--at", "3:5")
