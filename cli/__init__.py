@@ -1,16 +1,16 @@
 """The ``midfill`` command: its frame, and what its exit codes mean.
 
-====  ===========================================
+====  =======================================================================
 code  meaning
-====  ===========================================
+====  =======================================================================
 0     done
-1     no completion: the model had nothing to add
+1     no completion: the model had nothing to add; also a replay that differs
 2     bad usage or input
 3     model not available
 70    a bug in midfill, with its traceback (EX_SOFTWARE in sysexits.h)
 130   interrupted
 141   whoever read the output went away
-====  ===========================================
+====  =======================================================================
 
 Invariant: building the parser imports nothing heavy; a command imports what it needs when it runs.
 """
@@ -25,6 +25,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import midfill.engine
+from midfill.cli.terminal import visible
 from midfill.engine.errors import MidfillError, ModelNotAvailableError
 from midfill.lsp_server import VERSION
 
@@ -46,9 +47,11 @@ _COMMANDS = {
     "eval": "evaluate",
     "tune": "tune",
     "bench": "bench",
+    "replay": "faults.replay",
+    "report": "faults.report",
 }
 """The module of each command."""
-_WITH_ENGINE = ("infill", "lsp", "evaluate")
+_WITH_ENGINE = ("infill", "lsp", "evaluate", "faults.replay")
 """Modules whose commands open an engine."""
 
 
@@ -101,7 +104,7 @@ def main(
         )
         return BAD_INPUT
     except (MidfillError, OSError) as error:
-        print(f"midfill: {_message(error)}", file=sys.stderr)
+        print(f"midfill: {visible(_message(error))}", file=sys.stderr)
         return MODEL_NOT_AVAILABLE if isinstance(error, ModelNotAvailableError) else BAD_INPUT
     except Exception:  # noqa: BLE001  or Python would end with 1, "no completion"
         traceback.print_exc()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from midfill.cli.output import Completion, as_json, stats_line, unified_diff
 from midfill.cli.request import request_of, settings_of
 from midfill.cli.source_file import LineColumn, Region, SourceFile, read_source
-from midfill.cli.terminal import TextPrinter, loading, show_diff, text_printer
+from midfill.cli.terminal import TextPrinter, loading, show_diff, text_printer, visible
 from midfill.engine.api import CompletionRequest, Order
 from midfill.engine.errors import InvalidRequestError
 from midfill.lsp_server.request.display import Display
@@ -40,7 +40,9 @@ places:
 output:
   text prints what was filled in, and nothing else; a terminal shows it in its surroundings, in
   colour. diff and json print everything that --write would do. With --write, nothing is printed
-  unless --format or --stream asks for it.
+  unless --format or --stream asks for it. Control characters of a completion could steer a
+  terminal: text and diff have pictures for them, unless --raw is given. What --write writes and
+  the json are exact.
 
 exit codes:
   0 done, 1 no completion, 2 bad usage or input, 3 model not available
@@ -115,6 +117,7 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=("text", "diff", "json"), help="(default: text)")
     group.add_argument("--stream", action="store_true", help="write text as it comes, to pipes too")
+    group.add_argument("--raw", action="store_true", help="print control characters as they are")
     group.add_argument("--write", action="store_true", help="change the file in place, atomically")
     group.add_argument("--stats", action="store_true", help="one line on standard error at the end")
     group.add_argument(
@@ -182,7 +185,7 @@ def run(args: argparse.Namespace, open_engine: EngineOpener) -> int:
         engine = open_engine(settings.engine_config(), on_progress)
     with closing(engine):
         around = Hole.of(source.text, hole.start, hole.end)  # the request's has its secrets masked
-        display = Display(around.prefix, around.suffix)
+        display = Display(around.prefix, around.suffix, source.snapshot.language_id)
         written, stats = _fill(engine.infill(request), display, _text_printer(args, around))
         info = engine.info
     middle = display.finished(written)
@@ -200,6 +203,8 @@ def _check_combination(args: argparse.Namespace) -> None:
         raise InvalidRequestError(f"--stream is for text, and --format is {args.format}")
     if args.stream and args.tries not in {None, 1}:
         raise InvalidRequestError("--stream shows the first try: leave out --tries, or --stream")
+    if args.raw and _printed(args) not in {"text", "diff"}:
+        raise InvalidRequestError("--raw is for printed text and diffs: leave it out")
 
 
 def _find_hole(source: SourceFile, args: argparse.Namespace) -> Region:
@@ -212,10 +217,14 @@ def _find_hole(source: SourceFile, args: argparse.Namespace) -> Region:
 
 def _text_printer(args: argparse.Namespace, around: Hole) -> TextPrinter | None:
     """What shows text as it comes; None if this run prints no text."""
-    wanted = args.format or ("text" if args.stream or not args.write else None)
-    if wanted != "text":
+    if _printed(args) != "text":
         return None
-    return text_printer(around.prefix, around.suffix, at_once=args.stream)
+    return text_printer(around.prefix, around.suffix, at_once=args.stream, is_raw=args.raw)
+
+
+def _printed(args: argparse.Namespace) -> str | None:
+    """The format of what this run prints; None if it prints nothing."""
+    return args.format or ("text" if args.stream or not args.write else None)
 
 
 def _fill(
@@ -247,13 +256,18 @@ def _report(args: argparse.Namespace, completion: Completion, explanation: Expla
     if args.write and completion.middle:
         completion.source.write(completion.filled)
     if args.format == "diff" and completion.middle:
-        show_diff(unified_diff(completion))
+        shown = completion if args.raw else replace(completion, middle=visible(completion.middle))
+        show_diff(unified_diff(shown), is_raw=args.raw)
     elif args.format == "json":
         print(as_json(completion, explanation if args.explain else None))
     elif args.explain:
-        print(explanation.as_text(), end="", file=sys.stderr)
+        print(visible(explanation.as_text()), end="", file=sys.stderr)
     if args.stats:
         print(stats_line(completion), file=sys.stderr)
+    is_altered = not args.raw and visible(completion.middle) != completion.middle
+    if is_altered and _printed(args) in {"text", "diff"}:
+        text = "midfill: pictures stand for control characters; --raw prints them as they are"
+        print(text, file=sys.stderr)
     if not completion.middle:
         reason = completion.stats.finish_reason.value
         print(f"midfill: no completion (ended by {reason})", file=sys.stderr)

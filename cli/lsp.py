@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import midfill.engine
+from midfill.cli.faults import record
 from midfill.engine.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from midfill.lsp_server.engine_host import EngineHost, OpenEngine
+    from midfill.lsp_server.recording.recorder import Recorder
 
 _GRACE_SECONDS = 1.5
 """Seconds from the end of a session to that of the process, whatever hangs in it."""
@@ -71,6 +73,7 @@ def add_arguments(
     parser.add_argument(
         "--log-file", type=Path, help="where to log instead of the platform's folder for logs"
     )
+    record.add_arguments(parser)
     parser.set_defaults(run=partial(_run, open_engine))
 
 
@@ -109,6 +112,11 @@ def _token(args: argparse.Namespace) -> str | None:
 
 
 def _run(open_engine: OpenEngine, args: argparse.Namespace) -> int:
+    with record.recorder_of(args) as recorder:
+        return _serve(open_engine, args, recorder)
+
+
+def _serve(open_engine: OpenEngine, args: argparse.Namespace, recorder: Recorder | None) -> int:
     token = _token(args)
     with _no_garbage_collection():
         from midfill.lsp_server import log, processes
@@ -116,6 +124,8 @@ def _run(open_engine: OpenEngine, args: argparse.Namespace) -> int:
         from midfill.lsp_server.server import MidfillServer
         from midfill.lsp_server.transport import serve_pipes, serve_tcp, take_stdio
 
+    if recorder is not None:
+        open_engine = record.recorded(open_engine, recorder)
     host = EngineHost(open_engine)
     make_server = partial(
         MidfillServer,
@@ -130,7 +140,7 @@ def _run(open_engine: OpenEngine, args: argparse.Namespace) -> int:
         try:
             if args.tcp is None:
                 end = partial(processes.end_within, _GRACE_SECONDS)
-                return await serve_pipes(make_server(), *take_stdio(), end)
+                return await serve_pipes(make_server(), *take_stdio(), end, recorder)
             name, port = args.tcp
             await serve_tcp(make_server, name, port, partial(_announce, token))
         finally:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from midfill.engine.api import CompletionStats, EngineInfo
     from midfill.lsp_server.request.explanation import Explanation
 
+_ESCAPED_IN_JSON = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+"""Control characters that JSON lets stand, and terminals obey."""
 _NO_LINE_END = "\n\\ No newline at end of file\n"
 
 
@@ -68,7 +70,7 @@ def as_json(completion: Completion, explanation: Explanation | None = None) -> s
         }
         | ({} if explanation is None else {"explanation": explanation.as_json()}),
         ensure_ascii=False,
-    )
+    ).translate(_ESCAPED_IN_JSON)
 
 
 def stats_line(completion: Completion) -> str:

@@ -1,7 +1,8 @@
 """What a pipe and a terminal are shown: plain text, or colours, and bars on standard error.
 
-Invariant: text from files and models is shown, never obeyed. On a terminal, control characters
-other than tab and newline appear as Unicode's pictures of them. A pipe needs no Rich.
+Invariant: text from files and models is shown, never obeyed, unless somebody asks for it raw. On a
+terminal, control characters other than tab and newline appear as Unicode's pictures of them; in a
+pipe, which may end at a terminal, a completion's do. A pipe needs no Rich.
 """
 
 from __future__ import annotations
@@ -39,14 +40,15 @@ class TextPrinter(Protocol):
 
 
 class Pipe:
-    """The middle alone, exactly."""
+    """The middle alone; exactly, if it is wanted raw."""
 
-    def __init__(self, *, at_once: bool) -> None:
+    def __init__(self, *, at_once: bool, is_raw: bool) -> None:
         self._at_once = at_once
+        self._is_raw = is_raw
 
     def add(self, text: str) -> None:
         """Write it, and let go of it if it is wanted at once."""
-        sys.stdout.write(text)
+        sys.stdout.write(text if self._is_raw else visible(text))
         if self._at_once:
             sys.stdout.flush()
 
@@ -73,14 +75,21 @@ class Canvas:
         _show(self._console, self._after, "dim")
 
 
-def text_printer(prefix: str, suffix: str, *, at_once: bool) -> TextPrinter:
+def visible(text: str) -> str:
+    """The text with pictures for its control characters, but for tabs and newlines."""
+    return text.translate(_PICTURES)
+
+
+def text_printer(prefix: str, suffix: str, *, at_once: bool, is_raw: bool = False) -> TextPrinter:
     """The printer for standard output as it is; ``at_once`` is for pipes, which may buffer."""
-    return Canvas(prefix, suffix) if sys.stdout.isatty() else Pipe(at_once=at_once)
+    if sys.stdout.isatty() and not is_raw:
+        return Canvas(prefix, suffix)
+    return Pipe(at_once=at_once, is_raw=is_raw)
 
 
-def show_diff(diff: str) -> None:
-    """Print a unified diff, in colour on a terminal."""
-    if not sys.stdout.isatty():
+def show_diff(diff: str, *, is_raw: bool = False) -> None:
+    """Print a unified diff, in colour on a terminal unless it is wanted raw."""
+    if is_raw or not sys.stdout.isatty():
         sys.stdout.write(diff)
         return
     from rich.console import Console
@@ -137,4 +146,4 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def _show(console: Console, text: str, style: str) -> None:
-    console.print(text.translate(_PICTURES), style=style, end="", markup=False, emoji=False)
+    console.print(visible(text), style=style, end="", markup=False, emoji=False)

@@ -219,8 +219,9 @@ class PyglsProtocol(ReadingProtocol):
         super().__init__(documents, server, converter)
         self.is_turned_away = False
         """Whether the client may not come in, and was told so."""
+        self.is_initialized = False
+        """Whether the client has come in."""
         self._token = token
-        self._is_initialized = False
         for method in OWN:
             del self.fm.builtin_features[method]
 
@@ -235,7 +236,7 @@ class PyglsProtocol(ReadingProtocol):
     ) -> Generator[Any, Any, types.InitializeResult]:
         """The reply to ``initialize``, with our encoding and our experiments."""
         result = yield from super().lsp_initialize(params)
-        self._is_initialized = True
+        self.is_initialized = True
         capabilities = attrs.evolve(
             result.capabilities,
             position_encoding=self._documents.encoding,
@@ -270,8 +271,8 @@ class PyglsProtocol(ReadingProtocol):
             return None
         if self._shutdown:
             return JsonRpcInvalidRequest(f"{method} after shutdown; only exit may follow")
-        if self._is_initialized == (method == types.INITIALIZE):
-            if self._is_initialized:
+        if self.is_initialized == (method == types.INITIALIZE):
+            if self.is_initialized:
                 return JsonRpcInvalidRequest("initialize came twice; start another server")
             return JsonRpcServerNotInitialized(f"{method} before initialize; send that first")
         return None

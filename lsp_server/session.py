@@ -11,7 +11,7 @@ from midfill.lsp_server.completion.prewarm import Prewarmer
 from midfill.lsp_server.engine_host import State
 from midfill.lsp_server.log import ClientLog
 from midfill.lsp_server.request.maker import RequestMaker
-from midfill.lsp_server.settings import Settings
+from midfill.lsp_server.settings import Settings, changed_options
 from midfill.lsp_server.status import StatusReporter
 from midfill.lsp_server.text.located import path_of
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from midfill.lsp_server.configuration import Configuration
     from midfill.lsp_server.engine_host import EngineHost
     from midfill.lsp_server.text.documents import Documents
+
+_log = logging.getLogger(__name__)
 
 
 class Session:
@@ -116,6 +118,8 @@ class Session:
         return [path for path in map(path_of, uris) if path is not None]
 
     def _apply(self, settings: Settings) -> None:
+        if settings != self.settings:
+            _log.info("settings beside the defaults: %s", changed_options(settings))
         self.settings = settings
         self._requests.configure(settings, self._roots())
         self.completer.configure(settings)

@@ -8,6 +8,7 @@ Clients write the options under the section ``midfill``, in camel case: ``max_to
 ::
 
     parse(raw) -> (Settings, [Problem, ...])       raw: any JSON value; None gives the defaults
+    changed_options(settings) -> {"completion": {"temperature": 0.8}}
     table() -> (Row(name, allowed, default, meaning), ...)
     Settings().engine_config() -> EngineConfig
     Settings().completion.sampling() -> Sampling
@@ -15,8 +16,8 @@ Clients write the options under the section ``midfill``, in camel case: ``max_to
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, Literal
 
 from midfill.engine.api import CompletionRequest, EngineConfig, Sampling, Scope
 from midfill.lsp_server.options import Problem, Range, Row, describe, read
@@ -30,6 +31,7 @@ __all__ = [
     "PromptSettings",
     "Row",
     "Settings",
+    "changed_options",
     "parse",
     "table",
 ]
@@ -211,6 +213,20 @@ def parse(raw: object) -> tuple[Settings, list[Problem]]:
     problems += [Problem(name, each, f"{rule} {why}", "the others") for each, why in bad.items()]
     good = tuple(each for each in settings.context.exclude if each not in bad)
     return replace(settings, context=replace(settings.context, exclude=good)), problems
+
+
+def changed_options(settings: Settings) -> dict[str, object]:
+    """The options that are not the defaults, nested as clients write them, in Python's spelling."""
+    return _differing(asdict(settings), asdict(Settings()))
+
+
+def _differing(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in options.items():
+        inner = _differing(value, defaults[name]) if isinstance(value, dict) else value
+        if value != defaults[name]:
+            found[name] = inner
+    return found
 
 
 def table() -> tuple[Row, ...]:

@@ -13,20 +13,23 @@ import os
 import select
 import sys
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from midfill.lsp_server.processes import is_alive
 from midfill.lsp_server.wire.access import OPENING_BYTES, speaks_http
 from midfill.lsp_server.wire.farewell import Farewell
-from midfill.lsp_server.wire.frames import Frames
+from midfill.lsp_server.wire.frames import BODY_BYTES, STRANGER_BYTES, Frames
 from midfill.lsp_server.wire.inbox import Inbox
+from midfill.lsp_server.wire.writer import PipeWriter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from midfill.lsp_server.recording.recorder import Recorder
     from midfill.lsp_server.server import MidfillServer
     from midfill.lsp_server.wire.farewell import OnEnd
     from midfill.lsp_server.wire.frames import Frame
+    from midfill.lsp_server.wire.writer import Writer
 
     MakeServer = Callable[[], MidfillServer]
 
@@ -37,66 +40,11 @@ _EDITOR_SECONDS = 0.4
 _log = logging.getLogger(__name__)
 
 
-class Writer(Protocol):
-    """Where messages to a client go; asyncio's StreamWriter is one."""
-
-    def write(self, data: bytes, /) -> None:
-        """Write all of it, now or later."""
-
-    async def drain(self) -> None:
-        """Wait until the client has read most of it."""
-
-    def is_closing(self) -> bool:
-        """Whether nobody reads any more."""
-
-    def close(self) -> None:
-        """Let the other end know that nothing will follow."""
-
-
-class PipeWriter:
-    """Writes to a pipe; once nobody reads it any more, to nothing.
-
-    Args:
-        sink: The descriptor.
-        on_broken: Called once, when nobody reads any more.
-    """
-
-    def __init__(self, sink: int, on_broken: Callable[[], object] = lambda: None) -> None:
-        self._file = os.fdopen(sink, "wb", buffering=0)
-        self._on_broken = on_broken
-        self._is_broken = False
-
-    def write(self, data: bytes) -> None:
-        """Write all of it, now."""
-        left = memoryview(data)
-        try:
-            while left and not self._is_broken:
-                written = self._file.write(left)
-                if written is None:  # some editors make our end of the pipe non-blocking
-                    select.select((), (self._file,), ())
-                left = left[written or 0 :]
-        except OSError:
-            self._is_broken = True
-            self._on_broken()
-
-    async def drain(self) -> None:
-        """Go on: all of it is written."""
-
-    def is_closing(self) -> bool:
-        """Whether nobody reads any more."""
-        return self._is_broken
-
-    def close(self) -> None:
-        """Let the other end know that nothing will follow."""
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-
 async def serve_client(
     server: MidfillServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> int:
     """Answer one client until it sends ``exit`` or is gone; the exit code that LSP prescribes."""
-    return await _serve(server, _read_frames(reader), writer)
+    return await _serve(server, _read_frames(server, reader), writer)
 
 
 def take_stdio() -> tuple[int, int]:
@@ -114,7 +62,11 @@ def take_stdio() -> tuple[int, int]:
 
 
 async def serve_pipes(
-    server: MidfillServer, source: int, sink: int, on_end: OnEnd = lambda _: None
+    server: MidfillServer,
+    source: int,
+    sink: int,
+    on_end: OnEnd = lambda _: None,
+    recorder: Recorder | None = None,
 ) -> int:
     """Answer the client at two descriptors until it sends ``exit``, is gone, or its process is.
 
@@ -123,6 +75,7 @@ async def serve_pipes(
         source: What the client writes to.
         sink: What the client reads from.
         on_end: Told the exit code when the end has come, though the server may hang just then.
+        recorder: Notes all messages.
     """
     inbox, farewell, stop = Inbox(), Farewell(on_end), threading.Event()
 
@@ -136,7 +89,13 @@ async def serve_pipes(
     ).start()
     watch = asyncio.create_task(_end_without_editor(server, gone, stop))
     try:
-        return await _serve(server, _waiting(inbox), PipeWriter(sink, gone))
+        frames, writer = _waiting(inbox), PipeWriter(sink, gone)
+        if recorder is None:
+            return await _serve(server, frames, writer)
+        from midfill.lsp_server.recording.taps import RecordedWriter, recorded_frames
+
+        noted = recorded_frames(frames, recorder)
+        return await _serve(server, noted, RecordedWriter(writer, recorder))
     finally:
         watch.cancel()
         stop.set()
@@ -162,7 +121,8 @@ async def serve_tcp(
             _log.warning("dropped a connection that spoke HTTP")
             writer.close()
         elif opening:
-            await _serve(make_server(), _read_frames(reader, opening), writer)
+            server = make_server()
+            await _serve(server, _read_frames(server, reader, opening), writer)
         else:
             writer.close()
 
@@ -205,8 +165,11 @@ async def _opening(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-async def _read_frames(reader: asyncio.StreamReader, opening: bytes = b"") -> AsyncGenerator[Frame]:
-    frames = Frames()
+async def _read_frames(
+    server: MidfillServer, reader: asyncio.StreamReader, opening: bytes = b""
+) -> AsyncGenerator[Frame]:
+    """The messages of a client; a stranger's may not be long, as anybody can connect."""
+    frames = Frames(lambda: BODY_BYTES if server.protocol.is_initialized else STRANGER_BYTES)
     chunk = opening or await reader.read(_CHUNK_BYTES)
     while chunk:
         for frame in frames.feed(chunk):

@@ -26,14 +26,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from midfill.lsp_server.judgement.grammars import parser_of
+from midfill.lsp_server.judgement.parsed_file import ParsedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tree_sitter import Parser, Tree
-
-WINDOW = 20_000
-"""Characters on each side of the hole that are parsed, at most."""
 MOST_CUTS = 48
 """Places of one line where a text is tried to be cut, the last ones."""
 _TOKEN_END = re.compile(r"(?<=\w)(?!\w)|(?<=[^\w\s\"'`])|(?<=[\"'`])(?![\"'`])")
@@ -67,7 +64,7 @@ class Syntax:
 
         Its last token may become another one, and so cannot be the end of what stays.
         """
-        if self._parser is None:
+        if self._file is None:
             return len(text)
         return self._longest(text, (cut for cut in self._cuts(text) if cut < len(text)))
 
@@ -85,66 +82,24 @@ class Syntax:
 
     def _breaks(self, text: str) -> bool:
         """Whether the file has more errors with this text than without it."""
-        if self._parser is None:
+        file = self._file
+        if file is None:
             return False
-        closers = {"", self._closers}
-        return all(self._errors_with(text + each) > self._errors_without for each in closers)
+        without = min(file.errors, file.errors_of_rest)
+        return all(file.errors_with(text + each) > without for each in {"", self._closers})
 
     @cached_property
-    def _parser(self) -> Parser | None:
-        return parser_of(self._language_id)
-
-    @cached_property
-    def _before(self) -> bytes:
-        cut = _line_start_near(self._prefix, len(self._prefix) - WINDOW)
-        return self._prefix[cut:].encode("utf-8", "replace")
-
-    @cached_property
-    def _behind(self) -> bytes:
-        cut = _line_start_near(self._suffix, WINDOW) if len(self._suffix) > WINDOW else None
-        return self._suffix[:cut].encode("utf-8", "replace")
-
-    @cached_property
-    def _empty(self) -> Tree:
-        """The file with nothing in its hole."""
-        assert self._parser is not None
-        return self._parser.parse(self._before + self._behind)
-
-    @cached_property
-    def _errors_of_rest(self) -> int:
-        """Those of the file without the cursor's line."""
-        start = self._before.rfind(b"\n") + 1
-        end = self._behind.find(b"\n")
-        end = len(self._behind) if end < 0 else end + 1
-        return _errors(self._parse(start, len(self._before) + end, b""))
-
-    @cached_property
-    def _errors_without(self) -> int:
-        return min(_errors(self._empty), self._errors_of_rest)
+    def _file(self) -> ParsedFile | None:
+        parser = parser_of(self._language_id)
+        return parser and ParsedFile(parser, self._prefix, self._suffix)
 
     @cached_property
     def _closers(self) -> str:
         """What would close the cursor's line, where nothing behind the hole does."""
-        if _errors(self._empty) <= self._errors_of_rest:
+        if self._file is None or self._file.errors <= self._file.errors_of_rest:
             return ""
         line_start = self._prefix.rfind("\n") + 1
         return closers_of(self._prefix[line_start:] + self._suffix.partition("\n")[0])
-
-    def _errors_with(self, text: str) -> int:
-        hole = len(self._before)
-        return _errors(self._parse(hole, hole, text.encode("utf-8", "replace")))
-
-    def _parse(self, start: int, end: int, text: bytes) -> Tree:
-        """The file with these bytes of it replaced."""
-        assert self._parser is not None
-        before = self._before + self._behind
-        tree = self._empty.copy()
-        behind = start + len(text)
-        after = before[:start] + text + before[end:]
-        tree.edit(
-            start, end, behind, _point(before, start), _point(before, end), _point(after, behind)
-        )
-        return self._parser.parse(after, tree)
 
 
 def closers_of(line: str) -> str:
@@ -157,27 +112,3 @@ def closers_of(line: str) -> str:
         elif not quote and (mark in _CLOSERS or mark in "'\"`"):
             opened += mark
     return "".join(_CLOSERS.get(mark, mark) for mark in reversed(opened))
-
-
-def _point(text: bytes, offset: int) -> tuple[int, int]:
-    """Line and column of a byte, from 0."""
-    return text.count(b"\n", 0, offset), offset - (text.rfind(b"\n", 0, offset) + 1)
-
-
-def _line_start_near(text: str, place: int) -> int:
-    """The first start of a line at or behind a place, one without indentation if there is one."""
-    if place <= 0:
-        return 0
-    found = re.compile(r"^(?=\S)", re.MULTILINE).search(text, place)
-    return found.start() if found else text.find("\n", place) + 1 or place
-
-
-def _errors(tree: Tree) -> int:
-    """Nodes that the grammar could not read, or had to make up."""
-    found, nodes = 0, [tree.root_node]
-    while nodes:
-        node = nodes.pop()
-        if node.has_error:
-            found += node.is_error or node.is_missing
-            nodes.extend(node.children)
-    return found

@@ -18,11 +18,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 HEADER_BYTES = 1 << 16
 """The most that all lines of one header may have."""
 BODY_BYTES = 1 << 26
 """The most that a body may have; the bytes of a longer one are read and dropped."""
+STRANGER_BYTES = 1 << 16
+"""The same, for a client that has not come in yet; editors greet with up to 10,000 bytes."""
 DROPPED_BYTES = 1 << 32
 """A length beyond this is an error of the client, and nothing is dropped for it."""
 
@@ -49,9 +55,14 @@ Frame = bytes | Refusal
 
 
 class Frames:
-    """Cuts a stream of bytes into messages."""
+    """Cuts a stream of bytes into messages.
 
-    def __init__(self) -> None:
+    Args:
+        longest_bytes: Says before each body how many bytes it may have.
+    """
+
+    def __init__(self, longest_bytes: Callable[[], int] = lambda: BODY_BYTES) -> None:
+        self._longest_bytes = longest_bytes
         self._buffer = bytearray()
         self._searched = 0
         """Bytes of the buffer that have no line end."""
@@ -65,13 +76,14 @@ class Frames:
         self._dropped_bytes = 0
         """Bytes that are still to be dropped."""
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """The messages that these further bytes complete."""
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """The messages that these further bytes complete, each read once it is asked for."""
         self._buffer += data
-        found: list[Frame] = []
-        while self._step(found):
-            pass
-        return found
+        is_going_on = True
+        while is_going_on:
+            found: list[Frame] = []
+            is_going_on = self._step(found)
+            yield from found
 
     def _step(self, found: list[Frame]) -> bool:
         """Use up some of the buffer; False: more bytes are needed."""
@@ -131,8 +143,9 @@ class Frames:
 
     def _end_header(self, found: list[Frame]) -> None:
         length, self._length, self._header_bytes = self._length, None, 0
-        if length is not None and length > BODY_BYTES:
-            found.append(Refusal(f"a body has {length} bytes; at most {BODY_BYTES} are read"))
+        longest = self._longest_bytes()
+        if length is not None and length > longest:
+            found.append(Refusal(f"a body has {length} bytes; at most {longest} are read"))
             self._dropped_bytes = length
         else:
             self._body_bytes = length

@@ -260,6 +260,8 @@ def test_standard_input_is_a_file_too(
         (("--at", "1:1", "--temperature", "-1"), "temperature is -1.0"),
         (("--at", "1:1", "--encoding", "no-such"), "is no text encoding"),
         (("--at", "1:1", "--stream", "--format", "json"), "--stream is for text"),
+        (("--at", "1:1", "--raw", "--format", "json"), "--raw is for printed text"),
+        (("--at", "1:1", "--raw", "--write"), "--raw is for printed text"),
         (("--at", "1:1", "--tries", "0"), "tries is 0"),
         (("--at", "1:1", "--tries", "4", "--stream"), "--stream shows the first try"),
     ],

@@ -11,8 +11,9 @@ import pytest
 from fakes import FakeEngine
 
 from midfill.cli import build_parser, lsp, main
-from midfill.lsp_server import processes, transport
+from midfill.lsp_server import VERSION, processes, transport
 from midfill.lsp_server.engine_host import EngineHost
+from midfill.lsp_server.recording.events import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,32 @@ def test_a_client_that_hangs_up_at_once_ends_the_command(
     assert code == 1
     assert ends == [(lsp._GRACE_SECONDS, 1)]
     assert log_file.exists()
+
+
+@pytest.mark.parametrize("has_texts", [True, False])
+def test_a_recording_is_announced_and_tells_versions_and_options(
+    *,
+    has_texts: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Paths only with its texts; it is closed at the end."""
+    (source, to_server), (from_server, sink) = os.pipe(), os.pipe()
+    monkeypatch.setattr(transport, "take_stdio", lambda: (source, sink))
+    monkeypatch.setattr(processes, "end_within", lambda *_: None)
+    os.close(to_server)
+    file = tmp_path / "a.jsonl"
+    options = ["--record", str(file), "--model", "/models/m.gguf", *["--record-texts"] * has_texts]
+    options += ["--log-file", str(tmp_path / "lsp.log")]
+    assert main(["lsp", *options], open_engine=lambda *_: FakeEngine()) == 1
+    os.close(source)
+    os.close(from_server)
+    begin = read_record(file).begin
+    assert (begin["midfill"], begin["texts"]) == (VERSION, has_texts)
+    assert begin["model"] == ("/models/m.gguf" if has_texts else "x" * 14)
+    kept = "with" if has_texts else "without"
+    assert f"records the session, {kept} its texts, in {file}\n" in capsys.readouterr().err
 
 
 def test_a_server_over_tcp_says_where_it_listens(
@@ -112,6 +139,8 @@ def test_clients_over_tcp_need_a_token_and_choose_no_model(
         (["--allow-remote"], "are for --tcp"),
         (["--no-token"], "are for --tcp"),
         (["--token-file", "x"], "are for --tcp"),
+        (["--record", "x", "--tcp", "127.0.0.1:0"], "is for one client"),
+        (["--record-texts"], "is for --record"),
     ],
 )
 def test_a_port_for_everybody_is_refused(

@@ -167,12 +167,19 @@ def test_a_pipe_sees_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
 
 @given(st.lists(st.text(), max_size=5))
 def test_a_pipe_gets_the_middle_alone(parts: list[str]) -> None:
-    """Neither colours nor a line end of our own."""
+    """Neither colours nor a line end of our own; pictures for control characters, unless raw."""
+    for is_raw in (True, False):
+        written = "".join(parts) if is_raw else terminal.visible("".join(parts))
+        assert printed(parts, is_raw=is_raw) == written
+
+
+def printed(parts: list[str], *, is_raw: bool) -> str:
+    """What goes into a pipe."""
     written: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(terminal.sys.stdout, "write", written.append)
-        printer = terminal.text_printer("before", "after", at_once=True)
+        printer = terminal.text_printer("before", "after", at_once=True, is_raw=is_raw)
         for part in parts:
             printer.add(part)
         printer.close()
-    assert "".join(written) == "".join(parts)
+    return "".join(written)

@@ -31,7 +31,7 @@ async def test_other_files_of_the_workspace_come_with_the_request(
     uri = (tmp_path / "main.py").as_uri()
     async with lab(writing("z")) as it:
         await it.begin(**(folders if has_folders else root))
-        it.client.open("import shapes\n", uri)
+        it.client.open("import shapes\n", uri, "python")
         await it.client.complete(1, 0, uri=uri)
         (request,) = it.engine.requests
     assert [piece.path for piece in request.context] == ["shapes.py"]
@@ -44,7 +44,7 @@ async def test_a_saved_file_and_a_new_folder_are_seen(tmp_path: Path) -> None:
     uri = (tmp_path / "main.py").as_uri()
     async with lab(writing("z")) as it:
         await it.begin()
-        it.client.open("import shapes\n", uri)
+        it.client.open("import shapes\n", uri, "python")
         event = {"added": [{"uri": tmp_path.as_uri(), "name": "work"}], "removed": []}
         it.client.notify("workspace/didChangeWorkspaceFolders", {"event": event})
         (tmp_path / "shapes.py").write_text("def area(shape):\n    return shape.area\n")

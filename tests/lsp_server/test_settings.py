@@ -13,7 +13,7 @@ from repository import ROOT
 from midfill.engine.api import CompletionRequest, EngineConfig, Sampling, Scope
 from midfill.engine.errors import InvalidRequestError
 from midfill.lsp_server.options import describe, read
-from midfill.lsp_server.settings import Settings, parse, table
+from midfill.lsp_server.settings import Settings, changed_options, parse, table
 from midfill.weights.registry import default_name
 
 json_values = st.recursive(
@@ -267,3 +267,10 @@ def test_a_pattern_that_nothing_can_match_is_left_out_alone() -> None:
         "midfill.context.exclude cannot be '[b'; allowed: patterns as in .gitignore; this one "
         "ends within brackets or behind a backslash. Using the others"
     )
+
+
+def test_changed_options_are_those_that_are_not_the_defaults() -> None:
+    """The log tells them, for whoever looks for a fault."""
+    assert changed_options(Settings()) == {}
+    settings, _ = parse({"model": "m", "completion": {"temperature": 0.5, "maxTokens": 256}})
+    assert changed_options(settings) == {"model": "m", "completion": {"temperature": 0.5}}

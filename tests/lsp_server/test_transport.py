@@ -19,7 +19,9 @@ from lsp_lab import item
 from midfill.engine.api import EngineConfig
 from midfill.lsp_server.engine_host import EngineHost, State
 from midfill.lsp_server.server import MidfillServer
-from midfill.lsp_server.transport import PipeWriter, serve_pipes, serve_tcp, shown_address
+from midfill.lsp_server.transport import serve_pipes, serve_tcp, shown_address
+from midfill.lsp_server.wire.frames import STRANGER_BYTES
+from midfill.lsp_server.wire.writer import PipeWriter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -142,6 +144,20 @@ async def test_without_the_token_a_client_is_told_and_dropped(options: object) -
         await client.listening
         await client.close()
         assert host.status.now.state is State.OFF
+
+
+async def test_before_the_token_a_message_may_not_be_long() -> None:
+    """Nothing of it is kept in memory; behind the token it may be."""
+    host = EngineHost(lambda _config, _progress: FakeEngine(writing("z")))
+    async with listening(host, token=TOKEN) as address:
+        client = Client(*await asyncio.open_connection(*address))
+        client.send_raw(b"x" * (STRANGER_BYTES + 1))
+        assert f"at most {STRANGER_BYTES} are read" in (await client.refused())["error"]["message"]
+        await client.initialize(options={"token": TOKEN})
+        client.open("x" + "\n" * STRANGER_BYTES)
+        await client.ready()
+        assert len((await client.complete(0, 1))["items"]) == 1
+        await client.close()
 
 
 async def test_with_the_token_a_client_is_served_by_the_model_of_the_command_line(

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midfill.lsp_server.judgement import grammars
-from midfill.lsp_server.judgement.syntax import WINDOW, Syntax, closers_of
+from midfill.lsp_server.judgement.parsed_file import WINDOW
+from midfill.lsp_server.judgement.syntax import Syntax, closers_of
 
 CODE = st.text(alphabet="ab(){}[]=:'\" \n#", max_size=14)
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midfill.lsp_server.wire import frames
 from midfill.lsp_server.wire.frames import HEADER_BYTES, Frame, Frames, Refusal
 
 GOOD = b"Content-Length: 2\r\n\r\n{}"
@@ -83,7 +82,7 @@ def test_a_header_that_does_not_end_refuses_one_message(header: bytes) -> None:
         for frame in reader.feed(header[place : place + 1000])
     ]
     assert len(reader._buffer) <= HEADER_BYTES
-    assert kinds(found + reader.feed(b"}" + GOOD)) == [None, b"{}"]
+    assert kinds([*found, *reader.feed(b"}" + GOOD)]) == [None, b"{}"]
 
 
 @pytest.mark.parametrize(
@@ -95,16 +94,25 @@ def test_garbage_between_messages_is_skipped(garbage: bytes) -> None:
     assert read(GOOD + garbage + GOOD) == [b"{}", b"{}"]
 
 
-def test_a_body_that_is_too_long_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_is_too_long_is_dropped() -> None:
     """It is refused when its header comes, and never kept."""
-    monkeypatch.setattr(frames, "BODY_BYTES", 100)
-    reader = Frames()
+    reader = Frames(lambda: 100)
     (refusal,) = reader.feed(b"Content-Length: 101\r\n\r\n")
     assert refusal == Refusal("a body has 101 bytes; at most 100 are read")
-    assert reader.feed(b"x" * 60) == []
+    assert list(reader.feed(b"x" * 60)) == []
     assert len(reader._buffer) == 0
-    assert reader.feed(GOOD[:1] * 41 + GOOD) == [b"{}"]
-    assert reader.feed(b"Content-Length: 100\r\n\r\n" + b"x" * 100) == [b"x" * 100]
+    assert list(reader.feed(GOOD[:1] * 41 + GOOD)) == [b"{}"]
+    assert list(reader.feed(b"Content-Length: 100\r\n\r\n" + b"x" * 100)) == [b"x" * 100]
+
+
+def test_how_long_a_body_may_be_is_asked_before_each() -> None:
+    """The message before it, in the same bytes, may have changed that."""
+    longest = 2
+    reader = Frames(lambda: longest)
+    found = reader.feed(GOOD + b"Content-Length: 4\r\n\r\n{  }")
+    assert next(found) == b"{}"
+    longest = 4
+    assert list(found) == [b"{  }"]
 
 
 def test_an_empty_body_is_a_body() -> None:
