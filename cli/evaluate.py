@@ -23,8 +23,9 @@ DONE = 0
 
 _SANDBOX = """\
 Generated programs run in a sandbox: an own process without network, with limits of time, memory and
-file size, in a temporary folder. It stops slips, not attackers: run models that you do not trust in
-a container. Results are kept beside --out in a .jsonl file, and a rerun goes on from there.
+file size, in a temporary folder, with no other file of yours in sight. What this system does not
+grant of it is said at the start, and in the report. Results are kept beside --out in a .jsonl file,
+and a rerun goes on from there.
 docs/evaluation.md says what each number means.
 """
 

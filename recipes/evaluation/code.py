@@ -90,7 +90,7 @@ def run(
         journal = Journal(journal_of(output.json), _key(settings, config, engine))
         document = report("code", engine.info, _as_json(settings, config))
         with SandboxPool(settings.workers, settings.limits) as pool:
-            document["sandbox"] = [*pool.protections]
+            document["sandbox"] = pool.report
             jobs = [
                 _job(settings, engine, task, number)
                 for task in tasks

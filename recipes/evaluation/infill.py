@@ -71,7 +71,7 @@ def run(
         journal = Journal(journal_of(output.json), _key(settings, config, engine))
         document = report("infill", engine.info, _as_json(settings, config))
         with SandboxPool(settings.workers, settings.limits) as pool:
-            document["sandbox"] = [*pool.protections]
+            document["sandbox"] = pool.report
             jobs = [_job(settings, engine, p, c) for p in problems for c in settings.cells]
             Runner(pool, journal, 2 * settings.workers).run("infilling", jobs)
     document |= summary(settings.cells, problems, journal)

@@ -4,17 +4,16 @@ A warm worker (``worker.py``) forks for each program, so that Python starts once
 program has
 
 - its own process group, ended with everything it started, and a limit of wall-clock time;
-- limits of the kernel: address space, processor time, file size, no core files, and (for users
-  other than root) no new processes or threads;
-- no network: a network namespace of its own where the kernel lets us make one, and in any case a
-  guard in the interpreter, which also refuses to start processes and to change files outside;
+- limits of the kernel: address space, processor time, file size, no core files, no new processes;
+- a private root (``namespaces.py``): interpreter and libraries read-only, no other file of the
+  machine, no other process, no network; programs of root run as nobody, without capabilities;
+- Landlock and a filter of system calls (``landlock.py``, ``seccomp.py``), which hold without it;
+- a guard in the interpreter, which says what it refuses, and is all there is beyond Linux;
 - an empty temporary folder as its working folder and home, deleted afterwards;
 - an empty standard input; what it prints goes nowhere.
 
-What it does not protect against: code written to break out. The guard is part of the interpreter
-that it guards, files that the user may read can be read, and a program can forge its own verdict.
-It is for the slips of a language model, not for an attacker: evaluate models you do not trust in a
-container or a virtual machine.
+``protections`` has what the kernel grants, ``missing`` what it does not, and why. What it does not
+protect against: a fault of the kernel, and a program that forges its own verdict.
 
 Invariant: ``run`` answers within the time limit and a grace period, whatever the program does, and
 leaves no process and no file behind.
@@ -28,6 +27,7 @@ leaves no process and no file behind.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import select
@@ -38,7 +38,6 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from midfill.engine.errors import InvalidRequestError, MidfillError
@@ -47,7 +46,8 @@ from midfill.recipes.sandbox.limits import SandboxLimits
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = "midfill.recipes.sandbox.worker"
+_log = logging.getLogger(__name__)
 GRACE_SECONDS = 20.0
 """Seconds beyond a program's time limit, for the worker to clean up on a busy machine."""
 START_SECONDS = 60.0
@@ -90,6 +90,8 @@ class Sandbox:
         self._folder = tempfile.TemporaryDirectory(prefix="midfill-", ignore_cleanup_errors=True)
         self.protections: tuple[str, ...] = ()
         """The protections that depend on the system, as far as they are there."""
+        self.missing: tuple[str, ...] = ()
+        """Those that are not there, each with the reason."""
         self._worker = self._start()
 
     def __enter__(self) -> Self:
@@ -132,8 +134,8 @@ class Sandbox:
         self._worker.communicate()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        worker = subprocess.Popen(  # noqa: S603  our own file
-            [sys.executable, "-P", "-s", str(WORKER)],
+        worker = subprocess.Popen(  # noqa: S603  our own module
+            [sys.executable, "-P", "-s", "-m", WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -147,8 +149,9 @@ class Sandbox:
         hello = self._read(START_SECONDS)
         if hello is None:
             self.close()
-            raise SandboxError(f"{WORKER.name} does not start; run it with {sys.executable} -P")
+            raise SandboxError(f"{WORKER} does not start; run it with {sys.executable} -m")
         self.protections = tuple(hello["protections"])
+        self.missing = tuple(f"{name}: {why}" for name, why in hello["missing"].items())
         return worker
 
     def _read(self, seconds: float) -> dict[str, Any] | None:
@@ -176,7 +179,11 @@ class SandboxPool:
             self._stack = opening.pop_all()
         for sandbox in sandboxes:
             self._free.put(sandbox)
-        self.protections = sandboxes[0].protections
+        self.report = [*sandboxes[0].protections]
+        """The protections that the system grants, then what is missing, with the reason."""
+        for missing in sandboxes[0].missing:
+            _log.warning("the sandbox has no %s", missing)
+            self.report.append(f"no {missing}")
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="sandbox")
 
     def __enter__(self) -> Self:

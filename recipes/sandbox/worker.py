@@ -1,12 +1,12 @@
 """The process inside the sandbox: forks once for each program. Run by ``pool.py`` only.
 
-It imports nothing of midfill, so that it starts fast and a program finds little to touch. Requests
-and replies are lines of JSON on standard input and output::
+It imports only what confines programs, so that it starts fast and a program finds little to touch.
+Requests and replies are lines of JSON on standard input and output::
 
     -> {"source": "...", "limits": {...}}           fields of SandboxLimits
     <- {"passed": true, "reason": "passed", "seconds": 0.01}
 
-The first line that it writes is ``{"protections": [...]}``.
+The first line that it writes is ``{"protections": [...], "missing": {name: why}}``.
 """
 
 from __future__ import annotations
@@ -23,10 +23,21 @@ import tempfile
 import time
 import types
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+from midfill.recipes.sandbox import landlock, namespaces, seccomp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PROTECTIONS = (
+    "private root",
+    "network namespace",
+    "Landlock",
+    "system call filter",
+    "orphans ended",
+)
 _LONGEST_REASON = 200
 _LONGEST_VERDICT = 4096
 
@@ -62,47 +73,77 @@ _CHANGES_FILES = (
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def leave_network() -> bool:
-    """Move into a network namespace with nothing in it; whether the kernel lets us.
+def adopt_orphans() -> None:
+    """Become the parent of whatever a program leaves behind, to end it.
 
-    Those who are not root need a user namespace too. It is tried in a child first: some systems let
-    it be made, and then refuse to use it.
+    Raises:
+        OSError: the kernel refuses it.
     """
-    if sys.platform != "linux":
-        return False
-    pid = os.fork()
-    if pid == 0:
-        try:
-            _unshare()
-            os._exit(0)
-        except OSError:
-            os._exit(1)
-    if os.waitpid(pid, 0)[1] != 0:
-        return False
-    _unshare()
-    return True
+    if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError("no subreapers; use Linux 3.4 or newer")
 
 
-def _unshare() -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET) == 0:
-        return
-    user, group = os.getuid(), os.getgid()
-    if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "no namespaces here")
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+class Protections:
+    """What confines programs here: entered once, then put on each program.
+
+    Without a private root, root stays root: its interpreter may lie where nobody else can read.
+    """
+
+    def __init__(self) -> None:
+        self.missing: dict[str, str] = {}
+        """Why the kernel refuses a protection, by its name."""
+        self._is_root_inside = False
+        self._rules: int | None = None
+        self._has_filter = False
+
+    @property
+    def held(self) -> list[str]:
+        """The names of those that are there."""
+        return [name for name in _PROTECTIONS if name not in self.missing]
+
+    def enter(self) -> None:
+        """Leave the machine's files, processes and network, as far as the kernel lets us."""
+        if sys.platform != "linux":
+            self.missing = dict.fromkeys(_PROTECTIONS, f"{sys.platform} has none; use Linux")
+            return
+        folder = os.getcwd()
+        if self._holds("private root", lambda: namespaces.enter(folder)):
+            self._is_root_inside = namespaces.enter(folder)
+            namespaces.become_first_process()
+            tempfile.tempdir = namespaces.WORK
+        elif self._holds("network namespace", namespaces.leave_network):
+            namespaces.leave_network()
+        if self._holds("Landlock", self._make_rules):
+            self._make_rules()
+        self._has_filter = self._holds("system call filter", seccomp.restrict)
+        if self._holds("orphans ended", adopt_orphans):
+            adopt_orphans()
+
+    def confine(self, folder: str) -> None:
+        """Put all of them on this process, for good."""
+        if sys.platform != "linux":
+            return
+        if self._is_root_inside:
+            os.chown(folder, namespaces.UNPRIVILEGED, namespaces.UNPRIVILEGED)
+        namespaces.drop_privileges(is_root_inside=self._is_root_inside)
+        if self._rules is not None:
+            landlock.restrict(self._rules)
+            os.close(self._rules)
+        if self._has_filter:
+            seccomp.restrict()
+
+    def _holds(self, name: str, step: Callable[[], object]) -> bool:
+        if why := namespaces.why_not(step):
+            self.missing[name] = why
+        return not why
+
+    def _make_rules(self) -> None:
+        folder = tempfile.gettempdir()
+        readable = namespaces.readable_paths()
+        self._rules = landlock.make_rules(readable, namespaces.DEVICES, folder)
 
 
-def adopt_orphans() -> bool:
-    """Become the parent of whatever a program leaves behind, to end it; whether that works."""
-    if sys.platform != "linux":
-        return False
-    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
-
-
-def run(source: str, limits: dict[str, Any]) -> dict[str, Any]:
+def run(source: str, limits: dict[str, Any], protections: Protections) -> dict[str, Any]:
     """Run one program in a process of its own; the reply."""
     with tempfile.TemporaryDirectory(prefix="midfill-", ignore_cleanup_errors=True) as folder:
         reads, writes = os.pipe()
@@ -110,7 +151,7 @@ def run(source: str, limits: dict[str, Any]) -> dict[str, Any]:
         pid = os.fork()
         if pid == 0:
             os.close(reads)
-            _run_here(source, limits, folder, writes)
+            _run_here(source, limits, folder, writes, protections)
         os.close(writes)
         said, in_time = _listen(reads, pid, started + limits["wall_seconds"])
         os.close(reads)
@@ -150,6 +191,12 @@ def _end(pid: int) -> int:
         except OSError:
             continue  # it has gone, or has not made its group yet
     status = os.waitpid(pid, 0)[1]
+    if os.getpid() == 1:  # of the namespace: all others in it are the program's
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
     while orphans := _children():
         for orphan in orphans:
             os.kill(orphan, signal.SIGKILL)
@@ -173,11 +220,17 @@ def _reason(status: int, *, in_time: bool) -> str:
     return f"exit code {os.WEXITSTATUS(status)}"
 
 
-def _run_here(source: str, limits: dict[str, Any], folder: str, writes: int) -> NoReturn:
+def _run_here(
+    source: str, limits: dict[str, Any], folder: str, writes: int, protections: Protections
+) -> NoReturn:
     """Shut the doors, run the program, say what came, and never return; in the fork."""
     reason = "the sandbox failed"
     try:
         _shut_doors(limits, folder)
+        protections.confine(folder)
+        if sys.platform == "linux":  # a change of the user has cleared it
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        sys.addaudithook(_guard(folder))
         reason = _outcome(source)
         os.write(writes, reason.encode("utf-8", "replace"))
     finally:
@@ -197,8 +250,6 @@ def _outcome(source: str) -> str:
 
 def _shut_doors(limits: dict[str, Any], folder: str) -> None:
     os.setpgid(0, 0)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
@@ -214,7 +265,6 @@ def _shut_doors(limits: dict[str, Any], folder: str) -> None:
         resource.setrlimit(name, (value, value))
     seconds = limits["cpu_seconds"]
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    sys.addaudithook(_guard(folder))
 
 
 def _guard(folder: str) -> Any:
@@ -246,10 +296,11 @@ def _say(reply: dict[str, Any]) -> None:
 
 def main() -> None:
     """Serve until standard input ends."""
-    kept = {"network namespace": leave_network(), "orphans ended": adopt_orphans()}
-    _say({"protections": [name for name, holds in kept.items() if holds]})
+    protections = Protections()
+    protections.enter()
+    _say({"protections": protections.held, "missing": protections.missing})
     for line in sys.stdin:
-        _say(run(**json.loads(line)))
+        _say(run(**json.loads(line), protections=protections))
 
 
 if __name__ == "__main__":

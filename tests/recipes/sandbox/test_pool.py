@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,25 +102,26 @@ def test_a_sleeper_is_ended_by_the_clock() -> None:
         assert without(sandbox.run("import time; time.sleep(1000)")) == (False, "time limit")
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
 def test_processes_that_slip_through_end_with_their_program() -> None:
-    """Past the guard, in sessions of their own; the kernel's limit may refuse them at once."""
+    """Past the guard, in sessions of their own; what is refused cannot be left behind."""
     source = (
-        "import ctypes, os\nlibc = ctypes.CDLL(None)\n"
-        "if libc.fork() == 0:\n    libc.setsid()\n    libc.sleep(1000)\n    os._exit(0)\n"
+        "import ctypes, os\nlibc = ctypes.CDLL(None)\npid = libc.fork()\n"
+        "if pid == 0:\n    libc.setsid()\n    libc.sleep(1000)\n    os._exit(0)\n"
+        "raise ValueError(pid)\n"
     )
     with Sandbox(LIMITS) as sandbox:
-        pid = sandbox.worker_pid
         verdict = sandbox.run(source)
         assert verdict.seconds < LIMITS.wall_seconds  # what it left is not waited for
-        assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
+        is_refused = verdict.reason == "ValueError: -1"
+        assert is_refused or "system call filter" not in sandbox.protections
+        assert sandbox.run("assert True").passed
 
 
 def test_a_lost_worker_is_replaced() -> None:
-    """A program that gets at its parent spoils its own verdict only."""
-    source = "import ctypes, os\nctypes.CDLL(None).kill(os.getppid(), 9)\nwhile True: pass"
+    """Its end spoils one verdict only."""
     with Sandbox(LIMITS) as sandbox:
-        assert without(sandbox.run(source)) == (False, "sandbox lost")
+        os.kill(sandbox.worker_pid, signal.SIGKILL)
+        assert without(sandbox.run("while True: pass")) == (False, "sandbox lost")
         assert sandbox.run("assert True").passed
 
 
@@ -162,10 +164,8 @@ def test_limits_and_workers_must_be_positive() -> None:
         SandboxPool(0, LIMITS)
 
 
-def test_a_worker_that_does_not_start_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_worker_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a verdict on any program."""
-    monkeypatch.setattr("midfill.recipes.sandbox.pool.WORKER", tmp_path / "absent.py")
+    monkeypatch.setattr("midfill.recipes.sandbox.pool.WORKER", "midfill_absent")
     with pytest.raises(SandboxError, match="does not start"):
         Sandbox(LIMITS)
