@@ -195,6 +195,7 @@ def _opened_facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "tensors": dict(types),
         "tokenizer": type(checkpoint.tokenizer).__name__,
         "architecture": asdict(checkpoint.architecture),
+        "ignored_keys": list(checkpoint.ignored),
     }
 
 

@@ -13,7 +13,7 @@ from midfill.engine.kernels.build import KernelsUnavailableError
 from midfill.engine.kernels.model import NativeModel
 from midfill.engine.kernels.weights import build_native_weights
 from midfill.engine.model.loader import DTYPES, load_model
-from midfill.weights.families import LLAMA, QWEN2
+from midfill.weights.families import FAMILIES
 
 if TYPE_CHECKING:
     import ctypes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from midfill.engine.model.loader import Placement
     from midfill.weights.architecture import Checkpoint, LlamaArchitecture
 
-KERNEL_FAMILIES = frozenset({LLAMA.name, QWEN2.name})
+KERNEL_FAMILIES = frozenset(FAMILIES)
 """Families that the native kernels compute; others run in PyTorch."""
 TILED_COLUMNS = 32
 """Columns of a tile in bf16; vectors take as many."""

@@ -109,6 +109,7 @@ def start_runtime(
     """Read an opened checkpoint into memory and start its thread."""
     report = on_progress or (lambda _phase, _share: None)
     context_length = _context_length(config.context_length, checkpoint)
+    checkpoint = _stretched(checkpoint, context_length)
     tokenizer = open_tokenizer(checkpoint.tokenizer)
     _check_vocabulary(checkpoint, tokenizer)
     dialect = _dialect(checkpoint, tokenizer, config.dialect)
@@ -171,6 +172,15 @@ def _context_length(asked: int, checkpoint: Checkpoint) -> int:
             f"context_length is {asked}; it must be 0 (the model's) or at least {SHORTEST_CONTEXT}"
         )
     return asked or min(checkpoint.architecture.max_position_embeddings, LONGEST_CONTEXT)
+
+
+def _stretched(checkpoint: Checkpoint, context_length: int) -> Checkpoint:
+    """A model whose rotary angles depend on the length of the context, for this one."""
+    a = checkpoint.architecture
+    if a.rope_scaling is None or a.rope_scaling.kind != "dynamic":
+        return checkpoint
+    longest = max(a.max_position_embeddings, context_length)
+    return replace(checkpoint, architecture=replace(a, max_position_embeddings=longest))
 
 
 def _check_vocabulary(checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:

@@ -2,11 +2,13 @@
 
 Tensors go by the names of transformers' ``LlamaForCausalLM``
 (``model.layers.0.self_attn.q_proj.weight``), whatever the file calls them, and query and key rows
-are in its order (rotate-half), whatever the file's is.
+are in its order (rotate-half), whatever the file's is. A norm's weight is what is multiplied with,
+also where files have it less one (Gemma).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
 class RopeScaling:
     """How rotary angles are stretched for contexts beyond the trained one.
 
-    ``kind`` is ``linear`` (Chen et al. 2023, positions divided by ``factor``) or ``llama3``
-    (per-wavelength interpolation, as in transformers' ``ROPE_INIT_FUNCTIONS["llama3"]``).
+    ``kind`` is ``linear`` (Chen et al. 2023, positions divided by ``factor``), ``dynamic`` (a base
+    that grows with the context beyond the original one), ``llama3`` (per-wavelength interpolation)
+    or ``yarn`` (Peng et al. 2023, https://arxiv.org/abs/2309.00071): transformers'
+    ``ROPE_INIT_FUNCTIONS``. It is ``divided`` where a GGUF file has only what the frequencies are
+    divided by, as those of Llama 3.
     """
 
     kind: str
@@ -32,13 +37,27 @@ class RopeScaling:
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     original_context_length: int = 0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    attention_factor: float = 1.0
+    """What rotated queries and keys are multiplied with."""
+    divisors: tuple[float, ...] = ()
+    """A number for each of the D/2 frequencies."""
+    truncate: bool = True
+    """Whether the dimensions between which yarn interpolates are whole numbers."""
+
+
+def yarn_attention_factor(factor: float, mscale: float = 1.0) -> float:
+    """Yarn's ``attention_factor`` of a factor, where a file does not say (Peng et al. 2023)."""
+    return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1 else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class LlamaArchitecture:
     """The shape of a Llama decoder (Touvron et al. 2023), in the words of its ``config.json``.
 
-    It has a field for each key that changes the arithmetic.
+    It has a field for each key that changes the arithmetic, whatever the family. Which matrices,
+    norms and biases there are says the family's table.
     """
 
     num_hidden_layers: int
@@ -55,6 +74,24 @@ class LlamaArchitecture:
     rope_scaling: RopeScaling | None = None
     family: str = "llama"
     """Its row in ``weights.families``."""
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    """Whether the matrices have biases, in families that leave it open."""
+    activation: str = "silu"
+    """The feed-forward layer's, one of ACTIVATIONS."""
+    sliding_window: int = 0
+    """Tokens that a token sees, itself included; 0: all."""
+    full_attention_layers: tuple[int, ...] = ()
+    """Layers that see all tokens nevertheless."""
+    unrotated_layers: tuple[int, ...] = ()
+    """Layers whose queries and keys have no position (Kazemnejad et al. 2023)."""
+    embedding_multiplier: float = 1.0
+    residual_multiplier: float = 1.0
+    """What is multiplied: all that layers add to the residual stream."""
+    attention_multiplier: float = 0.0
+    """What scores are multiplied with before the softmax; 0: ``head_dim ** -0.5``."""
+    logits_scaling: float = 1.0
+    """What logits are divided by."""
 
     @property
     def query_width(self) -> int:
@@ -66,7 +103,18 @@ class LlamaArchitecture:
         """Values of a token's keys, and as many of its values."""
         return self.num_key_value_heads * self.head_dim
 
+    @property
+    def score_scale(self) -> float:
+        """What scores are multiplied with before the softmax."""
+        return self.attention_multiplier or self.head_dim**-0.5
 
+    def window_of(self, layer: int) -> int:
+        """Tokens that a token sees in a layer, itself included; 0: all."""
+        return 0 if layer in self.full_attention_layers else self.sliding_window
+
+
+ACTIVATIONS = ("silu", "gelu_tanh")
+"""SiLU, and GELU in its approximation by tanh (Hendrycks and Gimpel 2016)."""
 PRE_TOKENIZERS = frozenset({"gpt-2", "smollm", "qwen2"})
 """The rules that midfill implements for splitting text before merging, by llama.cpp's names."""
 QWEN2_SPLIT = (
@@ -140,3 +188,5 @@ class Checkpoint:
     """All that the tensors are read from; none for tensors in memory."""
     importance: Mapping[str, TensorSource] = field(default_factory=dict)
     """Mean squares of the inputs of matrices that were measured, in any unit, (in_features,)."""
+    ignored: tuple[str, ...] = ()
+    """Keys of its configuration that nobody here knows."""

@@ -8,7 +8,8 @@ are those of the ``gguf`` package, ``constants.TENSOR_NAMES``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class TensorRow:
     """The matrix or norm of the kernels' structures that it is, or is the rows of."""
     fused: str
     """The same in the PyTorch model, where matrices with the same inputs are one."""
+    where: str = ""
+    """The attribute of architectures that have it; empty: all have."""
 
     @property
     def is_matrix(self) -> bool:
@@ -43,31 +46,55 @@ class TensorRow:
         """Its shape in a model."""
         return tuple(getattr(architecture, size) for size in self.shape)
 
+    def is_in(self, architecture: LlamaArchitecture) -> bool:
+        """Whether a model has it."""
+        return not self.where or bool(getattr(architecture, self.where))
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
     """One family: its tensors around the layers, and those of each layer, in C's order."""
 
     name: str
-    """``model_type`` of its config.json, and ``general.architecture`` of its GGUF files."""
+    """``model_type`` of its config.json."""
     outer: tuple[TensorRow, ...]
     layer: tuple[TensorRow, ...]
+    gguf: str
+    """``general.architecture`` of its GGUF files."""
     rotates_neighbours: bool = False
     """Whether its GGUF files have the rows of queries and keys in llama.cpp's order for that."""
+    activation: str = "silu"
+    """The one of its GGUF files, which do not say."""
+    norm_offset: float = 0.0
+    """What its folders leave out of each norm's weight; GGUF files do not."""
+    scales_embedding: bool = False
+    """Whether embeddings are multiplied with the root of their width."""
+    unrotated_every: int = 0
+    """Each so many layers one has no positions, where the file does not say; 0: none."""
 
     def shapes(self, architecture: LlamaArchitecture) -> dict[str, tuple[int, ...]]:
         """The shape of each tensor that a checkpoint holds, by its full name; no more, no fewer."""
         outer = [
             t for t in self.outer if t.part != "lm_head" or not architecture.tie_word_embeddings
         ]
-        shapes = {t.name + _WEIGHT: t.shape_in(architecture) for t in outer}
+        shapes = {_file_name(t.name): t.shape_in(architecture) for t in outer}
         for index in range(architecture.num_hidden_layers):
             shapes |= {layer_name(index, t.name): t.shape_in(architecture) for t in self.layer}
         return shapes
 
+    def unrotated_layers(self, layers: int, every: int = 0) -> tuple[int, ...]:
+        """The layers without positions: the last of each so many, by default the family's."""
+        every = every or self.unrotated_every
+        return tuple(range(every - 1, layers, every)) if every else ()
+
     def outer_name(self, part: str) -> str:
         """The full name of a tensor around the layers: of ``norm``, ``model.norm.weight``."""
-        return next(t.name for t in self.outer if t.part == part) + _WEIGHT
+        return self.outer_names(part)[0]
+
+    def outer_names(self, *parts: str) -> list[str]:
+        """The full names of those of such tensors around the layers that the family has."""
+        found = {t.part: _file_name(t.name) for t in self.outer}
+        return [found[part] for part in parts if part in found]
 
     def parts(self, index: int) -> dict[str, list[str]]:
         """The full names of a layer's tensors, by the kernels' part, in C's order."""
@@ -98,7 +125,7 @@ class Family:
         return next((layer_name(int(layer["n"]), name) for name in names), None)
 
     def _outer_names(self) -> dict[str, str]:
-        return {t.name + _WEIGHT: t.gguf + _WEIGHT for t in self.outer}
+        return {_file_name(t.name): _file_name(t.gguf) for t in self.outer}
 
 
 def layer_name(index: int, name: str) -> str:
@@ -119,16 +146,57 @@ def _grouped(pairs: Iterator[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _row(
-    name: str, gguf: str, shape: tuple[str, ...], *, part: str = "", fused: str = ""
+    name: str,
+    gguf: str,
+    shape: tuple[str, ...],
+    *,
+    part: str = "",
+    fused: str = "",
+    where: str = "",
 ) -> TensorRow:
     part = part or name.rpartition(".")[2]
-    return TensorRow(name, gguf, shape, part, fused or part)
+    return TensorRow(name, gguf, shape, part, fused or part, where)
 
 
-_NORM = ("hidden_size",)
+def _bias(name: str, gguf: str, width: str, *, part: str, where: str = "") -> TensorRow:
+    return _row(f"{name}.bias", f"{gguf}.bias", (width,), part=part, where=where)
+
+
+def _mlp_bias(name: str, gguf: str, *, part: str) -> TensorRow:
+    if part == "down_bias":
+        return _bias(name, gguf, "hidden_size", part=part, where="mlp_bias")
+    row = _bias(name, gguf, "intermediate_size", part=part, where="mlp_bias")
+    return replace(row, fused="gate_up_bias")
+
+
+_NORM, _HEAD_NORM = ("hidden_size",), ("head_dim",)
 _TOKENS = ("vocab_size", "hidden_size")
 _QUERIES, _KEYS = ("query_width", "hidden_size"), ("kv_width", "hidden_size")
 _UP, _DOWN = ("intermediate_size", "hidden_size"), ("hidden_size", "intermediate_size")
+_NORMS = (
+    _row("input_layernorm", "attn_norm", _NORM),
+    _row("post_attention_layernorm", "ffn_norm", _NORM),
+)
+_ATTENTION = (
+    _row("self_attn.q_proj", "attn_q", _QUERIES, part="qkv_proj"),
+    _row("self_attn.k_proj", "attn_k", _KEYS, part="qkv_proj"),
+    _row("self_attn.v_proj", "attn_v", _KEYS, part="qkv_proj"),
+    _row("self_attn.o_proj", "attn_output", _QUERIES[::-1]),
+)
+
+
+def _attention_biases(where: str = "") -> tuple[TensorRow, ...]:
+    return (
+        _bias("self_attn.q_proj", "attn_q", "query_width", part="qkv_bias", where=where),
+        _bias("self_attn.k_proj", "attn_k", "kv_width", part="qkv_bias", where=where),
+        _bias("self_attn.v_proj", "attn_v", "kv_width", part="qkv_bias", where=where),
+        _bias("self_attn.o_proj", "attn_output", "hidden_size", part="o_bias", where=where),
+    )
+
+
+def _without(rows: tuple[TensorRow, ...], *where: str) -> tuple[TensorRow, ...]:
+    return tuple(row for row in rows if row.where not in where)
+
 
 LLAMA = Family(
     name="llama",
@@ -138,35 +206,97 @@ LLAMA = Family(
         _row("lm_head", "output", _TOKENS),
     ),
     layer=(
-        _row("input_layernorm", "attn_norm", _NORM),
-        _row("post_attention_layernorm", "ffn_norm", _NORM),
-        _row("self_attn.q_proj", "attn_q", _QUERIES, part="qkv_proj"),
-        _row("self_attn.k_proj", "attn_k", _KEYS, part="qkv_proj"),
-        _row("self_attn.v_proj", "attn_v", _KEYS, part="qkv_proj"),
-        _row("self_attn.o_proj", "attn_output", _QUERIES[::-1]),
+        *_NORMS,
+        *_ATTENTION,
         _row("mlp.gate_proj", "ffn_gate", _UP, fused="gate_up_proj"),
         _row("mlp.up_proj", "ffn_up", _UP, fused="gate_up_proj"),
         _row("mlp.down_proj", "ffn_down", _DOWN),
+        *_attention_biases("attention_bias"),
+        _mlp_bias("mlp.gate_proj", "ffn_gate", part="gate_bias"),
+        _mlp_bias("mlp.up_proj", "ffn_up", part="up_bias"),
+        _mlp_bias("mlp.down_proj", "ffn_down", part="down_bias"),
     ),
+    gguf="llama",
     rotates_neighbours=True,
 )
-"""Llama (Touvron et al. 2023), Code Llama and their relatives."""
+"""Llama (Touvron et al. 2023), Code Llama, DeepSeek-Coder and their relatives."""
+
+MISTRAL = replace(LLAMA, name="mistral", layer=_without(LLAMA.layer, "attention_bias", "mlp_bias"))
+"""Mistral (Jiang et al. 2023) and Codestral: Llama, with a sliding window in the first version."""
 
 QWEN2 = Family(
     name="qwen2",
     outer=LLAMA.outer,
-    layer=(
-        *LLAMA.layer,
-        _row("self_attn.q_proj.bias", "attn_q.bias", ("query_width",), part="qkv_bias"),
-        _row("self_attn.k_proj.bias", "attn_k.bias", ("kv_width",), part="qkv_bias"),
-        _row("self_attn.v_proj.bias", "attn_v.bias", ("kv_width",), part="qkv_bias"),
-    ),
+    layer=(*MISTRAL.layer, *_attention_biases()[:3]),
+    gguf="qwen2",
 )
 """Qwen2 and Qwen2.5 (Yang et al. 2024), Qwen2.5-Coder included: a bias on queries, keys, values."""
 
-FAMILIES = {family.name: family for family in (LLAMA, QWEN2)}
+QWEN3 = Family(
+    name="qwen3",
+    outer=LLAMA.outer,
+    layer=(
+        *_without(LLAMA.layer, "mlp_bias"),
+        _row("self_attn.q_norm", "attn_q_norm", _HEAD_NORM),
+        _row("self_attn.k_norm", "attn_k_norm", _HEAD_NORM),
+    ),
+    gguf="qwen3",
+)
+"""Qwen3 (Yang et al. 2025): queries and keys are normalized, head by head."""
+
+STARCODER2 = Family(
+    name="starcoder2",
+    outer=(*LLAMA.outer, _bias("model.norm", "output_norm", "hidden_size", part="norm_bias")),
+    layer=(
+        *_NORMS,
+        *_ATTENTION,
+        _row("mlp.c_fc", "ffn_up", _UP, part="gate_proj", fused="gate_up_proj"),
+        _row("mlp.c_proj", "ffn_down", _DOWN, part="down_proj"),
+        *_attention_biases("attention_bias"),
+        _mlp_bias("mlp.c_fc", "ffn_up", part="gate_bias"),
+        _mlp_bias("mlp.c_proj", "ffn_down", part="down_bias"),
+        *(_bias(row.name, row.gguf, "hidden_size", part=f"{row.part}_bias") for row in _NORMS),
+    ),
+    gguf="starcoder2",
+    activation="gelu_tanh",
+)
+"""StarCoder2 (Lozhkov et al. 2024): LayerNorm, and a feed-forward layer without a gate."""
+
+GEMMA = replace(
+    LLAMA,
+    name="gemma",
+    layer=_without(LLAMA.layer, "mlp_bias"),
+    gguf="gemma",
+    rotates_neighbours=False,
+    activation="gelu_tanh",
+    norm_offset=1.0,
+    scales_embedding=True,
+)
+"""Gemma (Mesnard et al. 2024) and CodeGemma."""
+
+GRANITE = replace(LLAMA, name="granite", gguf="granite")
+"""Granite (Mishra et al. 2024): Llama with multipliers."""
+
+SMOLLM3 = replace(LLAMA, name="smollm3", gguf="smollm3", unrotated_every=4)
+"""SmolLM3 (Bakouch et al. 2025): some layers without positions."""
+
+_ALL = (LLAMA, MISTRAL, QWEN2, QWEN3, STARCODER2, GEMMA, GRANITE, SMOLLM3)
+FAMILIES = {family.name: family for family in _ALL}
+GGUF_FAMILIES = {family.gguf: family for family in reversed(_ALL)}
+"""Families by ``general.architecture``; of several it is the first: a Mistral is a Llama there."""
+
+
+def family_of(architecture: LlamaArchitecture) -> Family:
+    """The family of a model, with those tensors only that the model has."""
+    return _with_rows_of(FAMILIES[architecture.family], architecture)
+
+
+@lru_cache(maxsize=32)
+def _with_rows_of(family: Family, architecture: LlamaArchitecture) -> Family:
+    layer = tuple(row for row in family.layer if row.is_in(architecture))
+    return replace(family, layer=layer)
 
 
 def expected_shapes(architecture: LlamaArchitecture) -> dict[str, tuple[int, ...]]:
     """The tensors that a checkpoint of this architecture holds, no more and no fewer."""
-    return FAMILIES[architecture.family].shapes(architecture)
+    return family_of(architecture).shapes(architecture)

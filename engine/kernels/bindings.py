@@ -17,7 +17,7 @@ from midfill.engine.kernels import quantization
 from midfill.engine.kernels.build import KernelsUnavailableError, build
 from midfill.engine.kernels.packed_cache import PackedMatrix
 from midfill.engine.kernels.quantization import Form
-from midfill.weights.families import QWEN2
+from midfill.weights.families import FAMILIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +46,14 @@ class CMatrix(Structure):
 class CLayer(Structure):
     """``struct layer``; what a family does not have is NULL."""
 
-    _fields_ = tuple(
-        {row.part: CMatrix if row.is_matrix else c_void_p for row in QWEN2.layer}.items()
+    _fields_ = (
+        *{
+            row.part: CMatrix if row.is_matrix else c_void_p
+            for family in FAMILIES.values()
+            for row in family.layer
+        }.items(),
+        ("window", c_int64),
+        ("is_unrotated", c_int64),
     )
 
 
@@ -61,10 +67,15 @@ class CDecoder(Structure):
         ("query_heads", c_int64),
         ("kv_heads", c_int64),
         ("head_dim", c_int64),
+        ("activation", c_int64),
         ("rms_norm_eps", c_float),
+        ("score_scale", c_float),
+        ("embedding_multiplier", c_float),
+        ("residual_multiplier", c_float),
         ("embed_tokens", CMatrix),
         ("lm_head", CMatrix),
         ("norm", c_void_p),
+        ("norm_bias", c_void_p),
         ("layer", POINTER(CLayer)),
     )
 
@@ -79,6 +90,7 @@ class CCache(Structure):
         ("length", c_int64),
         ("trunk", c_int64),
         ("seen", c_void_p),
+        ("positions", c_void_p),
     )
 
 

@@ -16,12 +16,15 @@ import numpy as np
 import torch
 
 from midfill.engine.kernels.bindings import FEW_TOKENS, FORMATS, MAX_TOKENS, CCache
+from midfill.engine.model.masks import last_seen
 from midfill.engine.model.rope import RotaryTable
 from midfill.engine.scheduling.cancel import CancelledPassError
 
 if TYPE_CHECKING:
     import ctypes
     from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from midfill.engine.kernels.weights import NativeWeights
     from midfill.engine.model.decoder import TreePositions
@@ -108,7 +111,7 @@ class NativeModel:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Next-token logits in fp32, (T, V), of final hidden states (T, hidden)."""
-        hidden = hidden.float().contiguous()
+        hidden = (hidden.float() / self.architecture.logits_scaling).contiguous()
         logits = torch.empty(len(hidden), self.architecture.vocab_size)
         for first in range(0, len(hidden), MAX_TOKENS):
             rows = hidden[first : first + MAX_TOKENS]
@@ -134,8 +137,10 @@ class NativeModel:
         cos, sin = self._rope.at(slot.length, end)
         if tree:
             cos, sin = self._rope.of(tree.positions)
-            seen = np.ascontiguousarray(tree.seen)
+            seen = _seen_nodes(tree, self.architecture.sliding_window)
+            positions = np.array(tree.positions, dtype=np.int64)
             cache.trunk, cache.seen = tree.trunk, seen.ctypes.data
+            cache.positions = positions.ctypes.data
         tokens = torch.tensor(ids)
         is_whole = self._library.midfill_forward(
             self._session,
@@ -150,6 +155,13 @@ class NativeModel:
         if not is_whole:
             raise CancelledPassError
         slot.append(ids)
+
+
+def _seen_nodes(tree: TreePositions, window: int) -> NDArray[np.uint8]:
+    """What each token sees behind the trunk, for ``struct cache``: bit 1 without a window."""
+    seen = torch.from_numpy(np.ascontiguousarray(tree.seen))
+    near = last_seen(seen, window) if window else seen
+    return (seen.byte() + 2 * near.byte()).numpy()
 
 
 @contextmanager

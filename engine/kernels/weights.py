@@ -16,7 +16,8 @@ from midfill.engine.kernels.packed_cache import PackedMatrix
 from midfill.engine.kernels.quantization import Form, GroupedMatrix
 from midfill.engine.model.linear import DenseLinear
 from midfill.engine.model.loader import read_finite, refuse_values
-from midfill.weights.families import FAMILIES, expected_shapes
+from midfill.weights.architecture import ACTIVATIONS
+from midfill.weights.families import expected_shapes, family_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,7 +98,7 @@ class _Builder:
     ) -> None:
         self._architecture, self._tensors = checkpoint.architecture, checkpoint.tensors
         self._importance = checkpoint.importance
-        self._family = FAMILIES[self._architecture.family]
+        self._family = family_of(self._architecture)
         self._wanted, self._plain, self._on_progress = wanted, plain, on_progress
         self._layers = (CLayer * self._architecture.num_hidden_layers)()
         arena = Arena(_most_bytes(self._tensors))
@@ -114,17 +115,25 @@ class _Builder:
         parts = iter(self._packed.parts if self._packed else self._read())
         for index in range(a.num_hidden_layers):
             names = self._family.parts(index)
-            self._layers[index] = CLayer(**{part: self._put(next(parts)) for part in names})
+            self._layers[index] = CLayer(
+                **{part: self._put(next(parts)) for part in names},
+                window=a.window_of(index),
+                is_unrotated=index in a.unrotated_layers,
+            )
             self._on_progress((index + 1) / a.num_hidden_layers)
         self._count(self.placed)
         decoder.layers, decoder.hidden = a.num_hidden_layers, a.hidden_size
         decoder.intermediate, decoder.head_dim = a.intermediate_size, a.head_dim
         decoder.query_heads, decoder.kv_heads = a.num_attention_heads, a.num_key_value_heads
-        decoder.rms_norm_eps = a.rms_norm_eps
+        decoder.rms_norm_eps, decoder.score_scale = a.rms_norm_eps, a.score_scale
+        decoder.embedding_multiplier = a.embedding_multiplier
+        decoder.residual_multiplier = a.residual_multiplier
+        decoder.activation = ACTIVATIONS.index(a.activation)
         tied = a.tie_word_embeddings
         decoder.lm_head = self._put(next(parts))
         decoder.embed_tokens = decoder.lm_head if tied else self._put(next(parts))
-        decoder.norm = self._put(next(parts))
+        decoder.norm, *bias = (self._put(part) for part in parts)
+        decoder.norm_bias = bias[0] if bias else None
         decoder.layer = self._layers
         return weights
 
@@ -133,11 +142,13 @@ class _Builder:
         for layer in _read_ahead(self._read_layer, self._architecture.num_hidden_layers):
             yield from layer
         tied = self._architecture.tie_word_embeddings
-        tokens, head, norm = map(self._family.outer_name, ("embed_tokens", "lm_head", "norm"))
+        tokens, head, *norms = self._family.outer_names(
+            "embed_tokens", "lm_head", "norm", "norm_bias"
+        )
         yield self._read_matrix([tokens if tied else head], is_head=True)
         if not tied:
             yield self._read_embedding(tokens)
-        yield self._read_vector(norm)
+        yield from map(self._read_vector, norms)
 
     def _read_layer(self, index: int) -> list[GroupedMatrix | torch.Tensor]:
         """A layer's parts, in the order of ``CLayer``."""
@@ -195,14 +206,14 @@ class _Builder:
 
 def _part_shapes(architecture: LlamaArchitecture) -> list[tuple[int, ...]]:
     """The shapes of all parts, in the order of ``_Builder.build``."""
-    family, shapes = FAMILIES[architecture.family], expected_shapes(architecture)
+    family, shapes = family_of(architecture), expected_shapes(architecture)
     parts = [
         (sum(shapes[name][0] for name in names), *shapes[names[0]][1:])
         for index in range(architecture.num_hidden_layers)
         for names in family.parts(index).values()
     ]
-    tokens, norm = (shapes[family.outer_name(part)] for part in ("embed_tokens", "norm"))
-    return [*parts, *[tokens] * (2 - architecture.tie_word_embeddings), norm]
+    tokens, *norms = (shapes[n] for n in family.outer_names("embed_tokens", "norm", "norm_bias"))
+    return [*parts, *[tokens] * (2 - architecture.tie_word_embeddings), *norms]
 
 
 def _read_ahead(read: Callable[[int], _Part], count: int) -> Iterator[_Part]:
@@ -228,7 +239,7 @@ def _of_checkpoint(
 def _of_model(model: LlamaModel) -> Callable[[Sequence[str]], torch.Tensor]:
     """What finds the same in a model, which has matrices fused."""
     weights, shapes = model.weights, expected_shapes(model.architecture)
-    family = FAMILIES[model.architecture.family]
+    family = family_of(model.architecture)
     tokens, head = family.outer_name("embed_tokens"), family.outer_name("lm_head")
     found = {tokens: weights.embed_tokens, head: _weight(weights.lm_head)}
     for index, layer in enumerate(weights.layers):

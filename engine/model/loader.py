@@ -9,13 +9,14 @@ import torch
 
 from midfill.engine.errors import CorruptModelError, InvalidRequestError
 from midfill.engine.model.llama import LlamaModel, read_llama
+from midfill.weights.families import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from midfill.weights.architecture import Checkpoint, TensorSource
 
-MODELS = {"llama": read_llama, "qwen2": read_llama}
+MODELS = dict.fromkeys(FAMILIES, read_llama)
 """What reads the model of each family, by the name of its row in ``weights.families``."""
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 QUANTIZED = ("int8", "int4")

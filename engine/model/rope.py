@@ -30,6 +30,8 @@ class RotaryTable:
         self, architecture: LlamaArchitecture, dtype: torch.dtype, device: torch.device
     ) -> None:
         self._frequencies = inverse_frequencies(architecture).to(device)
+        scaling = architecture.rope_scaling
+        self._factor = scaling.attention_factor if scaling else 1.0
         self._dtype = dtype
         self._grow(min(2048, architecture.max_position_embeddings))
 
@@ -48,8 +50,8 @@ class RotaryTable:
     def _grow(self, positions: int) -> None:
         steps = torch.arange(positions, dtype=torch.float32, device=self._frequencies.device)
         angles = torch.outer(steps, self._frequencies)
-        sine = angles.sin()
-        self._cos = torch.cat((angles, angles), -1).cos().to(self._dtype).unsqueeze(1)
+        sine, cosine = angles.sin() * self._factor, angles.cos() * self._factor
+        self._cos = torch.cat((cosine, cosine), -1).to(self._dtype).unsqueeze(1)
         self._sin = torch.cat((-sine, sine), -1).to(self._dtype).unsqueeze(1)
 
 
@@ -69,9 +71,51 @@ def inverse_frequencies(architecture: LlamaArchitecture) -> torch.Tensor:
         return frequencies / scaling.factor
     if scaling.kind == "llama3":
         return _llama3(frequencies, scaling)
+    if scaling.kind == "yarn":
+        return _yarn(frequencies, scaling, architecture)
+    if scaling.kind == "divided":
+        return frequencies / torch.tensor(scaling.divisors)
+    if scaling.kind == "dynamic":
+        return _dynamic(frequencies, scaling, architecture)
     raise UnsupportedModelError(
-        f"rope scaling {scaling.kind!r} is not implemented; it must be linear or llama3"
+        f"rope scaling {scaling.kind!r} is not implemented; it must be dynamic, linear, llama3 or"
+        " yarn"
     )
+
+
+def _dynamic(
+    frequencies: torch.Tensor, scaling: RopeScaling, architecture: LlamaArchitecture
+) -> torch.Tensor:
+    """The base grown for the whole context, so that a cached key never has to be turned again.
+
+    Transformers grows it for the text so far; the two agree within the original context, and on a
+    text that fills the context.
+    """
+    grown = architecture.max_position_embeddings / scaling.original_context_length
+    width = architecture.head_dim
+    base = max(1.0, scaling.factor * grown - (scaling.factor - 1)) ** (width / (width - 2))
+    exponents = torch.arange(0, width, 2, dtype=torch.float32) / width
+    return frequencies / torch.pow(base, exponents)
+
+
+def _yarn(
+    frequencies: torch.Tensor, scaling: RopeScaling, architecture: LlamaArchitecture
+) -> torch.Tensor:
+    """Pairs that rotate seldom are divided by the factor, those that rotate often kept."""
+    width, base = architecture.head_dim, architecture.rope_theta
+
+    def pair_with(rotations: float) -> float:
+        """The pair that rotates so often in the original context (equation 17)."""
+        wavelength = scaling.original_context_length / (rotations * 2 * math.pi)
+        return width * math.log(wavelength) / (2 * math.log(base))
+
+    low, high = pair_with(scaling.beta_fast), pair_with(scaling.beta_slow)
+    if scaling.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, width - 1)
+    pairs = torch.arange(len(frequencies), dtype=torch.float32)
+    divided = ((pairs - low) / ((high - low) or 0.001)).clamp(0, 1)
+    return divided * frequencies / scaling.factor + (1 - divided) * frequencies
 
 
 def _llama3(frequencies: torch.Tensor, scaling: RopeScaling) -> torch.Tensor:

@@ -18,9 +18,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sentencepiece import SentencePieceProcessor
-
-from midfill.engine.tokens.sentencepiece_file import PieceType, is_bpe, read_model, serialize
+from midfill.engine.tokens.sentencepiece_file import (
+    PieceType,
+    is_bpe,
+    open_processor,
+    read_model,
+    serialize,
+)
 from midfill.engine.tokens.vocabulary import Vocabulary, replace_surrogates
 from midfill.weights.errors import UnsupportedModelError
 
@@ -57,7 +61,7 @@ class SentencePieceTokenizer(Vocabulary):
         self._typed_escape = [_byte_ids(model)[byte] for byte in _SPACE.encode()]
         self._joined = _joined_pairs(model, special.keys())
         self._extended = {pair[0] for pair in self._joined}
-        self._processor = SentencePieceProcessor(model_proto=serialize(model, special))
+        self._processor = open_processor(serialize(model, special))
 
     def encode(self, text: str, *, leading_space: bool = True) -> list[int]:
         """The ids of user text; see the Tokenizer protocol."""
@@ -93,12 +97,14 @@ def _require_exact(model: ModelProto) -> None:
     odd_types = {PieceType.USER_DEFINED, PieceType.UNUSED}
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     odd = [p.piece for p in model.pieces if p.type in odd_types and not _is_special(p)]
+    spaces = [p for p in model.pieces if p.piece == _SPACE and p.type == PieceType.NORMAL]
     problems = {
         "is not of type BPE": not is_bpe(model),
         "has no byte fallback": not trainer.byte_fallback or len(_byte_ids(model)) != 256,
         "maps characters (its normalization is not identity)": normalizer.precompiled_charsmap
         != b"",
         "removes extra whitespace": normalizer.remove_extra_whitespaces,
+        "has no piece for a space, which would become U+2581": not spaces,
         "does not escape whitespace": not normalizer.escape_whitespaces,
         "treats whitespace as a suffix": trainer.treat_whitespace_as_suffix,
         f"has user-defined or unused pieces such as {odd[:3]}": bool(odd),

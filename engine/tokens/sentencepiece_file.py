@@ -5,9 +5,11 @@ The messages are those of the sentencepiece package (src/sentencepiece_model.pro
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
+from sentencepiece import SentencePieceProcessor
 from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec
 
 from midfill.weights.errors import CorruptModelError
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 PieceType = ModelProto.SentencePiece
 """Has the kinds as attributes: NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE."""
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 
 
 def read_model(serialized: bytes) -> ModelProto:
@@ -33,7 +36,21 @@ def read_model(serialized: bytes) -> ModelProto:
     # protobuf gives bytes for a string that is not UTF-8.
     if not texts or not all(isinstance(text, str) and text for text in texts):
         raise _corrupt(serialized, "no pieces, or some without text")
+    if not all(_BYTE.fullmatch(p.piece) for p in model.pieces if p.type == PieceType.BYTE):
+        raise _corrupt(serialized, "a piece for a byte that names none")
     return model
+
+
+def open_processor(serialized: bytes) -> SentencePieceProcessor:
+    """What encodes by a ``tokenizer.model``.
+
+    Raises:
+        CorruptModelError: the library refuses it, for two equal pieces for example.
+    """
+    try:
+        return SentencePieceProcessor(model_proto=serialized)
+    except RuntimeError as error:
+        raise _corrupt(serialized, str(error)) from error
 
 
 def serialize(model: ModelProto, control_ids: Iterable[int]) -> bytes:

@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tiny_models import write_llama_folder
 from tiny_registry import FakePip, Published, publish, ship
+from tiny_tokenizers import tiny_tokenizer_json
 
 from midfill.cli import models
 from midfill.weights import pip, registry, shipped, store
@@ -178,6 +180,18 @@ def test_info_opens_a_file_that_the_registry_does_not_know(
     facts = info(capsys, str(published.wheel.parent / "tiny.gguf"))
     assert facts["architecture"]["hidden_size"] == 32
     assert "source" not in facts
+
+
+def test_info_has_the_keys_that_were_ignored(
+    published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of a folder that nobody here knows; a GGUF file has none."""
+    assert info(capsys, str(published.wheel.parent / "tiny.gguf"))["ignored_keys"] == []
+    write_llama_folder(tmp_path / "folder")
+    (tmp_path / "folder" / "tokenizer.json").write_text(tiny_tokenizer_json(), "utf-8")
+    config = tmp_path / "folder" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"unsloth_version": "1"}))
+    assert info(capsys, str(tmp_path / "folder"))["ignored_keys"] == ["unsloth_version"]
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ from midfill.engine.errors import (
 from midfill.engine.generation.drafting import MOST_TOKENS
 from midfill.engine.kernels.build import KernelsUnavailableError
 from midfill.engine.runtime import LONGEST_CONTEXT, Runtime, open_runtime, start_runtime
-from midfill.weights.architecture import SentencePieceModel
+from midfill.weights.architecture import RopeScaling, SentencePieceModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -264,6 +264,18 @@ def test_the_context_is_the_users_or_the_models(
     """The model's up to 16,384 tokens."""
     checkpoint = tiny_checkpoint(replace(SHAPE, max_position_embeddings=model))
     assert start(checkpoint, context_length=asked).info.context_length == expected
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(0, 2048), (100, 2048), (4096, 4096)])
+def test_a_dynamic_rotary_base_is_that_of_the_context(
+    start: Open, asked: int, expected: int
+) -> None:
+    """The longer one counts: a shorter context than the model's changes nothing."""
+    dynamic = replace(SHAPE, rope_scaling=RopeScaling("dynamic", 2.0, original_context_length=2048))
+    model = start(tiny_checkpoint(dynamic), context_length=asked).machine.model
+    grown = replace(dynamic, max_position_embeddings=expected)
+    assert model.architecture == grown
+    assert start(context_length=4096).machine.model.architecture == SHAPE
 
 
 @pytest.mark.parametrize("asked", [1, 63])

@@ -18,6 +18,7 @@ SETTINGS = ("lsp_server/settings.py", "recipes/training/config.py")
 REASONS = {
     "weights/architecture.py:LlamaArchitecture": "a checkpoint's table of sizes, frozen",
     "lsp_server/completion/stats.py:Stats": "a record of counters, as long as there is to count",
+    "engine/model/llama.py:LayerWeights": "a layer's tensors by their names, frozen",
     "weights/formats/strict.py:Metadata": "a method for each kind of value that files have",
 }
 """Why a class may be larger: five at most."""

@@ -208,8 +208,11 @@ def test_the_command_line_fills_in_what_transformers_would(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """From the file with the hole to the greedy middle, with nothing of ours in the expectation."""
-    file = tmp_path / "area.py"
+    """From the file with the hole to the greedy middle, with nothing of ours in the expectation.
+
+    It is no code, and so its syntax is not judged.
+    """
+    file = tmp_path / "area.txt"
     file.write_text(f"{PREFIX}<hole>{SUFFIX}", encoding="utf-8")
     arguments = ["--marker", "<hole>", "--model", str(folder), "--order", order, "--no-context"]
     options = ["--no-heal", "--tries", "1", "--max-tokens", "12", "--format", "json"]

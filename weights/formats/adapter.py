@@ -32,7 +32,7 @@ from midfill.weights.architecture import (
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.families import expected_shapes
 from midfill.weights.formats.adapter_config import CONFIG, TENSORS, read_config
-from midfill.weights.formats.huggingface import read_architecture
+from midfill.weights.formats.config.architecture import read_architecture
 from midfill.weights.formats.importance import IMPORTANCE, read_importance
 from midfill.weights.formats.safetensors import open_file
 from midfill.weights.formats.strict import Metadata, check_shapes, read_json

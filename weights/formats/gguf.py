@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import gguf
 import numpy as np
 
-from midfill.weights.architecture import Checkpoint
+from midfill.weights.architecture import Checkpoint, RopeScaling
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
-from midfill.weights.families import FAMILIES
+from midfill.weights.families import family_of
 from midfill.weights.formats.gguf_metadata import check_kind, read_architecture
 from midfill.weights.formats.gguf_vocabulary import read_vocabulary
 from midfill.weights.formats.strict import (
@@ -41,6 +41,8 @@ PLAIN_TYPES = frozenset({"F32", "F16", "BF16"})
 QUANTIZED_TYPES = frozenset(
     {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"}
 )
+
+ROPE_DIVISORS = "rope_freqs.weight"
 
 BLOCKS_PER_ROW = 256
 """How many blocks gguf.dequantize is given as one row; twice as fast as the matrices' own rows of
@@ -136,7 +138,10 @@ def read_checkpoint(path: Path, name: str) -> Checkpoint:
     """
     metadata, stored = _open(path)
     check_kind(metadata)
-    architecture = read_architecture(metadata, tied="output.weight" not in stored)
+    divisors = stored.pop(ROPE_DIVISORS, None)
+    architecture = read_architecture(metadata, stored.keys())
+    if divisors is not None:
+        architecture = _with_divisors(path, architecture, divisors)
     tensors = _tensors(path, stored, architecture)
     check_tensors(path, architecture, {name: tensor.shape for name, tensor in tensors.items()})
     vocabulary = read_vocabulary(metadata, architecture.vocab_size)
@@ -169,12 +174,7 @@ def _open(path: Path) -> tuple[Metadata, dict[str, Any]]:
 def _tensors(
     path: Path, stored: dict[str, Any], architecture: LlamaArchitecture
 ) -> dict[str, GgufTensor]:
-    if "rope_freqs.weight" in stored:
-        raise UnsupportedModelError(
-            f"{path}: rope_freqs.weight (Llama 3's rope scaling) is not implemented for GGUF; "
-            "use the model's Hugging Face folder"
-        )
-    family = FAMILIES[architecture.family]
+    family = family_of(architecture)
     names = {name: family.from_gguf(name) for name in stored}
     refuse_left_over(path, {name for name, canonical in names.items() if canonical is None})
     return {
@@ -182,6 +182,20 @@ def _tensors(
         for name, canonical in names.items()
         if canonical is not None
     }
+
+
+def _with_divisors(path: Path, architecture: LlamaArchitecture, tensor: Any) -> LlamaArchitecture:
+    """The architecture with Llama 3's rotary angles, which stand among the tensors."""
+    values = tuple(np.asarray(tensor.data, np.float32).ravel().tolist())
+    if architecture.rope_scaling is not None:
+        raise UnsupportedModelError(
+            f"{path}: {ROPE_DIVISORS} beside rope.scaling is not implemented"
+        )
+    if len(values) != architecture.head_dim // 2 or not all(0 < x < math.inf for x in values):
+        raise CorruptModelError(
+            f"{path}: {ROPE_DIVISORS} must be {architecture.head_dim // 2} finite numbers over 0"
+        )
+    return replace(architecture, rope_scaling=RopeScaling("divided", 1.0, divisors=values))
 
 
 def _tensor(path: Path, tensor: Any, architecture: LlamaArchitecture) -> GgufTensor:
@@ -201,10 +215,10 @@ def _row_order(
 ) -> NDArray[np.intp] | None:
     """The order to undo, or None; a misshapen matrix is left to ``check_tensors``."""
     heads = {
-        "attn_q.weight": architecture.num_attention_heads,
-        "attn_k.weight": architecture.num_key_value_heads,
-    }.get(name.split(".", 2)[-1])
-    if not FAMILIES[architecture.family].rotates_neighbours:
+        "attn_q": architecture.num_attention_heads,
+        "attn_k": architecture.num_key_value_heads,
+    }.get(name.removesuffix(".weight").removesuffix(".bias").split(".", 2)[-1])
+    if not family_of(architecture).rotates_neighbours:
         return None
     if heads is None or shape[:1] != (heads * architecture.head_dim,):
         return None

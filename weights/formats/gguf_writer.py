@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import numpy as np
 
-from midfill.weights.architecture import BytePairVocabulary
+from midfill.weights.architecture import BytePairVocabulary, yarn_attention_factor
 from midfill.weights.errors import UnsupportedModelError
-from midfill.weights.families import FAMILIES
+from midfill.weights.families import GRANITE, STARCODER2, family_of
 from midfill.weights.formats.gguf import canonical_row_order
 from midfill.weights.formats.gguf_vocabulary import CONTROL, NORMAL, UNUSED
 from midfill.weights.formats.token_roles import gguf_roles
@@ -57,8 +57,8 @@ def write_checkpoint(
     Raises:
         UnsupportedModelError: GGUF, or what is written of it here, cannot hold this model.
     """
-    family = FAMILIES[checkpoint.architecture.family]
-    writer = gguf.GGUFWriter(file, family.name)
+    family = family_of(checkpoint.architecture)
+    writer = gguf.GGUFWriter(file, family.gguf)
     _add_metadata(writer, checkpoint, type_name)
     if licence is not None:
         writer.add_license(licence.lower())
@@ -81,6 +81,7 @@ def write_checkpoint(
 
 def _add_metadata(writer: Any, checkpoint: Checkpoint, type_name: str) -> None:
     a, vocabulary = checkpoint.architecture, checkpoint.tokenizer
+    _refuse_unsaid(checkpoint)
     if not isinstance(vocabulary, BytePairVocabulary):
         raise UnsupportedModelError(
             f"the tokenizer of {checkpoint.name!r} is a SentencePiece model; midfill writes GGUF"
@@ -100,7 +101,13 @@ def _add_metadata(writer: Any, checkpoint: Checkpoint, type_name: str) -> None:
     writer.add_value_length(a.head_dim)
     writer.add_rope_dimension_count(a.head_dim)
     writer.add_rope_freq_base(a.rope_theta)
-    writer.add_layer_norm_rms_eps(a.rms_norm_eps)
+    if a.family == STARCODER2.name:
+        writer.add_layer_norm_eps(a.rms_norm_eps)
+    else:
+        writer.add_layer_norm_rms_eps(a.rms_norm_eps)
+    if a.sliding_window:
+        writer.add_sliding_window(a.sliding_window)
+    _add_multipliers(writer, a)
     writer.add_vocab_size(a.vocab_size)
     _add_rope_scaling(writer, checkpoint)
     _add_vocabulary(writer, vocabulary, a.vocab_size)
@@ -110,13 +117,43 @@ def _add_rope_scaling(writer: Any, checkpoint: Checkpoint) -> None:
     scaling = checkpoint.architecture.rope_scaling
     if scaling is None:
         return
-    if scaling.kind != "linear":
+    if scaling.kind not in ("linear", "yarn") or not scaling.truncate:
         raise UnsupportedModelError(
             f"{checkpoint.name!r} scales its rotary angles by the rule {scaling.kind!r}; midfill"
-            " writes linear scaling to GGUF only: export it as safetensors"
+            " writes linear scaling and whole yarn to GGUF only: export it as safetensors"
         )
-    writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    writer.add_rope_scaling_type(gguf.RopeScalingType(scaling.kind))
     writer.add_rope_scaling_factor(scaling.factor)
+    if scaling.kind == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(scaling.original_context_length)
+        writer.add_rope_scaling_yarn_beta_fast(scaling.beta_fast)
+        writer.add_rope_scaling_yarn_beta_slow(scaling.beta_slow)
+        usual = yarn_attention_factor(scaling.factor)
+        writer.add_rope_scaling_attn_factors(scaling.attention_factor / usual)
+
+
+def _refuse_unsaid(checkpoint: Checkpoint) -> None:
+    """Refuse what changes the arithmetic, and is not said in a GGUF file of the family."""
+    a, family = checkpoint.architecture, family_of(checkpoint.architecture)
+    usual = family.unrotated_layers(a.num_hidden_layers)
+    unsaid = {
+        "activation": a.activation != family.activation,
+        "full_attention_layers": a.sliding_window and a.full_attention_layers,
+        "no_rope_layers": a.unrotated_layers != usual,
+    }
+    for key in (key for key, differs in unsaid.items() if differs):
+        raise UnsupportedModelError(
+            f"{checkpoint.name!r} has {key} of its own, which GGUF has no key for: export it as"
+            " safetensors"
+        )
+
+
+def _add_multipliers(writer: Any, a: LlamaArchitecture) -> None:
+    if a.family == GRANITE.name:
+        writer.add_attention_scale(a.score_scale)
+        writer.add_embedding_scale(a.embedding_multiplier)
+        writer.add_residual_scale(a.residual_multiplier)
+        writer.add_logit_scale(a.logits_scaling)
 
 
 def _add_vocabulary(writer: Any, vocabulary: BytePairVocabulary, rows: int) -> None:
@@ -165,10 +202,10 @@ def _stored(
 
     values: NDArray[np.float32] = source.read(torch.float32).numpy()
     heads = {
-        "q_proj.weight": architecture.num_attention_heads,
-        "k_proj.weight": architecture.num_key_value_heads,
-    }.get(".".join(name.split(".")[-2:]))
-    if heads is None or not FAMILIES[architecture.family].rotates_neighbours:
+        "q_proj": architecture.num_attention_heads,
+        "k_proj": architecture.num_key_value_heads,
+    }.get(name.split(".")[-2])
+    if heads is None or not family_of(architecture).rotates_neighbours:
         return values
     stored = np.empty_like(values)
     stored[canonical_row_order(len(values), heads)] = values

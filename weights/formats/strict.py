@@ -42,12 +42,17 @@ class Metadata:
     def __init__(self, origin: Path, values: Mapping[str, object]) -> None:
         self.origin = origin
         self._values = {key: value for key, value in values.items() if value is not None}
+        self._nulls = values.keys() - self._values.keys()
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
+
+    def is_null(self, key: str) -> bool:
+        """Whether the key is there, and null."""
+        return key in self._nulls
 
     def integer(self, key: str, default: int | None = None, *, minimum: int = 1) -> int:
         """A whole number of at least ``minimum``."""
@@ -120,11 +125,18 @@ class Metadata:
             UnsupportedModelError: naming the key and its value.
         """
         for key, value in self._values.items():
-            if not key.startswith(prefixes) or key in known:
-                continue
-            if key not in fixed:
+            if key.startswith(prefixes) and key not in known | fixed.keys():
                 raise self._unsupported(key, value, "midfill does not implement this key")
-            if value != fixed[key]:
+        self.check_fixed({key: fixed[key] for key in fixed.keys() - known})
+
+    def check_fixed(self, fixed: Mapping[str, object]) -> None:
+        """Refuse keys that are there with another value.
+
+        Raises:
+            UnsupportedModelError: naming the key and its value.
+        """
+        for key, value in self._values.items():
+            if key in fixed and value != fixed[key]:
                 raise self._unsupported(key, value, f"midfill implements {fixed[key]!r} only")
 
     def check_choice(
@@ -212,6 +224,23 @@ def check_heads(origin: Path, architecture: LlamaArchitecture) -> None:
     if a.head_dim < 2 or a.head_dim % 2:
         raise CorruptModelError(
             f"{origin}: heads are {a.head_dim} wide; rotary embedding needs an even width"
+        )
+
+
+def check_rope(origin: Path, architecture: LlamaArchitecture) -> None:
+    """Refuse numbers that yarn has no frequencies for.
+
+    Raises:
+        CorruptModelError: naming them.
+    """
+    base, scaling = architecture.rope_theta, architecture.rope_scaling
+    if scaling is None or scaling.kind != "yarn":
+        return
+    fastest = max(scaling.beta_fast, scaling.beta_slow)
+    if base <= 1 or fastest > scaling.original_context_length:
+        raise CorruptModelError(
+            f"{origin}: rope_theta is {base}, beta_fast or beta_slow {fastest}; yarn needs a base"
+            f" over 1, and betas up to the original context of {scaling.original_context_length}"
         )
 
 

@@ -43,13 +43,29 @@ struct activations activations_for(const struct matrix *matrix, int64_t tokens,
     return buffers;
 }
 
-/* RMSNorm (Zhang and Sennrich 2019). */
-void normalize(const float *x, const float *weight, float eps, int64_t n, float *out) {
+/* LayerNorm (Ba et al. 2016). */
+static void center_and_scale(const float *x, struct norm norm, int64_t n, float *out) {
+    float sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++) sum += x[i];
+    float mean = sum / (float)n;
+#pragma omp simd reduction(+ : squares)
+    for (int64_t i = 0; i < n; i++) squares += (x[i] - mean) * (x[i] - mean);
+    float scale = 1.0f / __builtin_sqrtf(squares / (float)n + norm.eps);
+    for (int64_t i = 0; i < n; i++) out[i] = (x[i] - mean) * scale * norm.weight[i] + norm.bias[i];
+}
+
+/* RMSNorm (Zhang and Sennrich 2019), or LayerNorm if there is a bias. */
+void normalize(const float *x, struct norm norm, int64_t n, float *out) {
     float squares = 0;
+    if (norm.bias) {
+        center_and_scale(x, norm, n, out);
+        return;
+    }
 #pragma omp simd reduction(+ : squares)
     for (int64_t i = 0; i < n; i++) squares += x[i] * x[i];
-    float scale = 1.0f / __builtin_sqrtf(squares / (float)n + eps);
-    for (int64_t i = 0; i < n; i++) out[i] = x[i] * scale * weight[i];
+    float scale = 1.0f / __builtin_sqrtf(squares / (float)n + norm.eps);
+    for (int64_t i = 0; i < n; i++) out[i] = x[i] * scale * norm.weight[i];
 }
 
 /* To bytes; four of them go to `quants`, and the next four `step` bytes further on. */
@@ -86,7 +102,14 @@ void quantize(const struct activations *x, int64_t token) {
     }
 }
 
-/* silu(gate) * up (SwiGLU, Shazeer 2020), in place of the gate. */
-void activate(float gate[PANEL], const float up[PANEL]) {
-    for (int i = 0; i < PANEL; i++) gate[i] *= up[i] / (1.0f + exponential(-gate[i]));
+/* x * sigmoid(x), or x * (1 + tanh(y)) / 2, which is x * sigmoid(2 y); in place. */
+void activate(enum activation activation, float gate[PANEL]) {
+    if (activation == SILU) {
+        for (int i = 0; i < PANEL; i++) gate[i] /= 1.0f + exponential(-gate[i]);
+        return;
+    }
+    for (int i = 0; i < PANEL; i++) {
+        float y = 0.79788456f * (gate[i] + 0.044715f * gate[i] * gate[i] * gate[i]);
+        gate[i] /= 1.0f + exponential(-2.0f * y);
+    }
 }

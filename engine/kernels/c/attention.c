@@ -42,6 +42,8 @@ static int64_t queries_per_kv_head(const struct decoder *d) { return d->query_he
 
 static int64_t heads_per_token(const struct decoder *d) { return d->query_heads + 2 * d->kv_heads; }
 
+static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+
 static int64_t at_least_one(int64_t count) { return count < 1 ? 1 : count; }
 
 /* Of one share. */
@@ -125,8 +127,9 @@ static void rotate(const float *x, const float *cos, const float *sin, int64_t w
                    float *out) {
     int64_t half = width / 2;
     for (int64_t i = 0; i < half; i++) {
-        out[i] = (x[i] * cos[i] + x[i + half] * sin[i]) * scale;
-        out[i + half] = (x[i + half] * cos[i + half] + x[i] * sin[i + half]) * scale;
+        float low = x[i], high = x[i + half];
+        out[i] = (low * cos[i] + high * sin[i]) * scale;
+        out[i + half] = (high * cos[i + half] + low * sin[i + half]) * scale;
     }
 }
 
@@ -158,14 +161,29 @@ static void load_vectors(const struct attention *a, int64_t vector, int64_t coun
     }
 }
 
+/* A query or key of a new token as it meets others: normalized, rotated, scaled. */
+static void place_head(const struct attention *a, int64_t layer, const float *norm, int64_t token,
+                       const float *x, float scale, float *out) {
+    const struct decoder *d = a->decoder;
+    int64_t n = d->head_dim;
+    if (norm) {
+        normalize(x, (struct norm){norm, NULL, d->rms_norm_eps}, n, out);
+        x = out;
+    }
+    if (d->layer[layer].is_unrotated)
+        for (int64_t i = 0; i < n; i++) out[i] = x[i] * scale;
+    else
+        rotate(x, a->cos + token * n, a->sin + token * n, n, scale, out);
+}
+
 static void write_head(const struct attention *a, int64_t layer, int64_t kv_head, int64_t token) {
     const struct decoder *d = a->decoder;
     int64_t n = d->head_dim, position = a->cache.length + token;
     const float *heads = a->heads + token * heads_per_token(d) * n;
     const float *key = heads + (d->query_heads + kv_head) * n;
-    float *rotated = scratch_of(a).loaded;
-    rotate(key, a->cos + token * n, a->sin + token * n, n, 1.0f, rotated);
-    store_vector(a, vector_at(a, 0, layer, kv_head, position), rotated);
+    float *placed = scratch_of(a).loaded;
+    place_head(a, layer, d->layer[layer].k_norm, token, key, 1.0f, placed);
+    store_vector(a, vector_at(a, 0, layer, kv_head, position), placed);
     store_vector(a, vector_at(a, 1, layer, kv_head, position), key + d->kv_heads * n);
 }
 
@@ -173,15 +191,15 @@ void write_token(const struct attention *a, int64_t layer, int64_t token) {
     for (int64_t head = 0; head < a->decoder->kv_heads; head++) write_head(a, layer, head, token);
 }
 
-static void rotate_queries(const struct attention *a, const struct span *span, float *queries) {
+static void place_queries(const struct attention *a, const struct span *span, float *queries) {
     const struct decoder *d = a->decoder;
     int64_t n = d->head_dim, group = queries_per_kv_head(d);
-    float scale = 1.0f / __builtin_sqrtf((float)n);
     for (int64_t row = 0; row < span->rows; row++) {
         int64_t token = span->first_token + row / group;
         int64_t head = span->kv_head * group + row % group;
         const float *query = a->heads + (token * heads_per_token(d) + head) * n;
-        rotate(query, a->cos + token * n, a->sin + token * n, n, scale, queries + row * n);
+        place_head(a, span->layer, d->layer[span->layer].q_norm, token, query, d->score_scale,
+                   queries + row * n);
     }
 }
 
@@ -198,16 +216,36 @@ static int64_t visible(const struct attention *a, const struct span *span, struc
     return (end < block.end ? end : block.end) - block.first;
 }
 
-/* Of the scores of those, takes away what stands on other branches. */
-static void hide_branches(const struct attention *a, const struct span *span, struct block block,
-                          int64_t row, float scores[BLOCK]) {
+/* The first position that a token sees. In a tree nothing stands before its position in the cache. */
+static int64_t first_visible(const struct attention *a, int64_t layer, int64_t token) {
+    const struct cache *cache = &a->cache;
+    int64_t position = cache->positions ? cache->positions[token] : cache->length + token;
+    int64_t window = a->decoder->layer[layer].window;
+    return window && position >= window ? position + 1 - window : 0;
+}
+
+/* The same of all from a token on. */
+static int64_t first_visible_from(const struct attention *a, int64_t layer, int64_t token) {
+    int64_t first = first_visible(a, layer, token);
+    for (token++; a->cache.positions && token < a->tokens; token++)
+        first = lesser(first, first_visible(a, layer, token));
+    return first;
+}
+
+/* Of the scores of those, takes away what stands on other branches or before the window. */
+static void hide_unseen(const struct attention *a, const struct span *span, struct block block,
+                        int64_t row, float scores[BLOCK]) {
     const struct cache *cache = &a->cache;
     int64_t token = span->first_token + row / queries_per_kv_head(a->decoder);
     int64_t end = block.first + visible(a, span, block, row);
-    if (!cache->seen || end <= cache->trunk) return;
-    const uint8_t *seen = cache->seen + token * (cache->length + a->tokens - cache->trunk);
-    for (int64_t at = block.first > cache->trunk ? block.first : cache->trunk; at < end; at++)
-        if (!seen[at - cache->trunk]) scores[at - block.first] = NOTHING_YET;
+    int64_t trunk = cache->seen ? cache->trunk : end;
+    int64_t hidden = lesser(first_visible(a, span->layer, token), lesser(trunk, end));
+    for (int64_t at = block.first; at < hidden; at++) scores[at - block.first] = NOTHING_YET;
+    if (end <= trunk) return;
+    const uint8_t *seen = cache->seen + token * (cache->length + a->tokens - trunk);
+    int bit = a->decoder->layer[span->layer].window ? SEEN_IN_WINDOW : SEEN;
+    for (int64_t at = block.first > trunk ? block.first : trunk; at < end; at++)
+        if (!(seen[at - trunk] & bit)) scores[at - block.first] = NOTHING_YET;
 }
 
 /* The scores of a block become weights; unseen ones 0. */
@@ -217,7 +255,7 @@ static void weigh_rows(const struct attention *a, const struct span *span, struc
     for (int64_t row = 0; row < span->rows; row++) {
         float *weights = s.weights + row * BLOCK;
         int64_t seen = visible(a, span, block, row);
-        hide_branches(a, span, block, row, weights);
+        hide_unseen(a, span, block, row, weights);
         for (int64_t j = seen < 0 ? 0 : seen; j < BLOCK; j++) weights[j] = NOTHING_YET;
         if (seen > 0)
             update_softmax(weights, &s.softmax[row], s.outputs + row * n, n);
@@ -274,7 +312,7 @@ static void attend_in_bf16(const struct attention *a, const struct span *span, s
         score_rows(s.rounded_queries, rows, keys, count, n, s.weights);
     }
     for (int64_t row = 0; row < rows; row++) {
-        hide_branches(a, span, block, row, s.weights + row * BLOCK);
+        hide_unseen(a, span, block, row, s.weights + row * BLOCK);
         weigh_row(s.weights + row * BLOCK, visible(a, span, block, row), &s.softmax[row],
                   s.outputs + row * n, n, s.rounded_weights + row * BLOCK);
     }
@@ -298,8 +336,10 @@ static void put_partial(const struct attention *a, const struct span *span) {
 
 void attend(const struct attention *a, int64_t layer, int64_t unit) {
     struct span span = span_of(a, layer, unit);
-    int64_t old = a->cache.length, n = a->decoder->head_dim;
-    int64_t first = old * span.split / a->splits, end = old * (span.split + 1) / a->splits;
+    int64_t n = a->decoder->head_dim, oldest = first_visible_from(a, layer, 0);
+    int64_t old = a->cache.length - oldest, needed = first_visible_from(a, layer, span.first_token);
+    int64_t first = oldest + old * span.split / a->splits;
+    int64_t end = oldest + old * (span.split + 1) / a->splits;
     int in_bf16 = a->cache.format == BF16 && has_fast_attention(n);
     struct scratch s = scratch_of(a);
     if (span.split == a->splits - 1) {
@@ -307,11 +347,11 @@ void attend(const struct attention *a, int64_t layer, int64_t unit) {
             write_head(a, layer, span.kv_head, token);
         end += span.first_token + span.tokens;
     }
-    rotate_queries(a, &span, s.queries);
+    place_queries(a, &span, s.queries);
     if (in_bf16) round_to_bf16(s.queries, span.rows * n, s.rounded_queries);
     memset(s.outputs, 0, sizeof *s.outputs * (size_t)(span.rows * n));
     for (int64_t row = 0; row < span.rows; row++) s.softmax[row] = (struct softmax){NOTHING_YET, 0};
-    for (int64_t at = first; at < end; at += BLOCK) {
+    for (int64_t at = first > needed ? first : needed; at < end; at += BLOCK) {
         struct block block = {at, at + BLOCK < end ? at + BLOCK : end};
         (in_bf16 ? attend_in_bf16 : attend_in_fp32)(a, &span, block);
     }

@@ -50,28 +50,39 @@ struct matrix {
     int64_t format;
 };
 
+enum activation { SILU, GELU_TANH };
+
+/* What a family does not have is NULL, or a matrix without data. A norm with a bias is LayerNorm. */
 struct layer {
     const float *input_layernorm, *post_attention_layernorm;
     struct matrix qkv_proj, o_proj, gate_proj, up_proj, down_proj;
-    const float *qkv_bias; /* NULL: none */
+    const float *qkv_bias, *o_bias, *gate_bias, *up_bias, *down_bias;
+    const float *q_norm, *k_norm; /* of each head */
+    const float *input_layernorm_bias, *post_attention_layernorm_bias;
+    int64_t window; /* tokens that a token sees, itself included; 0: all */
+    int64_t is_unrotated;
 };
 
 struct decoder {
     int64_t layers, hidden, intermediate, query_heads, kv_heads, head_dim;
-    float rms_norm_eps;
+    int64_t activation;
+    float rms_norm_eps, score_scale, embedding_multiplier, residual_multiplier;
     struct matrix embed_tokens, lm_head;
-    const float *norm;
+    const float *norm, *norm_bias;
     const struct layer *layer;
 };
 
 /* Where keys and values are: (2, layers, kv_heads, capacity, head_dim), and how many are there.
  * A new token sees all before it, or, of those from `trunk` on, such as `seen` says: (new tokens,
- * length + new tokens - trunk), NULL or not 0 where one is seen. */
+ * length + new tokens - trunk), NULL or the sum of SEEN where one is seen and SEEN_IN_WINDOW where
+ * one is in a layer with a window. Then `positions` are those of the new tokens in their texts. */
+enum { SEEN = 1, SEEN_IN_WINDOW = 2 };
 struct cache {
     void *data;
     int64_t format; /* F32 or BF16 */
     int64_t capacity, length, trunk;
     const uint8_t *seen;
+    const int64_t *positions;
 };
 
 /* What a matrix is multiplied with: vectors, and what is made of them as it is wanted: groups of 32
@@ -127,9 +138,13 @@ int open_activations(int64_t most_tokens, int64_t most_cols, struct activations 
 void close_activations(struct activations *x);
 struct activations activations_for(const struct matrix *matrix, int64_t tokens,
                                    struct activations buffers);
-void normalize(const float *x, const float *weight, float eps, int64_t n, float *out);
+struct norm {
+    const float *weight, *bias;
+    float eps;
+};
+void normalize(const float *x, struct norm norm, int64_t n, float *out);
 void quantize(const struct activations *x, int64_t token);
-void activate(float gate[PANEL], const float up[PANEL]);
+void activate(enum activation activation, float gate[PANEL]);
 
 /* attention.c */
 struct attention {

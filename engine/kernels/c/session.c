@@ -73,10 +73,12 @@ static const struct matrix *matrix_of(const struct session *s, struct step step)
     }
 }
 
+static int has_gate(const struct layer *layer) { return layer->up_proj.data != NULL; }
+
 /* Panels of a matrix in a unit; those of gate and up share what is best. */
 static int64_t panels_of_unit(const struct session *s, struct step step) {
     int64_t at_once = panels_at_once(matrix_of(s, step), s->tokens);
-    return step.kind == GATE_UP ? (at_once + 1) / 2 : at_once;
+    return step.kind == GATE_UP && has_gate(step.layer) ? (at_once + 1) / 2 : at_once;
 }
 
 static int64_t units(void *context, int64_t phase) {
@@ -95,20 +97,24 @@ static struct attention attention_of(struct session *s, float *scratch) {
                               s->sin,      s->heads, s->partial, scratch};
 }
 
+static struct norm input_norm(const struct decoder *d, const struct layer *layer) {
+    return (struct norm){layer->input_layernorm, layer->input_layernorm_bias, d->rms_norm_eps};
+}
+
+static struct norm post_norm(const struct decoder *d, const struct layer *layer) {
+    return (struct norm){layer->post_attention_layernorm, layer->post_attention_layernorm_bias,
+                         d->rms_norm_eps};
+}
+
 /* The input of the matrix of a phase for one token, as fp32. */
 static void read_input(struct session *s, struct step step, int64_t token, float *out) {
     const struct decoder *d = &s->decoder;
     const float *residual = s->residual + token * d->hidden;
     struct attention attention = attention_of(s, NULL);
     switch (step.kind % INPUT) {
-        case QKV:
-            normalize(residual, step.layer->input_layernorm, d->rms_norm_eps, d->hidden, out);
-            break;
+        case QKV: normalize(residual, input_norm(d, step.layer), d->hidden, out); break;
         case OUT: merge_splits(&attention, token, out); break;
-        case GATE_UP:
-            normalize(residual, step.layer->post_attention_layernorm, d->rms_norm_eps, d->hidden,
-                      out);
-            break;
+        case GATE_UP: normalize(residual, post_norm(d, step.layer), d->hidden, out); break;
         case DOWN:
             memcpy(out, s->inner + token * d->intermediate, sizeof *out * (size_t)d->intermediate);
             break;
@@ -129,14 +135,20 @@ static void prepare(struct session *s, struct step step, const struct activation
     }
 }
 
-/* What is done with a panel's result: copied to rows of `out`, or added to them. */
-static void put(const struct matrix *matrix, int64_t panel, int64_t tokens, int adding,
-                float y[MAX_TOKENS][PANEL], float *out) {
+/* Where results go: rows of `out`, to which they are copied or, `times` as large, added. */
+struct target {
+    const float *bias; /* added to each token's results first; NULL: none */
+    int adding;
+    float times, *out;
+};
+
+static void put(const struct matrix *matrix, int64_t panel, int64_t tokens, struct target target,
+                float y[MAX_TOKENS][PANEL]) {
     int64_t first = panel * PANEL, rest = matrix->rows - first;
     for (int64_t token = 0; token < tokens; token++) {
-        float *to = out + token * matrix->rows + first;
+        float *to = target.out + token * matrix->rows + first;
         for (int64_t row = 0; row < PANEL && row < rest; row++)
-            to[row] = adding ? to[row] + y[token][row] : y[token][row];
+            to[row] = target.adding ? to[row] + target.times * y[token][row] : y[token][row];
     }
 }
 
@@ -149,24 +161,44 @@ static void add_bias(const float *bias, int64_t panel, int64_t rows, int64_t tok
         for (int64_t row = 0; row < PANEL && row < rest; row++) y[token][row] += bias[first + row];
 }
 
-/* bias: added to all tokens' results; NULL: none. */
-static void multiply(const struct matrix *matrix, const struct activations *x, int64_t unit,
-                     const float *bias, int adding, float *out) {
-    float y[FOUR][MAX_TOKENS][PANEL];
+/* y = W x for the panels of a unit; returns how many there are. */
+static int64_t multiply_unit(const struct matrix *matrix, const struct activations *x,
+                             int64_t unit, float y[FOUR][MAX_TOKENS][PANEL]) {
     int64_t at_once = panels_at_once(matrix, x->tokens), first = unit * at_once;
     int64_t count = at_most(panels_of(matrix) - first, at_once);
     struct panel panels[FOUR];
     for (int64_t i = 0; i < FOUR; i++)
         panels[i] = (struct panel){matrix, first + at_most(i, count - 1)};
     multiply_panels(panels, count, x, y);
+    return count;
+}
+
+static void multiply(const struct matrix *matrix, const struct activations *x, int64_t unit,
+                     struct target target) {
+    float y[FOUR][MAX_TOKENS][PANEL];
+    int64_t first = unit * panels_at_once(matrix, x->tokens);
+    int64_t count = multiply_unit(matrix, x, unit, y);
     for (int64_t i = 0; i < count; i++) {
-        if (bias) add_bias(bias, first + i, matrix->rows, x->tokens, y[i]);
-        put(matrix, first + i, x->tokens, adding, y[i], out);
+        if (target.bias) add_bias(target.bias, first + i, matrix->rows, x->tokens, y[i]);
+        put(matrix, first + i, x->tokens, target, y[i]);
     }
 }
 
-static void gate(const struct layer *layer, const struct activations *x, int64_t unit,
-                 float *out) {
+static void activate_panel(const struct session *s, const struct layer *layer, int64_t panel,
+                           float gate[MAX_TOKENS][PANEL], float up[MAX_TOKENS][PANEL]) {
+    const struct matrix *gates = &layer->gate_proj;
+    if (layer->gate_bias) add_bias(layer->gate_bias, panel, gates->rows, s->tokens, gate);
+    if (up && layer->up_bias) add_bias(layer->up_bias, panel, gates->rows, s->tokens, up);
+    for (int64_t token = 0; token < s->tokens; token++) {
+        activate(s->decoder.activation, gate[token]);
+        for (int64_t row = 0; up && row < PANEL; row++) gate[token][row] *= up[token][row];
+    }
+    put(gates, panel, s->tokens, (struct target){.out = s->inner}, gate);
+}
+
+/* The inner values of a feed-forward layer (Shazeer 2020). */
+static void gate(const struct session *s, const struct layer *layer, const struct activations *x,
+                 int64_t unit) {
     float y[FOUR][MAX_TOKENS][PANEL];
     const struct matrix *gates = &layer->gate_proj, *ups = &layer->up_proj;
     int64_t at_once = (panels_at_once(gates, x->tokens) + 1) / 2, first = unit * at_once;
@@ -175,24 +207,42 @@ static void gate(const struct layer *layer, const struct activations *x, int64_t
     if (count == 2) panels[2] = (struct panel){gates, first + 1};
     if (count == 2) panels[3] = (struct panel){ups, first + 1};
     multiply_panels(panels, 2 * count, x, y);
-    for (int64_t i = 0; i < count; i++) {
-        for (int64_t token = 0; token < x->tokens; token++)
-            activate(y[2 * i][token], y[2 * i + 1][token]);
-        put(gates, first + i, x->tokens, 0, y[2 * i], out);
-    }
+    for (int64_t i = 0; i < count; i++)
+        activate_panel(s, layer, first + i, y[2 * i], y[2 * i + 1]);
+}
+
+/* The same where nothing but the activation comes between two matrices. */
+static void activate_unit(const struct session *s, const struct layer *layer,
+                          const struct activations *x, int64_t unit) {
+    float y[FOUR][MAX_TOKENS][PANEL];
+    const struct matrix *matrix = &layer->gate_proj;
+    int64_t first = unit * panels_at_once(matrix, x->tokens);
+    int64_t count = multiply_unit(matrix, x, unit, y);
+    for (int64_t i = 0; i < count; i++) activate_panel(s, layer, first + i, y[i], NULL);
 }
 
 static void run_unit(struct session *s, struct step step, const struct activations *x,
                      float *scratch, int64_t unit) {
     const struct layer *layer = step.layer;
     struct attention attention = attention_of(s, scratch);
+    struct target residual = {NULL, 1, s->decoder.residual_multiplier, s->residual};
     switch (step.kind) {
-        case QKV: multiply(&layer->qkv_proj, x, unit, layer->qkv_bias, 0, s->heads); break;
+        case QKV:
+            multiply(&layer->qkv_proj, x, unit, (struct target){layer->qkv_bias, .out = s->heads});
+            break;
         case ATTEND: attend(&attention, step.index, unit); break;
-        case OUT: multiply(&layer->o_proj, x, unit, NULL, 1, s->residual); break;
-        case GATE_UP: gate(layer, x, unit, s->inner); break;
-        case DOWN: multiply(&layer->down_proj, x, unit, NULL, 1, s->residual); break;
-        case LOGITS: multiply(&s->decoder.lm_head, x, unit, NULL, 0, s->logits); break;
+        case OUT:
+            residual.bias = layer->o_bias;
+            multiply(&layer->o_proj, x, unit, residual);
+            break;
+        case GATE_UP: (has_gate(layer) ? gate : activate_unit)(s, layer, x, unit); break;
+        case DOWN:
+            residual.bias = layer->down_bias;
+            multiply(&layer->down_proj, x, unit, residual);
+            break;
+        case LOGITS:
+            multiply(&s->decoder.lm_head, x, unit, (struct target){.out = s->logits});
+            break;
         case INPUT + ATTEND: write_token(&attention, step.index, unit); break;
         default: prepare(s, step, x, unit);
     }
@@ -266,6 +316,7 @@ int midfill_forward(struct session *s, const int64_t *ids, int64_t tokens,
                     const struct cache *cache, const float *cos, const float *sin,
                     const _Atomic int *stop, float *hidden) {
     const struct decoder *d = &s->decoder;
+    struct norm norm = {d->norm, d->norm_bias, d->rms_norm_eps};
     s->plan = tokens <= FEW_TOKENS ? &few_tokens : &many_tokens;
     s->tokens = tokens;
     s->splits = attention_splits(d, tokens, cache->length);
@@ -275,11 +326,11 @@ int midfill_forward(struct session *s, const int64_t *ids, int64_t tokens,
     s->stop = stop;
     for (int64_t token = 0; token < tokens; token++)
         matrix_row(&d->embed_tokens, ids[token], s->residual + token * d->hidden);
+    for (int64_t i = 0; i < tokens * d->hidden; i++) s->residual[i] *= d->embedding_multiplier;
     pool_run(s->pool, s->plan->count * d->layers, tokens);
     if (stop && *stop) return 0;
     for (int64_t token = 0; token < tokens; token++)
-        normalize(s->residual + token * d->hidden, d->norm, d->rms_norm_eps, d->hidden,
-                  hidden + token * d->hidden);
+        normalize(s->residual + token * d->hidden, norm, d->hidden, hidden + token * d->hidden);
     return 1;
 }
 

@@ -253,6 +253,35 @@ def test_a_guess_that_goes_on_with_a_prompt_costs_nothing_when_it_is_wrong() -> 
     assert other.ids.tolist() == numbers(0, 60)
 
 
+def test_a_guess_in_an_empty_slot_is_worth_keeping() -> None:
+    """It goes on with nothing, so all of it is a prompt of its own."""
+    cache = cache_of(2)
+    guess = cache.take(numbers(0, 60), is_guess=True)
+    forward(guess, numbers(0, 60))
+    assert prefill(cache, [0, 1, 99]) is not guess
+    assert guess.ids.tolist() == numbers(0, 60)
+
+
+def test_a_guess_goes_before_the_first_prompt_that_was_used() -> None:
+    """However long it is."""
+    cache = cache_of(2)
+    used = prefill(cache, numbers(0, 40))
+    guess = cache.take(numbers(1000, 80), is_guess=True)
+    forward(guess, numbers(1000, 80))
+    assert prefill(cache, numbers(2000, 60)) is guess
+    assert used.ids.tolist() == numbers(0, 40)
+
+
+def test_a_guess_goes_on_even_with_a_prompt_of_one_token() -> None:
+    """What it adds is not worth keeping."""
+    cache = cache_of(2)
+    used = prefill(cache, [7])
+    guess = [7, *numbers(1000, 60)]
+    assert cache.take(guess, is_guess=True) is used
+    forward(used, guess[used.length :])
+    assert cache.take([7, 8]) is used
+
+
 def test_an_empty_slot_is_taken_before_a_guess_is_given_up() -> None:
     """Both were never used."""
     cache = cache_of(3)

@@ -14,7 +14,7 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply
 
 from midfill.engine.errors import UnsupportedModelError
 from midfill.engine.model.rope import RotaryTable, inverse_frequencies, rotate
-from midfill.weights.architecture import RopeScaling
+from midfill.weights.architecture import RopeScaling, yarn_attention_factor
 
 if TYPE_CHECKING:
     from midfill.weights.architecture import LlamaArchitecture
@@ -23,11 +23,28 @@ LLAMA3 = RopeScaling(
     "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_context_length=64
 )
 LINEAR = RopeScaling("linear", factor=4.0)
+YARN = RopeScaling(
+    "yarn", 4.0, original_context_length=512, attention_factor=yarn_attention_factor(4.0)
+)
+YARN_KEYS = {"factor": 4.0, "original_max_position_embeddings": 512}
 LONG_HEADS = replace(SHAPE, head_dim=64, hidden_size=256)
 SCALINGS = [
     pytest.param(None, 1e4, {"rope_type": "default"}, id="llama-2"),
     pytest.param(None, 1e6, {"rope_type": "default"}, id="code-llama"),
     pytest.param(LINEAR, 1e4, {"rope_type": "linear", "factor": 4.0}, id="linear"),
+    pytest.param(YARN, 1e4, {"rope_type": "yarn", **YARN_KEYS}, id="yarn"),
+    pytest.param(
+        replace(YARN, attention_factor=1.5, beta_fast=16.0, truncate=False),
+        1e6,
+        {
+            "rope_type": "yarn",
+            **YARN_KEYS,
+            "attention_factor": 1.5,
+            "beta_fast": 16.0,
+            "truncate": False,
+        },
+        id="yarn with all keys",
+    ),
     pytest.param(
         LLAMA3,
         5e5,
@@ -80,6 +97,28 @@ def test_rotated_heads_equal_those_of_transformers(
     torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-4)  # angles of 900 rad, in fp32
 
 
+@pytest.mark.parametrize(
+    ("positions", "factor"), [(512, 4.0), (400, 4.0), (2000, 4.0), (1300, 1.0)]
+)
+def test_a_dynamic_base_is_that_of_a_text_as_long_as_the_context(
+    positions: int, factor: float
+) -> None:
+    """Transformers grows it for each text; within the original context it does not grow."""
+    scaling = RopeScaling("dynamic", factor, original_context_length=512)
+    shape = replace(architecture(1e4, scaling), max_position_embeddings=positions)
+    theirs = LlamaRotaryEmbedding(
+        LlamaConfig(
+            hidden_size=256,
+            num_attention_heads=4,
+            max_position_embeddings=512,
+            rope_parameters={"rope_theta": 1e4, "rope_type": "dynamic", "factor": factor},
+        )
+    )
+    theirs(torch.zeros(1), torch.arange(positions).unsqueeze(0))
+    ours = inverse_frequencies(shape)
+    torch.testing.assert_close(ours, theirs.inv_freq, rtol=1e-6, atol=0)
+
+
 def test_a_pair_is_turned_by_position_times_frequency() -> None:
     """The paper's formula, pair by pair, in double precision."""
     shape = replace(SHAPE, rope_theta=100.0)
@@ -109,6 +148,6 @@ def test_the_table_grows_without_changing_what_it_held() -> None:
 
 def test_an_unknown_scaling_is_refused() -> None:
     """By name, with what is implemented."""
-    shape = replace(SHAPE, rope_scaling=RopeScaling("yarn", factor=2.0))
-    with pytest.raises(UnsupportedModelError, match=r"'yarn'.*must be linear or llama3"):
+    shape = replace(SHAPE, rope_scaling=RopeScaling("longrope", factor=2.0))
+    with pytest.raises(UnsupportedModelError, match=r"'longrope'.*must be dynamic, linear"):
         inverse_frequencies(shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,6 +29,10 @@ steps = st.lists(
     min_size=1,
     max_size=5,
 )
+
+
+WINDOW = " with a window"
+"""How models are called in which the second layer sees few tokens."""
 
 
 class Texts:
@@ -71,20 +76,33 @@ class Texts:
 @pytest.fixture(scope="module")
 def models() -> dict[str, tuple[Decoder, LlamaModel]]:
     """PyTorch's, and one with kernels for each format, with their references."""
-    checkpoint = tiny_checkpoint(SHAPES["one head for all"])
-    found: dict[str, tuple[Decoder, LlamaModel]] = {
-        wanted: (native(checkpoint, wanted), reference(checkpoint, wanted)) for wanted in TOLERANCE
-    }
-    return {**found, "PyTorch": (found["fp32"][1], found["fp32"][1])}
+    whole = SHAPES["one head for all"]
+    window = replace(whole, sliding_window=12, full_attention_layers=(0,))
+    found: dict[str, tuple[Decoder, LlamaModel]] = {}
+    for name, shape in (("", whole), (WINDOW, window)):
+        checkpoint = tiny_checkpoint(shape)
+        for wanted in TOLERANCE:
+            alone = reference(checkpoint, wanted)
+            found[wanted + name] = (native(checkpoint, wanted), alone)
+        found[f"PyTorch{name}"] = (reference(checkpoint, "fp32"), reference(checkpoint, "fp32"))
+    return found
+
+
+def tolerance_of(model: str) -> str:
+    """The format whose tolerance a model has."""
+    wanted = model.removesuffix(WINDOW)
+    return "fp32" if wanted == "PyTorch" else wanted
 
 
 @given(
-    wanted=st.sampled_from(["PyTorch", *TOLERANCE]),
+    wanted=st.sampled_from(
+        [name + end for end in ("", WINDOW) for name in ("PyTorch", *TOLERANCE)]
+    ),
     trunk=st.integers(0, 300),
     first=st.integers(1, 40),
     steps=steps,
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_each_branch_is_what_it_would_be_alone(
     models: dict[str, tuple[Decoder, LlamaModel]],
     wanted: str,
@@ -101,13 +119,13 @@ def test_each_branch_is_what_it_would_be_alone(
             texts.fork(which, length)
         for text, logits in texts.read(counts):
             expected = run(alone, text)[-len(logits) :]
-            assert_close(logits, expected, "fp32" if wanted == "PyTorch" else wanted)
+            assert_close(logits, expected, tolerance_of(wanted))
         texts.cut(forgotten)
     texts.tree.close()
     assert texts.slot.ids.tolist() == ids
 
 
-@pytest.mark.parametrize("wanted", ["PyTorch", "fp32", "int8"])
+@pytest.mark.parametrize("wanted", ["PyTorch", "fp32", "int8", f"fp32{WINDOW}"])
 def test_a_long_text_is_read_in_several_passes(
     models: dict[str, tuple[Decoder, LlamaModel]], wanted: str
 ) -> None:
@@ -120,7 +138,7 @@ def test_a_long_text_is_read_in_several_passes(
     [(text, logits)] = texts.read([2 * LONGEST_PASS + 3])
 
     expected = run(alone, text)[-len(logits) :]
-    assert_close(logits, expected, "fp32" if wanted == "PyTorch" else wanted)
+    assert_close(logits, expected, tolerance_of(wanted))
 
 
 def test_what_is_forgotten_last_leaves_room() -> None:

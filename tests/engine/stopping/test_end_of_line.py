@@ -12,6 +12,7 @@ from tiny_tokenizers import tiny_byte_level_vocabulary
 from midfill.engine.api import CompletionRequest, FinishReason, Scope
 from midfill.engine.model.logits import probability
 from midfill.engine.prompt.dialects import DIALECTS
+from midfill.engine.stopping.end_of_line import EndOfLine
 from midfill.engine.stopping.suffix_fit import EndWeights
 from midfill.engine.tokens.tokenizer import open_tokenizer
 
@@ -106,6 +107,24 @@ def test_a_middle_ends_with_a_line_where_the_suffix_would_follow(
 
     assert done.text == text
     assert (done.stats.drafted_tokens > 0) == (draft_tokens > 0)
+
+
+def test_a_middle_does_not_end_at_even_odds() -> None:
+    """Weights of nothing say nothing."""
+    even = EndWeights(0.0, end=0.0, gap=0.0)
+    assert written("a + b\nc = 4", end_weights=even, suffix="\nc = 3\n").text == "a + b\nc = 4"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "weights", "applies"),
+    [(1.0, None, False), (0.9, None, True), (1.0, EndWeights(0.0, end=0.0, gap=0.0), True)],
+)
+def test_an_end_is_looked_for_where_a_threshold_or_weights_say_so(
+    threshold: float, weights: EndWeights | None, applies: bool
+) -> None:
+    """Else the sampler alone decides, and no pass is spent on it."""
+    end = EndOfLine(TOKENIZER, [FIM_END], threshold, weights, "", is_whole_line=False)
+    assert end.applies == applies
 
 
 class DoneModel(ScriptedModel):
@@ -234,3 +253,12 @@ def test_probabilities_add_up_and_ids_beyond_the_logits_have_none() -> None:
     assert probability(logits, [0, 1, 2, 3]) == pytest.approx(1.0)
     assert probability(logits, [3, 99]) == pytest.approx(float(logits.softmax(0)[3]))
     assert probability(logits, [99]) == 0.0
+
+
+def test_a_line_ends_between_two_tokens_or_with_the_first() -> None:
+    """Whichever of them has the line end."""
+    end = EndOfLine(TOKENIZER, [FIM_END], LEAST, None, "", is_whole_line=False)
+    (newline,), (letter,) = TOKENIZER.encode("\n"), TOKENIZER.encode("a")
+    assert end.is_between(newline, letter)
+    assert end.is_between(letter, newline)
+    assert not end.is_between(letter, letter)

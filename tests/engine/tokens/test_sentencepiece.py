@@ -157,6 +157,15 @@ def test_unescaped_whitespace_and_unused_pieces_are_refused() -> None:
         opened(model + piece_field("zzz", piece_type=UNUSED))
 
 
+def test_a_model_without_a_piece_for_a_space_is_refused() -> None:
+    """The library would spell U+2581 by bytes instead, which is another text."""
+    model, piece = train_sentencepiece(), b"\x0a\x03%s\x15"
+    without = model.replace(piece % "▁".encode(), piece % "▂".encode())
+    assert without != model
+    with pytest.raises(UnsupportedModelError, match="no piece for a space"):
+        opened(without)
+
+
 def test_markers_that_are_user_defined_are_still_special() -> None:
     """Whatever their type in the file: a converted one may say so."""
     model = train_sentencepiece() + piece_field("▁<PRE>", piece_type=USER_DEFINED)

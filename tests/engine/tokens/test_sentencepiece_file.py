@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 import sentencepiece
-from tiny_tokenizers import code_llama_sentencepiece, train_sentencepiece
+from tiny_tokenizers import code_llama_sentencepiece, piece_field, train_sentencepiece
 
-from midfill.engine.tokens.sentencepiece_file import read_model, serialize
+from midfill.engine.tokens.sentencepiece_file import open_processor, read_model, serialize
 from midfill.weights.errors import CorruptModelError
 
 
@@ -38,12 +38,21 @@ def test_the_file_written_again_differs_in_what_was_asked_only() -> None:
         b"\x0a\x02\x18\x01",
         b"\x0a\x03\x0a\x01\xff",
         b"not a model",
+        piece_field("<0x7>", piece_type=6),
+        piece_field("<0x{A>", piece_type=6),
     ],
 )
 def test_a_broken_file_is_named_as_such(broken: bytes) -> None:
-    """Empty, cut off, of a wire type that is no longer in use, or with pieces without text."""
+    """Empty, cut off, of a wire type no longer in use, pieces without text, bytes that are none."""
     with pytest.raises(CorruptModelError, match=r"SentencePiece model .* is broken"):
         read_model(broken)
+
+
+def test_what_the_library_refuses_is_named_as_such() -> None:
+    """It finds more than we do: here two equal pieces."""
+    serialized = train_sentencepiece() + piece_field("same") * 2
+    with pytest.raises(CorruptModelError, match="same"):
+        open_processor(serialized)
 
 
 def test_a_file_cut_anywhere_is_broken_or_shorter() -> None:

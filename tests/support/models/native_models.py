@@ -48,6 +48,19 @@ SHAPES = {
         SHAPE, num_attention_heads=8, num_key_value_heads=1, head_dim=64
     ),
     "a bias on queries, keys and values": replace(SHAPE, head_dim=40, family="qwen2"),
+    "no gate, biases, a window": replace(
+        SHAPE, family="starcoder2", activation="gelu_tanh", attention_bias=True, mlp_bias=True,
+        sliding_window=100, tie_word_embeddings=True,
+    ),
+    "normalized heads, one layer without positions, one without a window": replace(
+        SHAPE, family="qwen3", head_dim=32, unrotated_layers=(0,), sliding_window=40,
+        full_attention_layers=(1,),
+    ),
+    "multipliers, biases, very wide heads": replace(
+        SHAPE, head_dim=256, activation="gelu_tanh", attention_bias=True, mlp_bias=True,
+        embedding_multiplier=6.0, residual_multiplier=0.5, attention_multiplier=0.1,
+        logits_scaling=8.0,
+    ),
     "stretched": replace(SHAPE, head_dim=64, rope_scaling=RopeScaling("linear", 4.0)),
     "llama3": replace(
         SHAPE, head_dim=32, rope_theta=500000.0, rope_scaling=RopeScaling("llama3", 8.0, 1, 4, 64)

@@ -18,6 +18,7 @@ from tiny_models import (
     write_gguf,
 )
 
+from midfill.engine.model.rope import inverse_frequencies
 from midfill.weights.architecture import (
     BytePairVocabulary,
     Checkpoint,
@@ -238,10 +239,13 @@ def test_unused_and_unknown_tokens_are_special_too(file: Path) -> None:
         ("general.type", "adapter", "general.type is 'adapter'"),
         ("general.quantization_version", 1, "quantization_version is 1"),
         ("split.count", 3, "split.count is 3"),
-        ("llama.attention.sliding_window", 64, "sliding_window is 64; .* not implement"),
+        ("llama.attention.sliding_window_pattern", 6, "pattern is 6; .* not implement"),
+        ("llama.attention.scale", 0.1, "attention.scale is 0.1.*; .* not implement"),
+        ("llama.rope.scaling.yarn_log_multiplier", 0.1, "yarn_log_multiplier is"),
         ("llama.attention.value_length", 16, "value_length is 16; midfill implements 8 only"),
         ("llama.rope.dimension_count", 4, "dimension_count is 4; midfill implements 8 only"),
-        ("llama.rope.scaling.type", "yarn", "scaling.type is 'yarn'; .* linear, none"),
+        ("llama.rope.scaling.type", "longrope", "'longrope'; .* linear, none, yarn"),
+        ("llama.rope.scaling.yarn_ext_factor", 0.5, "ext_factor is 0.5; midfill implements 1.0"),
         ("llama.rope.scaling.attn_factor", 2.0, "attn_factor is 2.0; midfill implements 1.0"),
         ("llama.expert_count", 8, "expert_count is 8; midfill implements 0 only"),
         ("tokenizer.ggml.model", "bert", "midfill implements gpt2, llama .*SentencePiece"),
@@ -262,14 +266,29 @@ def test_what_could_change_the_result_is_refused(
 
 def test_another_architecture_is_refused_by_name(file: Path) -> None:
     """Its name is in the message."""
-    with pytest.raises(UnsupportedModelError, match=r"architecture is 'falcon'; .* llama, qwen2"):
+    with pytest.raises(UnsupportedModelError, match=r"architecture is 'falcon'; .* llama, qwen"):
         written(file, kind="falcon")
 
 
-def test_llama_3s_rope_factors_are_refused(file: Path) -> None:
-    """They would need the factors that made them; the folder has those."""
-    with pytest.raises(UnsupportedModelError, match=r"rope_freqs.weight .*Hugging Face folder"):
-        written(file, tensors={"rope_freqs.weight": np.ones(4, np.float32)})
+def test_llama_3s_rotary_angles_stand_among_the_tensors(file: Path) -> None:
+    """What its converter writes there gives the angles of the rule that config.json asks for."""
+    rule = RopeScaling("llama3", 8.0, 1.0, 4.0, original_context_length=64)
+    plain = inverse_frequencies(TINY_ARCHITECTURE)
+    ruled = inverse_frequencies(replace(TINY_ARCHITECTURE, rope_scaling=rule))
+    checkpoint = written(file, tensors={"rope_freqs.weight": (plain / ruled).numpy()})
+    assert not torch.equal(plain, ruled)
+    torch.testing.assert_close(inverse_frequencies(checkpoint.architecture), ruled)
+    assert "rope_freqs.weight" not in checkpoint.tensors
+
+
+@pytest.mark.parametrize("divisors", [[1, 1, 1], [1, 1, 1, 0], [1, 1, 1, np.nan]])
+def test_rotary_angles_must_be_a_number_for_each_pair(file: Path, divisors: list[float]) -> None:
+    """Finite and over 0; and nothing else may stretch them."""
+    with pytest.raises(CorruptModelError, match=r"rope_freqs.weight must be 4 finite numbers"):
+        written(file, tensors={"rope_freqs.weight": np.array(divisors, np.float32)})
+    stretched = {"llama.rope.scaling.factor": 2.0}
+    with pytest.raises(UnsupportedModelError, match=r"beside rope.scaling is not implemented"):
+        written(file, tensors={"rope_freqs.weight": np.ones(4, np.float32)}, keys=stretched)
 
 
 def test_a_tensor_type_that_is_not_implemented_is_refused(file: Path) -> None:

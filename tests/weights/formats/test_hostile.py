@@ -18,7 +18,7 @@ from tiny_tokenizers import tiny_tokenizer_json
 
 from midfill.weights.checkpoint import open_checkpoint
 from midfill.weights.errors import CorruptModelError, MidfillError
-from midfill.weights.formats.huggingface import read_architecture
+from midfill.weights.formats.config.architecture import read_architecture
 from midfill.weights.formats.huggingface_writer import write_checkpoint
 from midfill.weights.formats.strict import Metadata, read_json
 from midfill.weights.formats.tokenizer_json import read_vocabulary

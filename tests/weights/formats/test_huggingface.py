@@ -14,11 +14,14 @@ from tiny_tokenizers import tiny_byte_level_vocabulary, tiny_tokenizer_json
 
 from midfill.weights.architecture import LlamaArchitecture, RopeScaling, SentencePieceModel
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
+from midfill.weights.formats.config.architecture import read_architecture
 from midfill.weights.formats.huggingface import read_checkpoint
+from midfill.weights.formats.strict import Metadata
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+YARN = {"rope_type": "yarn", "factor": 4.0}
 LINEAR = {"rope_type": "linear", "factor": 4.0}
 LLAMA3 = {
     "rope_type": "llama3",
@@ -152,14 +155,21 @@ def test_notes_of_transformers_and_nulls_are_no_keys(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "mistral"}, "model_type is 'mistral'; midfill implements llama"),
-        ({"attention_bias": True}, "attention_bias is True; midfill implements False only"),
-        ({"mlp_bias": True}, "mlp_bias is True"),
-        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'; midfill implements 'silu' only"),
-        ({"sliding_window": 4096}, "sliding_window is 4096; midfill does not implement this key"),
+        ({"model_type": "falcon"}, "model_type is 'falcon'; midfill implements gemma, .*llama"),
+        ({"model_type": "qwen2", "attention_bias": True}, "attention_bias is True; .* False only"),
+        ({"model_type": "mistral", "mlp_bias": True}, "mlp_bias is True"),
+        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'; midfill implements gelu_pytorch_tanh, si"),
+        ({"sliding_window": 4096}, "sliding_window is 4096; midfill implements None only"),
+        ({"residual_multiplier": 0.2}, "residual_multiplier is 0.2; midfill implements 1.0 only"),
+        ({"num_local_experts": 8}, "num_local_experts is 8"),
+        ({"model_type": "starcoder2", "norm_type": "rms_norm"}, "norm_type is 'rms_norm'"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types is"),
+        (
+            {"model_type": "qwen3", "use_sliding_window": True, "layer_types": ["chunked"] * 2},
+            "layer_types is 'chunked'; midfill implements full_attention, sliding_attention",
+        ),
         ({"quantization_config": {"bits": 4}}, "quantization_config is"),
-        ({"auto_map": {"AutoModel": "code.Model"}}, "auto_map is"),
-        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_type is 'yarn'; .* linear"),
+        ({"rope_scaling": {"type": "longrope", "factor": 4.0}}, "'longrope'; .* linear, llama3"),
         ({"rope_scaling": {**LINEAR, "beta_fast": 3}}, "beta_fast is 3; midfill does not"),
         ({"rope_scaling": {"type": "default", "factor": 2.0}}, "factor is 2.0; .* 1.0 only"),
     ],
@@ -167,7 +177,7 @@ def test_notes_of_transformers_and_nulls_are_no_keys(folder: Path) -> None:
 def test_what_could_change_the_result_is_refused(
     folder: Path, changes: dict[str, Any], message: str
 ) -> None:
-    """Also keys that nobody here has heard of."""
+    """By the name of the key."""
     if "rope_scaling" in changes:
         changes = {"rope_parameters": ...} | changes
     change_config(folder, **changes)
@@ -175,14 +185,86 @@ def test_what_could_change_the_result_is_refused(
         read_checkpoint(folder, "tiny")
 
 
+def test_keys_that_nobody_knows_are_ignored_with_one_warning(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The checkpoint has their names, for whoever wants to see them."""
+    change_config(folder, unsloth_version="2", auto_map={"AutoModel": "code.Model"}, _note=1)
+    checkpoint = read_checkpoint(folder, "tiny")
+    assert checkpoint.ignored == ("auto_map", "unsloth_version")
+    (record,) = caplog.records
+    assert "ignored: auto_map, unsloth_version" in record.message
+
+
+def test_a_tied_head_that_is_stored_too_is_ignored(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As transformers does, which ties the embedding to it."""
+    change_config(folder, tie_word_embeddings=True)
+    checkpoint = read_checkpoint(folder, "tiny")
+    assert checkpoint.ignored == ("lm_head.weight",)
+    assert "lm_head.weight" not in checkpoint.tensors
+    assert "stores a head, which is ignored" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "window", "full"),
+    [
+        ({"model_type": "mistral"}, 4096, ()),
+        ({"model_type": "mistral", "sliding_window": None}, 0, ()),
+        ({"model_type": "mistral", "sliding_window": 7}, 7, ()),
+        ({"model_type": "qwen2", "sliding_window": 7}, 0, ()),
+        (
+            {"model_type": "qwen2", "use_sliding_window": True, "max_window_layers": 1},
+            4096,
+            (0,),
+        ),
+        (
+            {
+                "model_type": "qwen2", "use_sliding_window": True, "sliding_window": 7,
+                "layer_types": ["sliding_attention", "full_attention"],
+            },
+            7,
+            (1,),
+        ),
+        ({"model_type": "starcoder2"}, 0, ()),
+        ({"model_type": "smollm3", "sliding_window": 7}, 0, ()),
+        (
+            {
+                "model_type": "smollm3", "use_sliding_window": True, "sliding_window": 7,
+                "no_rope_layers": [1, 0],
+            },
+            7,
+            (0,),
+        ),
+    ],
+)  # fmt: skip
+def test_windows_are_read_as_transformers_reads_them(
+    folder: Path, changes: dict[str, Any], window: int, full: tuple[int, ...]
+) -> None:
+    """An absent window is the family's usual one, null is none."""
+    change_config(folder, **changes)
+    file = folder / "config.json"
+    architecture = read_architecture(Metadata(file, json.loads(file.read_text())))
+    assert (architecture.sliding_window, architecture.full_attention_layers) == (window, full)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"hidden_size": ...}, "hidden_size is missing"),
+        ({"rope_parameters": YARN | {"rope_theta": 1.0}}, "yarn needs a base over 1"),
+        (
+            {"rope_parameters": YARN | {"beta_fast": 1e308}},
+            "betas up to the original context of 512",
+        ),
+        (
+            {"model_type": "qwen3", "use_sliding_window": True, "layer_types": []},
+            "layer_types has 0 kinds for 2 layers",
+        ),
         ({"num_key_value_heads": 3}, "4 query heads cannot share 3"),
         ({"num_hidden_layers": 1}, "beyond its architecture: model.layers.1"),
         ({"vocab_size": 321}, "embed_tokens.weight has the shape"),
-        ({"tie_word_embeddings": True}, "beyond its architecture: lm_head.weight"),
         ({"rope_theta": 1e4}, "rope_theta is both 10000.0 and 1000000.0"),
         ({"eos_token_id": "</s>"}, "eos_token_id is '</s>'"),
         ({"rope_parameters": LINEAR | {"factor": 0}}, "factor is 0"),
