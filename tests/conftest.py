@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 HOME_VARIABLES = ("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA")
 XDG_VARIABLES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
-# Time is not tested, and machines are busy.
-settings.register_profile("midfill", deadline=None)
+# Time is not tested, and machines are busy. In make attack everything is tried more often.
+MOST_EXAMPLES = 2_000 if os.environ.get("MIDFILL_ATTACK") else 100
+settings.register_profile("midfill", deadline=None, max_examples=MOST_EXAMPLES)
 settings.load_profile("midfill")
 
 # Read by huggingface_hub when it is imported, which is before any fixture runs.
@@ -33,6 +34,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 LOADED_ONCE = "tests/reference/"
 """Its files share models that take half a minute to load."""
+ALONE = "tests/attack/"
+"""Its tests share nothing."""
 
 
 class ByModels(LoadFileScheduling):
@@ -40,6 +43,8 @@ class ByModels(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         """What must run in one worker."""
+        if nodeid.startswith(ALONE):
+            return nodeid
         return LOADED_ONCE if nodeid.startswith(LOADED_ONCE) else super()._split_scope(nodeid)
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 MOST_CUTS = 48
 """Places of one line where a text is tried to be cut, the last ones."""
+MOST_ERRORS = 20
+"""A file with more is in another language, and nothing can be said of it."""
 _TOKEN_END = re.compile(r"(?<=\w)(?!\w)|(?<=[^\w\s\"'`])|(?<=[\"'`])(?![\"'`])")
 """Three quotes are one token, and two perhaps the beginning of them."""
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
@@ -91,7 +93,8 @@ class Syntax:
     @cached_property
     def _file(self) -> ParsedFile | None:
         parser = parser_of(self._language_id)
-        return parser and ParsedFile(parser, self._prefix, self._suffix)
+        file = parser and ParsedFile(parser, self._prefix, self._suffix)
+        return file if file and file.errors <= MOST_ERRORS else None
 
     @cached_property
     def _closers(self) -> str:

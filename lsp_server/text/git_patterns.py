@@ -146,6 +146,7 @@ def _rule(number: int, line: bytes) -> _Rule | None:
     Raises:
         _BadPatternError: nothing can match it.
     """
+    line = line.partition(b"\0")[0]  # a C string, to git
     if line.startswith(b"#"):
         return None
     glob = _without_trailing_spaces(line)
@@ -159,8 +160,6 @@ def _rule(number: int, line: bytes) -> _Rule | None:
         raise _BadPatternError(f"longer than {LONGEST_PATTERN} bytes")
     of_path = b"/" in glob
     glob = glob.removeprefix(b"/")
-    if b"\0" in glob:
-        raise _BadPatternError("holds a zero byte")
     if b"[" in glob or b"\\" in glob:
         _regex(glob)  # raises what is wrong
     return _Rule(number, ignores, for_folders, of_path, glob)
@@ -207,7 +206,8 @@ def _stars(glob: bytes, start: int) -> tuple[bytes, int]:
     end = start
     while glob[end : end + 1] == b"*":
         end += 1
-    is_alone = start == 0 or glob[start - 1] == ord("/")
+    # What is literal before the first wildcard is gone when git looks at the stars.
+    is_alone = _WILD.isdisjoint(glob[:start]) or glob[start - 1] == ord("/")
     if end - start > 1 and is_alone:
         if end == len(glob) or glob.startswith(b"\\/", end):
             return b"(?s:.*)", end

@@ -35,6 +35,8 @@ WITHIN = 16_384
 """Characters on each side of a part that are looked at; no private key and no line is longer."""
 _LINES = 16_384
 """Lines that are remembered."""
+_LONGEST_LINE = 500
+"""Characters of a remembered line; all of them together have about 16 MB."""
 
 _Spans = list[tuple[int, int]]
 
@@ -135,7 +137,10 @@ def masked_part(before: str, text: str, after: str, language_id: str = "") -> st
     line_end = whole.find("\n", end)
     last = len(whole) if line_end < 0 else line_end
     is_bare = language_id in _BARE_LANGUAGES
-    lines = (_masked_line(line, is_bare) for line in whole[first:last].split("\n"))
+    lines = (
+        (_masked_line if len(line) <= _LONGEST_LINE else _masked_line.__wrapped__)(line, is_bare)
+        for line in whole[first:last].split("\n")
+    )
     clean = "\n".join(lines)[start - first :][: len(text)]
     return _starred(
         clean, [(max(a - start, 0), b - start) for a, b in keys if b > start and a < end]

@@ -108,6 +108,13 @@ def test_what_was_wrong_before_is_nobodys_fault() -> None:
     assert stays("a = (\n\n\ndef f():\n    ‸\n", "return 1") == "return 1"
 
 
+def test_a_file_in_another_language_is_not_judged() -> None:
+    """Its texts stay."""
+    rust = "fn f(x: &'static str) -> u8 { match x { _ => 1 } }\n" * 40
+    assert stays(f"{rust}‸\n", "a ( b") == "a ( b"
+    assert stays("x = 1\n‸\n", "a ( b") == "a"
+
+
 def test_a_long_file_is_judged_around_the_hole() -> None:
     """In a window that begins and ends with lines of the file."""
     lines = "def f():\n    return [1, 2]\n\n\n" * (WINDOW // 10)

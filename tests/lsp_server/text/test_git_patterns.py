@@ -56,6 +56,11 @@ def test_no_pattern_is_given_to_an_engine_that_backtracks(
         (r"x\ ", "x ", True),
         ("x  ", "x", True),
         ("x**y", "xaby", True),
+        ("x**/y", "xa/by/y", True),
+        ("x**/y", "xy", True),  # as if the literal beginning were not there
+        ("x?**/y", "xay", None),
+        ("a/b**", "a/b", True),
+        ("x\0y", "x", True),  # to git, a zero ends the line
         ("a/**/b", "a/b", True),
         ("a/**", "a", None),
         ("/a", "b/a", None),
@@ -73,7 +78,7 @@ def test_a_pattern_means_what_it_means_to_git(
 
 
 @pytest.mark.parametrize(
-    "pattern", ["[", "[a", "a\\", "[[:no:]]", "x\0y", "a" * (LONGEST_PATTERN + 1), "[/]"]
+    "pattern", ["[", "[a", "a\\", "[[:no:]]", "a" * (LONGEST_PATTERN + 1), "[/]"]
 )
 def test_a_pattern_that_nothing_can_match_is_skipped_alone(pattern: str) -> None:
     """It is told once, with the reason; the others count."""
