@@ -115,13 +115,23 @@ class LlamaArchitecture:
 
 ACTIVATIONS = ("silu", "gelu_tanh")
 """SiLU, and GELU in its approximation by tanh (Hendrycks and Gimpel 2016)."""
-PRE_TOKENIZERS = frozenset({"gpt-2", "smollm", "qwen2"})
+PRE_TOKENIZERS = frozenset({"gpt-2", "smollm", "qwen2", "qwen35", "llama-bpe"})
 """The rules that midfill implements for splitting text before merging, by llama.cpp's names."""
 QWEN2_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 """The words of ``qwen2``, as its ``tokenizer.json`` has them."""
+SPLITS = {
+    "qwen2": QWEN2_SPLIT,
+    "qwen35": QWEN2_SPLIT.replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(
+        r"[^\s\p{L}\p{N}]+", r"[^\s\p{L}\p{M}\p{N}]+"
+    ),
+    "llama-bpe": QWEN2_SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|"),
+}
+"""The rules that are one expression for words."""
+IGNORES_MERGES = frozenset({"llama-bpe"})
+"""The rules under which a word that is a token stays whole, whatever the merges make of it."""
 
 
 @dataclass(frozen=True, slots=True)

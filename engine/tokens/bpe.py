@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import tokenizers
 from tokenizers import models, pre_tokenizers
 
 from midfill.engine.tokens.vocabulary import Vocabulary, replace_surrogates
-from midfill.weights.architecture import QWEN2_SPLIT
+from midfill.weights.architecture import IGNORES_MERGES, SPLITS
 from midfill.weights.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 # whitespace. Only unmistakable characters count, so that Unicode versions cannot matter.
 _SEAM = re.compile(r".*(?:[A-Za-z](?=[\x00-@\[-`{-\x7f])|\S(?=[ \t\n\r]))", re.DOTALL)
 
-# The same for Qwen2's rule, by which punctuation takes the line ends behind it.
-_QWEN2_SEAM = re.compile(
-    r".*(?:[A-Za-z](?=[\x00-@\[-`{-\x7f])|[0-9](?=[\x00-\x7f])|[!-~](?=[ \t]))", re.DOTALL
+# The same for the rules of SPLITS, by which punctuation takes the line ends behind it, and a run of
+# digits may be cut from its begin.
+_WORDS_SEAM = re.compile(
+    r".*(?:[A-Za-z](?=[\x00-@\[-`{-\x7f])|[0-9](?=[\x00-/:-\x7f])|[!-~](?=[ \t]))", re.DOTALL
 )
 _CONTRACTIONS = frozenset({"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"})
 _HALF_CONTRACTIONS = frozenset("rvl")  # behind an apostrophe, one more letter changes the split
@@ -68,8 +70,8 @@ def _smollm_split() -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Sequence([digits, _gpt2_split()])
 
 
-def _qwen2_split() -> pre_tokenizers.PreTokenizer:
-    words = pre_tokenizers.Split(tokenizers.Regex(QWEN2_SPLIT), "isolated")
+def _words_split(name: str) -> pre_tokenizers.PreTokenizer:
+    words = pre_tokenizers.Split(tokenizers.Regex(SPLITS[name]), "isolated")
     return pre_tokenizers.Sequence(
         [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
@@ -88,10 +90,16 @@ class Rule:
     """A line end makes one pre-token of all blanks and line ends before it."""
 
 
+def _words_rule(name: str, final: frozenset[str]) -> Rule:
+    return Rule(partial(_words_split, name), final, _WORDS_SEAM, joins_blanks=True)
+
+
 RULES = {
     "gpt-2": Rule(_gpt2_split, _CONTRACTIONS),
     "smollm": Rule(_smollm_split, _CONTRACTIONS | _DIGITS),
-    "qwen2": Rule(_qwen2_split, _DIGITS, _QWEN2_SEAM, joins_blanks=True),
+    "qwen2": _words_rule("qwen2", _DIGITS),
+    "qwen35": _words_rule("qwen35", _DIGITS),
+    "llama-bpe": _words_rule("llama-bpe", frozenset()),
 }
 """The rule of each of PRE_TOKENIZERS. Sources: the models' ``tokenizer.json``."""
 
@@ -117,7 +125,9 @@ class ByteLevelBpe(Vocabulary):
             data.bos_id,
             data.eos_ids,
         )
-        self._tokenizer = tokenizers.Tokenizer(_merging(plain, data.merges))
+        ignores_merges = data.pre_tokenizer in IGNORES_MERGES
+        merging = _merging(plain, data.merges, ignores_merges=ignores_merges)
+        self._tokenizer = tokenizers.Tokenizer(merging)
         self._tokenizer.pre_tokenizer = self._rule.split()
 
     def encode(self, text: str, *, leading_space: bool = True) -> list[int]:  # noqa: ARG002
@@ -148,11 +158,13 @@ class ByteLevelBpe(Vocabulary):
         return start + first_character
 
 
-def _merging(plain: dict[str, int], merges: tuple[tuple[str, str], ...]) -> models.BPE:
+def _merging(
+    plain: dict[str, int], merges: tuple[tuple[str, str], ...], *, ignores_merges: bool
+) -> models.BPE:
     for left, right in merges:
         if not {left, right, left + right} <= plain.keys():
             raise UnsupportedModelError(
                 f"the merge of {left!r} and {right!r} makes or needs a token that is missing or "
                 "special; merges must stay within the plain tokens: use another model"
             )
-    return models.BPE(vocab=plain, merges=list(merges))
+    return models.BPE(vocab=plain, merges=list(merges), ignore_merges=ignores_merges)

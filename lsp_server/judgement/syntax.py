@@ -21,7 +21,7 @@ Invariant: what stays of a text begins with what is sure to stay of any beginnin
 from __future__ import annotations
 
 import re
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,6 @@ _TOKEN_END = re.compile(r"(?<=\w)(?!\w)|(?<=[^\w\s\"'`])|(?<=[\"'`])(?![\"'`])")
 """Three quotes are one token, and two perhaps the beginning of them."""
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 _MARK = re.compile(r"\\.|[\"'`()\[\]{}]")
-_REMEMBERED = 512
 
 
 class Syntax:
@@ -53,7 +52,7 @@ class Syntax:
 
     def __init__(self, prefix: str, suffix: str, language_id: str) -> None:
         self._prefix, self._suffix, self._language_id = prefix, suffix, language_id
-        self.breaks = lru_cache(_REMEMBERED)(self._breaks)
+        self._known = dict[str, bool]()
 
     def stays(self, text: str) -> int:
         """Characters of a finished text, from its start; 0: nothing of it is worth showing."""
@@ -82,13 +81,15 @@ class Syntax:
         tokens = [match.end() for match in _TOKEN_END.finditer(text[:first])]
         return chain(reversed([*lines]), reversed(tokens[-MOST_CUTS:]))
 
-    def _breaks(self, text: str) -> bool:
+    def breaks(self, text: str) -> bool:
         """Whether the file has more errors with this text than without it."""
-        file = self._file
-        if file is None:
+        if self._file is None:
             return False
-        without = min(file.errors, file.errors_of_rest)
-        return all(file.errors_with(text + each) > without for each in {"", self._closers})
+        if text not in self._known:
+            file, closers = self._file, {"", self._closers}
+            without = min(file.errors, file.errors_of_rest)
+            self._known[text] = all(file.errors_with(text + each) > without for each in closers)
+        return self._known[text]
 
     @cached_property
     def _file(self) -> ParsedFile | None:

@@ -217,7 +217,7 @@ async def test_the_context_that_was_read_is_told(tmp_path: Path) -> None:
     uri = (tmp_path / "main.py").as_uri()
     async with lab(writing("z")) as it:
         await it.client.initialize(rootUri=tmp_path.as_uri())
-        it.client.open("import shapes\n", uri)
+        it.client.open("import shapes\n", uri, "python")
         await it.client.ready()
         await it.client.complete(1, 0, uri=uri)
         told = await it.client.request("midfill/explain", {"itemId": "1"})

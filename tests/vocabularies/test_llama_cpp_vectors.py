@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -13,13 +14,18 @@ import pytest
 from code_texts import code_texts
 from hypothesis import assume, given, settings
 from sentencepiece import SentencePieceProcessor
+from tokenizers import Tokenizer as Reference
 
 from midfill.engine.tokens.tokenizer import Tokenizer, open_tokenizer
-from midfill.weights.architecture import SentencePieceModel, TokenizerData
+from midfill.weights.architecture import BytePairVocabulary, SentencePieceModel, TokenizerData
 from midfill.weights.formats.gguf import read_metadata
 from midfill.weights.formats.gguf_vocabulary import read_vocabulary
+from midfill.weights.formats.tokenizer_json import to_json
 
-SUPPORTED = ("llama-spm", "phi-3", "qwen2", "gpt-2", "starcoder", "refact")
+SUPPORTED = (
+    *("llama-spm", "phi-3", "qwen2", "qwen35", "llama-bpe"),
+    *("gpt-2", "starcoder", "refact"),
+)
 SEPARATOR = "\n__ggml_vocab_test__\n"
 
 
@@ -74,3 +80,21 @@ def test_ids_are_sentencepieces(llama: tuple[Tokenizer, SentencePieceProcessor],
     ours, theirs = llama
     assume("\u2581" not in text)
     assert ours.encode(text) == theirs.encode(text)
+
+
+@pytest.fixture(scope="module", params=["gpt-2", "llama-bpe", "qwen2", "qwen35", "starcoder"])
+def byte_level(request: pytest.FixtureRequest) -> tuple[Tokenizer, Reference]:
+    """One of each rule, in our tokenizer and as the file that the library reads."""
+    data = vocabulary(request.param)
+    assert isinstance(data, BytePairVocabulary)
+    return open_tokenizer(data), Reference.from_str(json.dumps(to_json(data)))
+
+
+@settings(max_examples=3000)
+@given(text=code_texts(40))
+def test_ids_are_the_librarys(byte_level: tuple[Tokenizer, Reference], text: str) -> None:
+    """On code; the name of a special token is that token to the library, and text to us."""
+    ours, theirs = byte_level
+    ids = theirs.encode(text, add_special_tokens=False).ids
+    assume(not ours.special_ids & set(ids))
+    assert ours.encode(text) == ids

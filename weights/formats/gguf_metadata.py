@@ -88,7 +88,13 @@ FAMILY_KEYS = {
 }
 """Further keys of single families."""
 
-SAME_RULES = {"starcoder": "smollm", "refact": "smollm"}
+SAME_RULES = {
+    "deepseek-r1-qwen": "qwen2",
+    "llama-v3": "llama-bpe",
+    "llama3": "llama-bpe",
+    "refact": "smollm",
+    "starcoder": "smollm",
+}
 """Further names that llama.cpp has for rules of PRE_TOKENIZERS."""
 
 FIXED_KEYS: dict[str, object] = {

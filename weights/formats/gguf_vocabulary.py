@@ -48,13 +48,14 @@ def read_vocabulary(metadata: Metadata, vocab_size: int) -> TokenizerData:
     if metadata.text("tokenizer.ggml.model") == "llama":
         return _sentencepiece(metadata, tokens, types)
     special = _special(metadata, tokens, types)
-    rule = metadata.text("tokenizer.ggml.pre")
+    named = metadata.text("tokenizer.ggml.pre")
+    rule = SAME_RULES.get(named, named)
     return BytePairVocabulary(
         tokens=tuple(tokens),
         merges=_merges(metadata),
         special=special,
-        pre_tokenizer=SAME_RULES.get(rule, rule),
-        bos_id=_bos_id(metadata, len(tokens)),
+        pre_tokenizer=rule,
+        bos_id=_bos_id(metadata, len(tokens), default=rule == "llama-bpe"),
         eos_ids=_eos_ids(metadata, tokens, special),
     )
 
@@ -125,9 +126,9 @@ def _token_id(metadata: Metadata, key: str, tokens: int, default: int | None = N
     return value
 
 
-def _bos_id(metadata: Metadata, tokens: int) -> int | None:
-    """None unless the file asks for it: byte-level BPE has none by default, as in llama.cpp."""
-    if not metadata.flag("tokenizer.ggml.add_bos_token", default=False):
+def _bos_id(metadata: Metadata, tokens: int, *, default: bool) -> int | None:
+    """None unless the file asks for it; where it is silent, Llama 3 has one, as in llama.cpp."""
+    if not metadata.flag("tokenizer.ggml.add_bos_token", default=default):
         return None
     return _token_id(metadata, "tokenizer.ggml.bos_token_id", tokens)
 

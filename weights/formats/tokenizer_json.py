@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from midfill.weights.architecture import QWEN2_SPLIT, BytePairVocabulary
+from midfill.weights.architecture import IGNORES_MERGES, SPLITS, BytePairVocabulary
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.formats.strict import Metadata, read_json
 
@@ -22,15 +22,12 @@ _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True
 _PRE_TOKENIZER_STEPS = {
     "gpt-2": [_BYTE_LEVEL],
     "smollm": [{"type": "Digits", "individual_digits": True}, _BYTE_LEVEL],
-    "qwen2": [
-        {
-            "type": "Split",
-            "pattern": {"Regex": QWEN2_SPLIT},
-            "behavior": "Isolated",
-            "invert": False,
-        },
+} | {
+    name: [
+        {"type": "Split", "pattern": {"Regex": words}, "behavior": "Isolated", "invert": False},
         _BYTE_LEVEL | {"use_regex": False},
-    ],
+    ]
+    for name, words in SPLITS.items()
 }
 # Settings of the model under which it merges differently, and the values that do not.
 _PLAIN_MODEL: dict[str, tuple[object, ...]] = {
@@ -39,7 +36,6 @@ _PLAIN_MODEL: dict[str, tuple[object, ...]] = {
     "continuing_subword_prefix": (None, ""),
     "end_of_word_suffix": (None, ""),
     "byte_fallback": (None, False),
-    "ignore_merges": (None, False),
 }
 _MOST_IDS = 1 << 22
 """Far more than any vocabulary has; a list of them is made."""
@@ -113,7 +109,7 @@ def to_json(vocabulary: BytePairVocabulary) -> dict[str, object]:
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            "ignore_merges": False,
+            "ignore_merges": vocabulary.pre_tokenizer in IGNORES_MERGES,
             "vocab": vocab,
             "merges": [list(merge) for merge in vocabulary.merges],
         },
@@ -146,7 +142,9 @@ def _bos_in_front(vocabulary: BytePairVocabulary) -> dict[str, object] | None:
 def _check_encoding_is_plain(file: Path, tokenizer: dict[str, Any], rule: str) -> None:
     for setting, allowed in _PLAIN_MODEL.items():
         _require(file, f"model's {setting}", tokenizer["model"].get(setting), allowed)
-    normalizers = (None, {"type": "NFC"}) if rule == "qwen2" else (None,)
+    ignoring: tuple[object, ...] = (True,) if rule in IGNORES_MERGES else (None, False)
+    _require(file, "model's ignore_merges", tokenizer["model"].get("ignore_merges"), ignoring)
+    normalizers = (None, {"type": "NFC"}) if rule.startswith("qwen") else (None,)
     _require(file, "normalizer", tokenizer["normalizer"], normalizers)
     for entry in tokenizer["added_tokens"]:
         if not (entry.get("special") or _MARKER.fullmatch(entry["content"])):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_tokenizers import tiny_byte_level_vocabulary
 from tokenizers import pre_tokenizers
 
 from midfill.engine.tokens.bpe import BYTE_ALPHABET, RULES, ByteLevelBpe
-from midfill.weights.architecture import PRE_TOKENIZERS
+from midfill.weights.architecture import PRE_TOKENIZERS, SPLITS
 from midfill.weights.errors import UnsupportedModelError
 
 
@@ -84,6 +86,50 @@ def test_qwens_punctuation_takes_line_ends_and_line_ends_take_blanks(
 ) -> None:
     """And letters take a character in front of them."""
     assert stable_text("qwen2", text) == stable
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "stable"),
+    [
+        ("llama-bpe", "x = 12", "x = "),
+        ("llama-bpe", "x = 1234", "x = 123"),
+        ("llama-bpe", "1234567+", "1234567"),
+        ("llama-bpe", "x\n  ", "x"),
+        ("qwen35", "x = 12", "x = 12"),
+        ("qwen35", "cafe\u0301", ""),
+        ("qwen2", "cafe\u0301", "cafe"),
+    ],
+)
+def test_llama_3_takes_digits_by_three_and_qwen_3_5_keeps_accents_in_words(
+    rule: str, text: str, stable: str
+) -> None:
+    """Threes are counted from the first digit, so no place within a run of them is a seam."""
+    assert stable_text(rule, text) == stable
+
+
+@given(st.text(alphabet="aZ's19+ .\n\t\u0301語½", max_size=24), st.data())
+@settings(max_examples=60)
+@pytest.mark.parametrize("rule", sorted(SPLITS))
+def test_what_is_stable_starts_the_ids_of_any_longer_text(
+    rule: str, text: str, data: st.DataObject
+) -> None:
+    """Whatever is appended, and what is behind it is encoded as if it stood alone."""
+    tokenizer = ByteLevelBpe(tiny_byte_level_vocabulary(rule))
+    beginning = text[: data.draw(st.integers(0, len(text)))]
+    ids, whole = tokenizer.encode(beginning), tokenizer.encode(text)
+    stable = ids[: tokenizer.stable_length(beginning, ids)]
+    assert whole[: len(stable)] == stable
+    characters = len(b"".join(map(tokenizer.token_bytes, stable)).decode())
+    assert tokenizer.encode(text[characters:]) == whole[len(stable) :]
+
+
+def test_llama_3_keeps_a_word_that_is_a_token_whole() -> None:
+    """Where the merges do not lead to it; by the other rules its letters are merged."""
+    plain = tiny_byte_level_vocabulary("llama-bpe")
+    word = len(plain.tokens)
+    data = replace(plain, tokens=(*plain.tokens, "qzxj"))
+    assert ByteLevelBpe(data).encode("qzxj") == [word]
+    assert word not in ByteLevelBpe(replace(data, pre_tokenizer="qwen35")).encode("qzxj")
 
 
 def test_single_digits_are_stable_where_digits_are_split() -> None:

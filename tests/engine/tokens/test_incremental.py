@@ -14,18 +14,18 @@ from tiny_tokenizers import code_llama_tokenizer_data, python_source, tiny_byte_
 from midfill.engine.tokens import incremental
 from midfill.engine.tokens.incremental import IncrementalEncoder
 from midfill.engine.tokens.tokenizer import Tokenizer, open_tokenizer
+from midfill.weights.architecture import PRE_TOKENIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="module", params=["byte-level", "gpt-2", "sentencepiece"])
+@pytest.fixture(scope="module", params=["sentencepiece", *sorted(PRE_TOKENIZERS)])
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     """One of each kind."""
     if request.param == "sentencepiece":
         return open_tokenizer(code_llama_tokenizer_data())
-    split = "gpt-2" if request.param == "gpt-2" else "smollm"
-    return open_tokenizer(tiny_byte_level_vocabulary(split))
+    return open_tokenizer(tiny_byte_level_vocabulary(request.param))
 
 
 @contextmanager

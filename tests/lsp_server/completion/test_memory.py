@@ -55,8 +55,8 @@ async def fill(it: Lab, number: int) -> None:
     for place in range(number):
         line = place * 7
         version += 1
-        it.client.type("x", line, 0, version)
-        reply = await it.client.complete(line, 1, stream_as=f"t{place}")
+        it.client.type("x ", line, 0, version)
+        reply = await it.client.complete(line, 2, stream_as=f"t{place}")
         (item,) = reply["items"]
         it.client.notify("midfill/shown", {"itemId": item["itemId"]})
         while (await it.client.request("midfill/stats"))["prefetches"] <= place:
@@ -106,7 +106,7 @@ async def test_a_document_that_closes_while_the_model_writes_leaves_no_text_behi
     """Its run is told to end, and does; the request is answered."""
     async with lab() as it:
         await begin(it)
-        _, reply = it.client.ask(0, 1, stream_as="t")
+        _, reply = it.client.ask(0, 7, stream_as="t")
         stream = await it.engine.asked()
         stream.write("z")
         await it.client.seen("$/progress")

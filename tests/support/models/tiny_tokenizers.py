@@ -14,7 +14,8 @@ import sentencepiece
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
 from midfill.weights.architecture import (
-    QWEN2_SPLIT,
+    IGNORES_MERGES,
+    SPLITS,
     BytePairVocabulary,
     SentencePieceModel,
 )
@@ -53,19 +54,20 @@ def python_source() -> str:
 def _byte_level(name: str) -> pre_tokenizers.PreTokenizer:
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     digits = pre_tokenizers.Digits(individual_digits=True)
-    words = pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated")
     only_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    if name in SPLITS:
+        words = pre_tokenizers.Split(Regex(SPLITS[name]), "isolated")
+        return pre_tokenizers.Sequence([words, only_bytes])
     return {
         "gpt-2": byte_level,
         "smollm": pre_tokenizers.Sequence([digits, byte_level]),
-        "qwen2": pre_tokenizers.Sequence([words, only_bytes]),
     }[name]
 
 
 @cache
 def tiny_tokenizer_json(pre_tokenizer: str = "smollm") -> str:
     """A ``tokenizer.json`` of 1,200 tokens; its special ones are FIM_MARKERS, ids 0 to 6."""
-    tokenizer = Tokenizer(models.BPE())
+    tokenizer = Tokenizer(models.BPE(ignore_merges=pre_tokenizer in IGNORES_MERGES))
     tokenizer.pre_tokenizer = _byte_level(pre_tokenizer)
     trainer = trainers.BpeTrainer(
         vocab_size=1200,

@@ -249,7 +249,7 @@ def test_unused_and_unknown_tokens_are_special_too(file: Path) -> None:
         ("llama.rope.scaling.attn_factor", 2.0, "attn_factor is 2.0; midfill implements 1.0"),
         ("llama.expert_count", 8, "expert_count is 8; midfill implements 0 only"),
         ("tokenizer.ggml.model", "bert", "midfill implements gpt2, llama .*SentencePiece"),
-        ("tokenizer.ggml.pre", "llama-bpe", "pre is 'llama-bpe'; .* gpt-2, qwen2, refact, smollm"),
+        ("tokenizer.ggml.pre", "tekken", "pre is 'tekken'; .* qwen2, qwen35, refact, smollm"),
         ("tokenizer.ggml.pre", None, "pre is 'default'"),
         ("tokenizer.ggml.add_space_prefix", True, "add_space_prefix is True"),
         ("tokenizer.ggml.precompiled_charsmap", [1], "precompiled_charsmap is"),

@@ -1,4 +1,4 @@
-"""SentencePiece in GGUF: the file's lists are the ``tokenizer.model`` that they were made from."""
+"""Tokenizers in GGUF: SentencePiece from the lists of its ``tokenizer.model``, rules by name."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tiny_tokenizers import code_llama_sentencepiece, code_llama_tokenizer_data
 
 from midfill.engine import CompletionRequest, EngineConfig, Order, open_engine
 from midfill.engine.tokens.tokenizer import open_tokenizer
+from midfill.weights.architecture import BytePairVocabulary
 from midfill.weights.checkpoint import open_checkpoint
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 
@@ -144,3 +145,15 @@ def test_a_folder_with_one_file_is_that_file(file: Path, tmp_path: Path) -> None
     (tmp_path / "b.gguf").touch()
     with pytest.raises(UnsupportedModelError, match=r"name one: a\.gguf, b\.gguf"):
         open_checkpoint(str(tmp_path))
+
+
+@pytest.mark.parametrize("rule", ["llama-bpe", "llama3", "llama-v3"])
+def test_llama_3_has_a_bos_where_the_file_is_silent(tmp_path: Path, rule: str) -> None:
+    """By each of the names that its rule has; what the file says goes before that."""
+    file = tmp_path / "llama-3.gguf"
+    for said, bos_id in ((None, 1), (False, None), (True, 1)):
+        keys = {"tokenizer.ggml.pre": rule, "tokenizer.ggml.bos_token_id": 1}
+        write_gguf(file, keys=keys | {"tokenizer.ggml.add_bos_token": said})
+        vocabulary = open_checkpoint(str(file)).tokenizer
+        assert isinstance(vocabulary, BytePairVocabulary)
+        assert (vocabulary.pre_tokenizer, vocabulary.bos_id) == ("llama-bpe", bos_id)

@@ -124,6 +124,14 @@ def test_other_tokens_than_one_in_front_are_refused(tmp_path: Path, post_process
         read(tmp_path, with_post_processor(post_processor))
 
 
+def test_llama_3_without_its_way_of_merging_is_refused(tmp_path: Path) -> None:
+    """Its words that are tokens stay whole; a file that does not say so is of another model."""
+    document = json.loads(tiny_tokenizer_json("llama-bpe"))
+    document["model"]["ignore_merges"] = False
+    with pytest.raises(UnsupportedModelError, match="ignore_merges is False; it must be True"):
+        read(tmp_path, document)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
