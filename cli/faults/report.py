@@ -1,7 +1,8 @@
 """``midfill report``: what a maintainer needs to know about a fault, as a file to attach.
 
-Invariant: nothing is in it that was not shown, nothing is sent, and neither secrets nor the name of
-the home folder are in it.
+Each part is listed before it is written, long ones by their last lines; ``--show`` shows all.
+
+Invariant: nothing is sent, and neither known secrets nor the home folder's name are in it.
 """
 
 from __future__ import annotations
