@@ -13,6 +13,8 @@ from xdist.scheduler import LoadFileScheduling
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xdist.remote import Producer
+
 HOME_VARIABLES = ("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA")
 XDG_VARIABLES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
@@ -48,9 +50,9 @@ class ByModels(LoadFileScheduling):
         return LOADED_ONCE if nodeid.startswith(LOADED_ONCE) else super()._split_scope(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> ByModels:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModels:
     """The scheduler of ``pytest --numprocesses``."""
-    return ByModels(config)
+    return ByModels(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
