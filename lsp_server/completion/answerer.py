@@ -78,7 +78,7 @@ class Answerer:
         if filling is None:
             return None
         rest = filling.rest(place.hole)
-        text = place.display.finished(rest)
+        text = place.display.finished(rest, filling.typed(place.hole))
         if not text and (rest or ticket.insists(filling)):
             return None
         source = Source.PREFETCHED if filling.is_prefetched_for(place.hole) else Source.REUSED
@@ -153,12 +153,12 @@ class Answerer:
             if not ticket.is_wanted:
                 return None
             if ticket.show is not None:
-                text = place.display.settled(run.rest(place.hole))
+                text = place.display.settled(run.rest(place.hole), run.typed(place.hole))
                 offered = self._items.offer(run, place, text, source)
                 shown = ticket.show_new(offered, shown)
         if not run.is_complete:
             return None
-        text = place.display.finished(run.rest(place.hole))
+        text = place.display.finished(run.rest(place.hole), run.typed(place.hole))
         final = self._items.offer(run, place, text, source)
         ticket.show_new(final, shown)
         return final

@@ -39,7 +39,8 @@ def distinct(place: Place, fillings: Iterable[Filling]) -> dict[str, Filling]:
     """The fillings by their texts to show at a place; without what shows nothing or nothing new."""
     found: dict[str, Filling] = {}
     for filling in fillings:
-        text = place.display.finished(filling.rest(place.hole))
+        hole = place.hole
+        text = place.display.finished(filling.rest(hole), filling.typed(hole))
         if text:
             found.setdefault(text, filling)
     return found

@@ -87,6 +87,7 @@ class Prefetcher:
             place = item.place
             if place is None or not item.filling.is_complete:
                 return
-            text = place.display.finished(item.filling.rest(place.hole))
+            hole = place.hole
+            text = place.display.finished(item.filling.rest(hole), item.filling.typed(hole))
             if text:
                 await self._starter.guess(runs, place.after(text), text)

@@ -74,16 +74,12 @@ class Syntax:
 
     @staticmethod
     def _cuts(text: str) -> Iterator[int]:
-        """Where a text may be cut, the last place first.
-
-        Not behind a colon: to Python's grammar a block may be empty.
-        """
+        """Where a text may be cut, the last place first."""
         first = text.find("\n", len(text) - len(text.lstrip()))
         first = len(text) if first < 0 else first
         lines = (match.start() for match in re.finditer(r"\n", text) if match.start() >= first)
         tokens = [match.end() for match in _TOKEN_END.finditer(text[:first])]
-        cuts = chain(reversed([*lines]), reversed(tokens[-MOST_CUTS:]))
-        return (cut for cut in cuts if not text[:cut].rstrip().endswith(":"))
+        return chain(reversed([*lines]), reversed(tokens[-MOST_CUTS:]))
 
     def breaks(self, text: str) -> bool:
         """Whether the file has more errors with this text than without it."""

@@ -48,35 +48,48 @@ class Display:
         self._lines_below = _lines(suffix if self.is_whole_line else below)
         self._ends_line = not rest.strip()
         self._syntax = Syntax(prefix, suffix, language_id)
-        in_word = None if is_asked else _IN_WORD.match(prefix[-1:] + rest, len(prefix[-1:]))
-        self._rest_of_word = in_word[0] if in_word else ""
+        self._prefix, self._is_asked = prefix, is_asked
 
     def prepare(self) -> None:
         """Parse the file now, while the model reads its prompt."""
         self._syntax.breaks("")
 
-    def finished(self, text: str) -> str:
+    def finished(self, text: str, typed: str = "") -> str:
         """What to insert of a finished completion; empty if nothing is worth it.
 
         Nothing is: blanks, what already follows the cursor, and whole lines that already follow.
         Blank lines at the end go, except in front of code on the same line.
+
+        Args:
+            text: What is left of the completion.
+            typed: What of it was typed already.
         """
-        if not text.endswith(self._rest_of_word):
+        rest_of_word = self._rest_of_word(typed)
+        if not text.endswith(rest_of_word):
             return ""
-        text = text.removesuffix(self._rest_of_word)
+        text = text.removesuffix(rest_of_word)
         text = text[: self._syntax.stays(text)]
         if not text.strip() or self._is_there(text):
             return ""
         return _BLANK_LINES_AT_END.sub("", text) if self._ends_line else text
 
-    def settled(self, text: str) -> str:
+    def settled(self, text: str, typed: str = "") -> str:
         """What can be shown of an unfinished completion, however it goes on."""
-        if self._rest_of_word:
+        if self._rest_of_word(typed):
             return ""
         text = text[: self._syntax.sure(text)]
         if not text.strip() or self._may_be_there(text):
             return ""
         return text.rstrip() if self._ends_line else text
+
+    def _rest_of_word(self, typed: str) -> str:
+        """The word's rest behind the place where a completion began, if that was inside a word."""
+        if self._is_asked:
+            return ""
+        start = len(self._prefix) - len(typed)
+        before = self._prefix[max(start - 1, 0) : start]
+        in_word = _IN_WORD.match(before + self._suffix.partition("\n")[0], len(before))
+        return in_word[0] if in_word else ""
 
     def _whole_lines(self, text: str) -> str:
         starts_below = text.lstrip(" \t").startswith("\n")

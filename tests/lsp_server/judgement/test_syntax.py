@@ -48,8 +48,6 @@ def test_what_parses_stays(around: str, text: str) -> None:
         ("for x in y:\n    ‸\n", "z = self.foo(a)[1", "z = self.foo(a)"),
         ("‸\n", "a = 1\nb = 2\nc = (", "a = 1\nb = 2"),
         ("print(‸)\n", "a, b(", "a, b"),
-        ("‸\n", "a = 1\ndef f():\n    '''Open", "a = 1"),
-        ("for x in y‸\n", ":\n    print(x", ""),
         ("x = 'a‸'\n", "b' + 'c' + d", "b' + 'c"),
     ],
 )

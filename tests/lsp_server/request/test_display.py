@@ -190,3 +190,11 @@ def test_blanks_behind_what_follows_are_no_reason_to_show_it() -> None:
 def test_a_line_without_indentation_is_no_whole_line(rest: str) -> None:
     """The cursor may as well be inside it."""
     assert not Display("", f"{rest}\n").is_whole_line
+
+
+def test_a_suggestion_that_began_before_a_word_is_typed_through() -> None:
+    """Its first letter makes one word with what follows, until more is typed."""
+    display = Display("f(n", "value)\n", is_asked=False)
+    assert display.finished("ame, ", "n") == "ame, "
+    assert display.settled("ame, ", "n") == "ame, "
+    assert display.finished("ame, ") == ""
