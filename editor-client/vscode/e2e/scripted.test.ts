@@ -117,7 +117,7 @@ describe('a suggestion', () => {
 
   it('grows on the screen, and never shrinks', async () => {
     const lines = ['first line', 'second line', 'third line', 'fourth line', 'fifth line'];
-    await screen.edit('slow.py', `# do:slowly ${lines.join('~')}\n`);
+    await screen.edit('slow.rb', `# do:slowly ${lines.join('~')}\n`);
     await screen.record();
     await screen.type('f');
     await screen.sees(lines.join('\n').slice(1));
@@ -125,11 +125,11 @@ describe('a suggestion', () => {
     assert.ok(states.length >= 2, JSON.stringify(states));
     assert.ok(onlyGrow(states, 'irst line'), JSON.stringify(states));
     await screen.press('Tab');
-    await screen.saves('slow.py', `# do:slowly ${lines.join('~')}\n${lines.join('\n')}`);
+    await screen.saves('slow.rb', `# do:slowly ${lines.join('~')}\n${lines.join('\n')}`);
   });
 
   it('is accepted while it grows', async () => {
-    await screen.edit('early.py', '# do:slowly first line~second line~third line~fourth line~fifth line\n');
+    await screen.edit('early.rb', '# do:slowly first line~second line~third line~fourth line~fifth line\n');
     await screen.type('f');
     await until('the first line', async () => (await screen.ghost()).startsWith('irst line'));
     await screen.press('Control+ArrowRight');
@@ -151,7 +151,7 @@ describe('a suggestion', () => {
   });
 
   it('is one of several', async () => {
-    await screen.edit('several.py', '# do:any alpha one|alpha two|alpha three|alpha four\n');
+    await screen.edit('several.rb', '# do:any alpha one|alpha two|alpha three|alpha four\n');
     await screen.type('a');
     await screen.sees('lpha one');
     await screen.press('Alt+]');
@@ -203,7 +203,7 @@ describe('a snooze', () => {
 
 describe('the panel', () => {
   it('lists candidates, and inserts the one that is chosen', async () => {
-    await screen.edit('panel.py', '# do:any beta one|beta two|beta three|beta four\n');
+    await screen.edit('panel.rb', '# do:any beta one|beta two|beta three|beta four\n');
     await screen.command('midfill: Show Candidates in a Panel');
     const accept = screen.page.locator('.codelens-decoration a', { hasText: 'Accept candidate 2' });
     await accept.waitFor();
@@ -211,7 +211,7 @@ describe('the panel', () => {
     await accept.click();
     await until('a candidate in the editor', async () => {
       await screen.press('Control+s');
-      return /\nbeta (?:two|three|four)$/.test(readFileSync(path.join(workspace, 'panel.py'), 'utf8'));
+      return /\nbeta (?:two|three|four)$/.test(readFileSync(path.join(workspace, 'panel.rb'), 'utf8'));
     });
     await screen.command('View: Close All Editors');
   });
