@@ -159,5 +159,4 @@ class Answerer:
         if not run.is_complete:
             return None
         text = place.display.finished(run.rest(place.hole), run.typed(place.hole))
-        final = self._items.offer(run, place, text, source)
-        return final
+        return self._items.offer(run, place, text, source)
