@@ -29,7 +29,7 @@ async def strokes(session: Recording, pace: Pace) -> list[Stroke]:
 
 async def test_each_key_has_its_costs() -> None:
     """The text streams, so that its first part comes before its end; counts are the engine's."""
-    found = await strokes(recording("fill abcdefghi", {"key": "\n"}), Pace())
+    found = await strokes(recording("fill aa(bbb, c)", {"key": "\n"}), Pace())
     assert [stroke.source for stroke in found] == [GENERATED] * 2
     for stroke in found:
         assert stroke.first_ms is not None
