@@ -2,7 +2,7 @@
 
 ``enter`` moves the caller into its own mount, process, network, IPC and host-name namespaces: as a
 user other than root by way of a user namespace. Its root is then made of memory, with the
-interpreter and the system's libraries read-only, four devices, and an empty ``/tmp``.
+interpreter and the system's libraries read-only, four devices, and an empty folder to work in.
 
 See namespaces(7), user_namespaces(7), pivot_root(2), mount_setattr(2). Needs Linux 5.12.
 """
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 UNPRIVILEGED = 65534
 """The user and group, ``nobody``, that programs of root run as."""
-WORK = "/tmp"  # noqa: S108  of the private root
+WORK = "/midfill-work"
+"""Where programs may write, in the private root: a name that no path of the system has, as an
+interpreter may lie below ``/tmp``."""
 WORK_BYTES = 64 << 20
 """What all files of a program may have together."""
 WORK_FILES = 10_000

@@ -5,36 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from amount import amount
 from fakes import FakeEngine, writing
+from tcp_door import listening
 
 from midfill.lsp_server.engine_host import EngineHost, State
-from midfill.lsp_server.server import MidfillServer
-from midfill.lsp_server.transport import serve_tcp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 TOKEN = "t" * 43
 METHODS = ("initialize", "initialized", "textDocument/didOpen", "midfill/stats", "shutdown", "exit")
-
-
-@contextlib.asynccontextmanager
-async def listening(host: EngineHost) -> AsyncIterator[tuple[str, int]]:
-    """The address of a server."""
-    told: asyncio.Queue[str] = asyncio.Queue()
-    make = partial(MidfillServer, host, token=TOKEN, fixes_model=True)
-    serving = asyncio.create_task(serve_tcp(make, "127.0.0.1", 0, told.put_nowait))
-    name, _, port = (await told.get()).rpartition(":")
-    yield name, int(port)
-    serving.cancel()
-    await asyncio.wait([serving])
-    host.close()
 
 
 def message(random: Random, root: str) -> bytes:
@@ -55,7 +39,7 @@ def message(random: Random, root: str) -> bytes:
 async def test_no_stranger_comes_in(tmp_path: Path) -> None:
     """Nothing is loaded for any; with the token the next one comes in."""
     host = EngineHost(lambda _config, _progress: FakeEngine(writing("z")))
-    async with listening(host) as address:
+    async with listening(host, token=TOKEN, fixes_model=True) as address:
         for seed in range(amount(30, 2_000)):
             random = Random(seed)
             reader, writer = await asyncio.open_connection(*address)

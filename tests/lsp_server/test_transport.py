@@ -8,13 +8,13 @@ import os
 import subprocess
 import sys
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeEngine, writing
 from lsp_client import Client, RpcError
 from lsp_lab import item
+from tcp_door import listening
 
 from midfill.engine.api import EngineConfig
 from midfill.lsp_server.engine_host import EngineHost, State
@@ -117,19 +117,6 @@ def test_an_ipv6_address_is_told_as_it_is_given() -> None:
     """In brackets, so that the port can be told from it."""
     assert shown_address("::1", 80) == "[::1]:80"
     assert shown_address("127.0.0.1", 80) == "127.0.0.1:80"
-
-
-@asynccontextmanager
-async def listening(host: EngineHost, **options: Any) -> AsyncIterator[tuple[str, int]]:
-    """The address of a server over TCP."""
-    told: asyncio.Queue[str] = asyncio.Queue()
-    make = partial(MidfillServer, host, **options)
-    serving = asyncio.create_task(serve_tcp(make, "127.0.0.1", 0, told.put_nowait))
-    name, _, port = (await told.get()).rpartition(":")
-    yield name, int(port)
-    serving.cancel()
-    await asyncio.wait([serving])
-    host.close()
 
 
 @pytest.mark.parametrize("options", [None, {}, {"token": "wrong"}, {"midfill": {"token": TOKEN}}])

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,12 +151,24 @@ def test_no_other_process_is_ended(sandbox: Sandbox) -> None:
 
 def test_root_becomes_nobody_in_a_private_root() -> None:
     """Without capabilities, as process 2 or later of its own namespace, in a folder of its own."""
-    source = "import os; raise ValueError(os.getuid(), os.getppid(), os.getcwd()[:5])"
+    source = "import os; raise ValueError(os.getuid(), os.getppid(), os.getcwd()[:14])"
     with Sandbox(LIMITS) as sandbox:
         reason = sandbox.run(source).reason
         user = namespaces.UNPRIVILEGED if os.getuid() == 0 else os.getuid()
-        is_private = f"ValueError: ({user}, 1, '/tmp/')" == reason
+        is_private = f"ValueError: ({user}, 1, '{namespaces.WORK}/')" == reason
         assert is_private is holds(sandbox, "private root")
+
+
+@pytest.mark.parametrize("prefix", ["/tmp/a/.venv", "/work/.venv"])  # noqa: S108
+def test_an_interpreter_may_lie_anywhere(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is shown of it is neither in the way of the folder to work in, nor hidden by it."""
+    monkeypatch.setattr("sys.prefix", prefix)
+    monkeypatch.setattr("os.path.lexists", lambda _: True)
+    paths = namespaces.readable_paths()
+    assert prefix in paths
+    work = Path(namespaces.WORK)
+    assert not any(work in (path, *path.parents) for path in map(Path, paths))
+    assert not any(Path(path) in work.parents for path in paths)
 
 
 def test_files_have_a_budget_together() -> None:
