@@ -35,6 +35,9 @@ MOST_CUTS = 48
 """Places of one line where a text is tried to be cut, the last ones."""
 MOST_ERRORS = 20
 """A file with more is in another language, and nothing can be said of it."""
+REMEMBERED = 64
+_FINE = dict[tuple[int, int, str], None]()
+"""Files, by their hashes, in which a text stayed whole; the oldest come first."""
 _TOKEN_END = re.compile(r"(?<=\w)(?!\w)|(?<=[^\w\s\"'`])|(?<=[\"'`])(?![\"'`])")
 """Three quotes are one token, and two perhaps the beginning of them."""
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
@@ -55,10 +58,19 @@ class Syntax:
         self._known = dict[str, bool]()
 
     def stays(self, text: str) -> int:
-        """Characters of a finished text, from its start; 0: nothing of it is worth showing."""
-        if not self.breaks(text):
+        """Characters of a finished text, from its start; 0: nothing of it is worth showing.
+
+        What stayed whole does so while it is typed, and nothing is parsed for it again.
+        """
+        filled = hash(self._prefix + text), hash(self._suffix), self._language_id
+        if filled in _FINE:
             return len(text)
-        return self._longest(text, self._cuts(text))
+        if self.breaks(text):
+            return self._longest(text, self._cuts(text))
+        _FINE[filled] = None
+        if len(_FINE) > REMEMBERED:
+            del _FINE[next(iter(_FINE))]
+        return len(text)
 
     def sure(self, text: str) -> int:
         """Characters of an unfinished text that stay however it goes on.

@@ -9,10 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midfill.lsp_server.judgement import grammars
+from midfill.lsp_server.judgement import syntax as syntax_module
 from midfill.lsp_server.judgement.parsed_file import WINDOW
 from midfill.lsp_server.judgement.syntax import Syntax, closers_of
 
 CODE = st.text(alphabet="ab(){}[]=:'\" \n#", max_size=14)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known() -> None:
+    """Each test judges for itself."""
+    syntax_module._FINE.clear()
 
 
 def stays(around: str, text: str, language_id: str = "python") -> str:
@@ -139,9 +146,26 @@ def test_what_is_sure_stays(prefix: str, suffix: str, text: str) -> None:
 @given(prefix=CODE, suffix=CODE, text=CODE)
 def test_what_stays_does_not_break_the_file(prefix: str, suffix: str, text: str) -> None:
     """Unless nothing does."""
+    syntax_module._FINE.clear()
     syntax = Syntax(prefix, suffix, "python")
     kept = text[: syntax.stays(text)]
     assert not kept or not syntax.breaks(kept)
+
+
+def test_a_text_that_is_typed_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each key makes the same file."""
+    text = "compute(first)"
+    assert stays("x = ‸\n", text) == text
+    monkeypatch.setattr(syntax_module, "ParsedFile", None)
+    for end in range(len(text)):
+        assert stays(f"x = {text[:end]}‸\n", text[end:]) == text[end:]
+
+
+def test_few_files_are_remembered() -> None:
+    """By their hashes only."""
+    for number in range(syntax_module.REMEMBERED + 9):
+        stays("x = ‸\n", f"f({number})")
+    assert len(syntax_module._FINE) == syntax_module.REMEMBERED
 
 
 @pytest.mark.parametrize(
