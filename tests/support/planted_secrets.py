@@ -5,10 +5,12 @@ They are drawn anew from a seed, so that no scanner takes this file for a leak.
 
 from __future__ import annotations
 
+import re
 import string
 from random import Random
 
 _ALNUM = string.ascii_letters + string.digits
+_LOWER = string.ascii_lowercase + string.digits
 _UPPER = string.ascii_uppercase + string.digits
 _HEX = "0123456789abcdef"
 
@@ -21,52 +23,87 @@ def _drawn(name: str, count: int, letters: str = _ALNUM) -> str:
 
 
 _TOKENS = {
-    "aws id": ("AK" + "IA", 16, _UPPER),
-    "aws temporary id": ("AS" + "IA", 16, _UPPER),
-    "github classic": ("gh" + "p_", 36, _ALNUM),
-    "github oauth": ("gh" + "o_", 36, _ALNUM),
-    "github server": ("gh" + "s_", 36, _ALNUM),
-    "github fine": ("github_" + "pat_", 82, _ALNUM),
-    "gitlab": ("gl" + "pat-", 20, _ALNUM),
-    "gitlab runner": ("gl" + "rt-", 20, _ALNUM),
-    "slack bot": ("xo" + "xb-", 40, _ALNUM),
-    "slack user": ("xo" + "xp-", 40, _ALNUM),
-    "slack app": ("xa" + "pp-1-", 40, _ALNUM),
-    "slack hook": ("https://hooks.slack" + ".com/services/T", 40, _ALNUM),
-    "google": ("AI" + "za", 35, _ALNUM),
-    "google oauth": ("GOC" + "SPX-", 28, _ALNUM),
-    "stripe live": ("sk_" + "live_", 24, _ALNUM),
-    "stripe restricted": ("rk_" + "live_", 24, _ALNUM),
-    "stripe test": ("sk_" + "test_", 24, _ALNUM),
-    "stripe hook": ("wh" + "sec_", 32, _ALNUM),
-    "npm": ("np" + "m_", 36, _ALNUM),
-    "pypi": ("py" + "pi-AgEIcHlwaS5vcmc", 80, _ALNUM),
-    "rubygems": ("ruby" + "gems_", 48, _HEX),
-    "openai": ("s" + "k-", 48, _ALNUM),
-    "openai project": ("s" + "k-proj-", 60, _ALNUM),
-    "anthropic": ("s" + "k-ant-api03-", 90, _ALNUM),
-    "hugging face": ("h" + "f_", 34, _ALNUM),
-    "groq": ("gs" + "k_", 52, _ALNUM),
-    "sendgrid": ("S" + "G.", 22, _ALNUM),
-    "twilio": ("S" + "K", 32, _HEX),
-    "mailgun": ("ke" + "y-", 32, _HEX),
-    "shopify": ("shp" + "at_", 32, _HEX),
-    "digitalocean": ("do" + "p_v1_", 64, _HEX),
-    "vault": ("hv" + "s.", 40, _ALNUM),
-    "databricks": ("da" + "pi", 32, _HEX),
-    "docker": ("dck" + "r_pat_", 27, _ALNUM),
-    "linear": ("li" + "n_api_", 40, _ALNUM),
-    "notion": ("nt" + "n_", 46, _ALNUM),
-    "pulumi": ("pu" + "l-", 40, _HEX),
-    "new relic": ("NR" + "AK-", 27, _UPPER),
-    "grafana": ("gl" + "sa_", 40, _ALNUM),
-    "sentry": ("snt" + "rys_", 60, _ALNUM),
-    "figma": ("fi" + "gd_", 40, _ALNUM),
-    "atlassian": ("AT" + "ATT3", 60, _ALNUM),
-    "age": ("AGE-SECRET" + "-KEY-1", 58, _UPPER),
-    "supabase": ("sb" + "p_", 40, _HEX),
+    "AWS access key id": ("AKIA{U16}", "ASIA{U16}"),
+    "AWS Bedrock key": ("ABSK{a110}==",),
+    "GitHub token": ("ghp_{a36}", "gho_{a36}", "ghs_{a36}"),
+    "GitHub fine-grained token": ("github_pat_{a82}",),
+    "GitLab token": ("glpat-{a20}", "glrt-t1_{a20}"),
+    "GitLab runner token": ("GR1348941{a20}",),
+    "Slack token": ("xoxb-{a40}", "xoxp-{a40}", "xoxe.xoxp-1-{a40}"),
+    "Slack app token": ("xapp-1-{a40}",),
+    "Slack webhook": ("https://hooks.slack.com/services/T{a40}",),
+    "Google API key": ("AIza{a35}",),
+    "Google OAuth secret": ("GOCSPX-{a28}",),
+    "Google OAuth token": ("ya29.{a60}",),
+    "Stripe key": ("sk_live_{a24}", "rk_live_{a24}", "sk_test_{a24}"),
+    "Stripe webhook secret": ("whsec_{a32}",),
+    "npm token": ("npm_{a36}",),
+    "PyPI token": ("pypi-AgEIcHlwaS5vcmc{a80}",),
+    "RubyGems key": ("rubygems_{h48}",),
+    "Clojars token": ("CLOJARS_{l60}",),
+    "crates.io token": ("cio{a32}",),
+    "Anthropic key": ("sk-ant-api03-{a90}",),
+    "OpenRouter key": ("sk-or-v1-{h64}",),
+    "OpenAI key": ("sk-proj-{a60}",),
+    "OpenAI old key": ("sk-{a48}",),
+    "Hugging Face token": ("hf_{a34}", "api_org_{a34}"),
+    "Groq key": ("gsk_{a52}",),
+    "xAI key": ("xai-{a80}",),
+    "Perplexity key": ("pplx-{a48}",),
+    "Replicate token": ("r8_{a37}",),
+    "JSON web token": ("eyJ{a30}.eyJ{a60}.{a43}",),
+    "SendGrid key": ("SG.{a22}.{a43}",),
+    "Twilio key": ("SK{h32}", "AC{h32}"),
+    "Mailchimp key": ("{h32}-us12",),
+    "Mailgun key": ("key-{h32}",),
+    "Brevo key": ("xkeysib-{h64}-{a16}",),
+    "Telegram bot token": ("{d10}:AA{a33}",),
+    "Discord bot token": ("M{a25}.{a6}.{a38}",),
+    "Discord webhook": ("https://discord.com/api/webhooks/{d18}/{a68}",),
+    "Teams webhook": ("https://firm.webhook.office.com/webhookb2/{h36}@{h36}",),
+    "Square token": ("sq0atp-{a22}", "EAAA{a60}"),
+    "Shopify token": ("shpat_{h32}",),
+    "DigitalOcean token": ("dop_v1_{h64}",),
+    "HashiCorp Vault token": ("hvs.{a40}",),
+    "Terraform token": ("{a14}.atlasv1.{a67}",),
+    "Azure client secret": ("{a3}8Q~{a34}",),
+    "Azure account key": ("AccountKey={a86}==",),
+    "Azure shared access key": ("SharedAccessKey={a43}=",),
+    "Azure signature": ("sig={a43}%3D",),
+    "Databricks token": ("dapi{h32}",),
+    "Docker token": ("dckr_pat_{a27}",),
+    "Doppler token": ("dp.pt.{a43}",),
+    "Linear key": ("lin_api_{a40}",),
+    "Notion secret": ("ntn_{a46}",),
+    "Postman key": ("PMAK-{h24}-{h34}",),
+    "Pulumi token": ("pul-{h40}",),
+    "New Relic key": ("NRAK-{U27}",),
+    "Grafana token": ("glsa_{a40}",),
+    "Sentry token": ("sntrys_{a60}",),
+    "Figma token": ("figd_{a40}",),
+    "Airtable token": ("pat{a14}.{h64}",),
+    "Atlassian token": ("ATATT3{a60}",),
+    "Cloudflare CA key": ("v1.0-{h24}-{h146}",),
+    "Facebook token": ("EAAC{a100}",),
+    "Fly token": ("fo1_{a43}", "FlyV1 fm2_{a80}"),
+    "Heroku key": ("HRKU-{h36}",),
+    "PlanetScale token": ("pscale_tkn_{a43}",),
+    "Supabase token": ("sbp_{h40}", "sb_secret_{a36}"),
+    "Netlify token": ("nfp_{a36}",),
+    "age secret key": ("AGE-SECRET-KEY-1{U58}",),
+    "Artifactory key": ("AKCp{a69}", "cmVmdGtu{a56}"),
+    "Dynatrace token": ("dt0c01.{U24}.{U64}",),
+    "1Password token": ("ops_eyJ{a120}", "A3-{U6}-{U6}-{U5}-{U5}-{U5}-{U5}"),
+    "EasyPost key": ("EZAK{a54}", "EZTK{a54}"),
+    "Contentful token": ("CFPAT-{a43}",),
+    "Adafruit key": ("aio_{a28}",),
+    "Typeform token": ("tfp_{a59}",),
+    "Sourcegraph token": ("sgp_{h40}", "sgp_{h16}_{h40}"),
+    "Plaid token": ("access-sandbox-{h36}",),
+    "password hash": ("$2b$12${a53}", "$argon2id$v=19${a60}", "$6${a80}"),
 }
-"""Prefix, number of letters behind it, and which."""
+"""Forms of the shapes by their names; ``{a36}`` stands for 36 random letters and digits."""
+_LETTERS = {"a": _ALNUM, "U": _UPPER, "h": _HEX, "l": _LOWER, "d": string.digits}
 
 _LINES = {
     "password": ('password = "{}"', "hunter2"),
@@ -93,22 +130,30 @@ _LINES = {
     "account key": ('"DefaultEndpointsProtocol=https;AccountKey={}=="', _drawn("azure", 86)),
 }
 
-_JWT = "ey" + "J" + _drawn("head", 30) + ".ey" + "J" + _drawn("body", 60) + "." + _drawn("sign", 43)
-
 _KEYS = {"": "pem", "RSA ": "rsa pem", "EC ": "ec pem", "OPENSSH ": "openssh pem"}
+
+
+def tokens() -> dict[str, list[str]]:
+    """Made-up secrets of each shape, by its name."""
+
+    def draw(field: re.Match[str]) -> str:
+        return _drawn(f"{field.string} {field.start()}", int(field[2]), _LETTERS[field[1]])
+
+    return {
+        shape: [re.sub(r"\{(\w)(\d+)\}", draw, form) for form in forms]
+        for shape, forms in _TOKENS.items()
+    }
 
 
 def planted() -> dict[str, tuple[str, str]]:
     """For each kind: lines of code, and the secret in them, the last line of it if it has more."""
     found = {}
-    for name, (prefix, count, letters) in _TOKENS.items():
-        secret = prefix + _drawn(name, count, letters)
-        if name == "sendgrid":
-            secret += "." + _drawn("grid", 43)
-        found[name] = (f'value = call("{secret}")', secret.rpartition("/")[2])
+    for shape, forms in tokens().items():
+        for secret in forms:
+            name = shape if secret == forms[0] else f"{shape} {forms.index(secret)}"
+            found[name] = (f'value = call("{secret}")', secret.rpartition("/")[2])
     for name, (line, secret) in _LINES.items():
         found[name] = (line.format(secret), secret)
-    found["jwt"] = (f'value = "{_JWT}"', _JWT)
     for kind, name in _KEYS.items():
         body = [_drawn(f"{name} {n}", 64, _ALNUM + "+/") for n in range(4)]
         begin, end = (f"-----{word} {kind}PRIVATE KEY-----" for word in ("BEGIN", "END"))

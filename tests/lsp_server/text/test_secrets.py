@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import re2
 from hypothesis import given
 from hypothesis import strategies as st
-from planted_secrets import planted
+from planted_secrets import planted, tokens
 
 from midfill.lsp_server.text import secrets
+from midfill.lsp_server.text.secret_shapes import SHAPES, SecretShape
 from midfill.lsp_server.text.secrets import masked, masked_part
 
 if TYPE_CHECKING:
@@ -24,6 +26,15 @@ PLANTED = planted()
 def test_there_are_enough_kinds() -> None:
     """Tokens, passwords and keys."""
     assert len(PLANTED) >= 60
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_each_shape_finds_its_own_tokens(shape: SecretShape) -> None:
+    """And all of them but what comes before the secret in an address."""
+    for token in tokens()[shape.name]:
+        match = re2.search(shape.regex, f'call("{token}")')
+        assert match
+        assert token.endswith(match[0])
 
 
 @pytest.mark.parametrize("kind", PLANTED)
