@@ -240,3 +240,12 @@ def test_a_document_of_which_a_change_was_lost_is_refused_until_its_text_comes(
     assert documents.change(URI, 3, [whole("ab")]).text == "ab"
     documents.lose("file:///nobody/opened.py", "no line -1")
     assert documents.get(URI).text == "ab"
+
+
+def test_positions_have_the_encoding_that_was_agreed_on() -> None:
+    """The constructor's, until a client offers others."""
+    documents = Documents(PositionEncoding.Utf32)
+    assert documents.encoding is PositionEncoding.Utf32
+    documents.negotiate([PositionEncoding.Utf8])
+    assert documents.encoding is PositionEncoding.Utf8
+    assert documents.open(item("é")).encoding is PositionEncoding.Utf8

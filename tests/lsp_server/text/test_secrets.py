@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sysconfig
 from itertools import islice
 from pathlib import Path
@@ -75,6 +76,9 @@ def test_a_secret_with_the_cursor_in_it_is_masked_on_both_sides(kind: str) -> No
         ("ini", "password = hunter2"),
         ("dockerfile", "ENV API_KEY hunter2"),
         ("properties", "app.secret=hunter2"),
+        *((each, "password=hunter2") for each in ("dotenv", "env", "makefile", "plaintext")),
+        *((each, "password = hunter2") for each in ("hcl", "terraform", "toml")),
+        ("dockercompose", "password: hunter2"),
     ],
 )
 def test_values_without_quotes_are_masked_where_the_language_has_such(
@@ -104,6 +108,7 @@ def test_values_without_quotes_are_masked_where_the_language_has_such(
         'tokens = ["if", "else1", "while"]',
         'if token == "STRING":',
         'key = "identifier"',
+        'fields("password", "Sesame!Open")',
         "from secrets import token_hex",
         'sha = "0123"  # token',
         'url = "https://user@example.com/a:b"',
@@ -114,6 +119,20 @@ def test_values_without_quotes_are_masked_where_the_language_has_such(
 def test_what_only_looks_like_a_secret_stays(line: str) -> None:
     """Placeholders, expressions, names, prompts."""
     assert masked(line, "python") == line
+
+
+def test_the_second_of_two_texts_is_masked_if_it_has_a_digit() -> None:
+    """Two names often stand beside each other, too."""
+    assert (
+        masked('login("password", "Sesame!0pen")', "python") == 'login("password", "***********")'
+    )
+
+
+def test_a_private_key_without_an_end_is_masked_to_its_last_line() -> None:
+    """A file is often cut there."""
+    body = ["A1b2" * 16, "C3d4" * 16]
+    text = "\n".join(["-----BEGIN PRIVATE KEY-----", *body, "", "x = 1"])
+    assert masked(text, "python") == re.sub("(A1b2|C3d4)", "****", text)
 
 
 def clean_files() -> Iterator[str]:

@@ -196,3 +196,9 @@ def test_the_first_encoding_of_the_client_that_we_know_is_taken(
     announced = ServerCapabilitiesBuilder.choose_position_encoding(capabilities)
     assert negotiate(offered).value == chosen
     assert PositionEncoding(announced) is negotiate(offered)
+
+
+def test_a_text_of_no_document_says_nothing_of_one() -> None:
+    """It has no URI, no language and no version."""
+    snapshot = Snapshot.of("a")
+    assert (snapshot.uri, snapshot.language_id, snapshot.version) == ("", "", 0)
