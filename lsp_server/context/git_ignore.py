@@ -17,7 +17,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from midfill.lsp_server.context.git_config import repository_files
+from midfill.lsp_server.context.git_config import Repository, of_repository
 from midfill.lsp_server.context.look import Skip, Stamp, stamp_of
 from midfill.lsp_server.text.git_patterns import Patterns, wild_bytes
 
@@ -60,23 +60,24 @@ class IgnoreFiles:
 
     def __init__(self, skipped: Skipped) -> None:
         self._skipped = skipped
-        self._files: dict[Path, _IgnoreFile] = {}
+        self._files: dict[tuple[Path, bool], _IgnoreFile] = {}
+        """By path, and whether it ignores case."""
         self._tops: dict[Path, Path] = {}
-        self._of_repository: dict[Path, tuple[Path, ...]] = {}
+        self._repositories: dict[Path, Repository] = {}
         self._folders: dict[tuple[Path, Path], Path | None] = {}
         """What hides a folder, below a repository's top."""
 
     def refresh(self) -> bool:
         """Look at the ignore files again; whether one has changed, and all were forgotten."""
         has_changed = (
-            any(stamp_of(path) != file.stamp for path, file in self._files.items())
+            any(stamp_of(path) != file.stamp for (path, _), file in self._files.items())
             or any(_top(root) != top for root, top in self._tops.items())
-            or any(repository_files(top) != files for top, files in self._of_repository.items())
+            or any(of_repository(top) != known for top, known in self._repositories.items())
         )
         if has_changed:
             self._files.clear()
             self._tops.clear()
-            self._of_repository.clear()
+            self._repositories.clear()
             self._folders.clear()
         for problem in (each for file in self._files.values() for each in file.problems):
             self._skipped.note(problem.what, problem.why)
@@ -87,8 +88,8 @@ class IgnoreFiles:
         if root not in self._tops:
             self._tops[root] = _top(root)
         top = self._tops[root]
-        if top not in self._of_repository:
-            self._of_repository[top] = repository_files(top)
+        if top not in self._repositories:
+            self._repositories[top] = of_repository(top)
         hider = self._hider(top, path, is_folder=False)
         return None if hider is None else f"ignored by {hider.name}"
 
@@ -99,27 +100,30 @@ class IgnoreFiles:
         if is_folder and (top, path) in self._folders:
             return self._folders[top, path]
         hider = self._hider(top, path.parent, is_folder=True)
-        for name, others in ((".gitignore", self._of_repository[top]), (OWN_IGNORE_FILE, ())):
+        repository = self._repositories[top]
+        for name, others in ((".gitignore", repository.ignore_files), (OWN_IGNORE_FILE, ())):
             if hider is None or (name == OWN_IGNORE_FILE and hider.name != name):
                 holders = [(up, up / name) for up in path.parents if up.is_relative_to(top)]
                 holders += [(top, other) for other in others]
-                hider = self._decider(path, holders, is_folder=is_folder) or hider
+                hider = self._decider(top, path, holders, is_folder=is_folder) or hider
         if is_folder:
             self._folders[top, path] = hider
         return hider
 
     def _decider(
-        self, path: Path, holders: Sequence[tuple[Path, Path]], *, is_folder: bool
+        self, top: Path, path: Path, holders: Sequence[tuple[Path, Path]], *, is_folder: bool
     ) -> Path | None:
         """The file that hides a path itself: if the innermost one with a pattern for it does.
 
         Args:
+            top: The repository's, which says whether case counts.
             path: Absolute.
             holders: The folders that patterns start at, and their ignore files.
             is_folder: Whether the path is one.
         """
+        ignores_case = self._repositories[top].ignores_case
         for holder, ignore_file in holders:
-            patterns = self._file(ignore_file).patterns
+            patterns = self._file(ignore_file, ignores_case=ignores_case).patterns
             if patterns is None:
                 return ignore_file
             inside = os.fsencode(path.relative_to(holder).as_posix())
@@ -128,12 +132,12 @@ class IgnoreFiles:
                 return ignore_file if verdict else None
         return None
 
-    def _file(self, path: Path) -> _IgnoreFile:
-        if path not in self._files:
-            file = self._files[path] = _read(path)
+    def _file(self, path: Path, *, ignores_case: bool) -> _IgnoreFile:
+        if (path, ignores_case) not in self._files:
+            file = self._files[path, ignores_case] = _read(path, ignores_case=ignores_case)
             for problem in file.problems:
                 self._skipped.note(problem.what, problem.why)
-        return self._files[path]
+        return self._files[path, ignores_case]
 
 
 def _top(root: Path) -> Path:
@@ -142,7 +146,7 @@ def _top(root: Path) -> Path:
     return next(above, root)
 
 
-def _read(path: Path) -> _IgnoreFile:
+def _read(path: Path, *, ignores_case: bool) -> _IgnoreFile:
     problems: list[Skip] = []
     stamp = stamp_of(path)
     lines: list[bytes] = []
@@ -163,7 +167,8 @@ def _read(path: Path) -> _IgnoreFile:
         if len(problems) < MOST_PROBLEMS:
             problems.append(Skip(f"the pattern {pattern} of {path}", why))
 
-    return _IgnoreFile(stamp, Patterns(written, note), tuple(problems))
+    patterns = Patterns(written, note, ignores_case=ignores_case)
+    return _IgnoreFile(stamp, patterns, tuple(problems))
 
 
 def _too_large(path: Path, stamp: Stamp | None, why: str) -> _IgnoreFile:

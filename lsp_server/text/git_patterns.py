@@ -5,12 +5,14 @@ since with stars enough a regular expression that backtracks never ends.
 
 ::
 
-    Patterns(lines, problem) .verdict(name, is_folder=) -> bool | None
-    pattern_problem(line) -> str | None         why git could never match it
+    Patterns(lines, problem, ignores_case=) .verdict(name, is_folder=) -> bool | None
+    pattern_problem(line) -> str | None                 why git could never match it
+    is_match(glob, text, ignores_case=) -> bool         one glob alone
 """
 
 from __future__ import annotations
 
+import os
 import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,6 +69,8 @@ class _Rule:
     of_path: bool
     """Whether it is for the path from the ignore file's folder on; otherwise for a name."""
     glob: bytes
+    ignores_case: bool
+    """If so, paths and names come in small letters."""
     regex: re2._Regexp | None = None
     """Made from the glob at its first use."""
 
@@ -77,7 +81,7 @@ class _Rule:
             fits = len(name) >= len(head) + len(tail)
             return fits and name.startswith(head) and name.endswith(tail)
         if self.regex is None:
-            self.regex = re2.compile(_regex(self.glob), _OPTIONS)
+            self.regex = re2.compile(_regex(self.glob, ignores_case=self.ignores_case), _OPTIONS)
         return self.regex.fullmatch(path if self.of_path else name) is not None
 
 
@@ -87,14 +91,22 @@ class Patterns:
     Args:
         lines: Without line ends.
         problem: Called with a pattern and what is wrong with it, for each that is skipped.
+        ignores_case: Whether "A" means "a", too (``core.ignoreCase``); of ASCII only.
     """
 
-    def __init__(self, lines: Iterable[bytes], problem: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        lines: Iterable[bytes],
+        problem: Callable[[str, str], None],
+        *,
+        ignores_case: bool = False,
+    ) -> None:
+        self._ignores_case = ignores_case
         self._literal: dict[tuple[bool, bytes], list[_Rule]] = {}
         self._wild: list[_Rule] = []
         for number, line in enumerate(lines):
             try:
-                rule = _rule(number, line)
+                rule = _rule(number, line, ignores_case=ignores_case)
             except _BadPatternError as error:
                 problem(_shown(line), str(error))
                 continue
@@ -108,6 +120,7 @@ class Patterns:
             path: From the ignore file's folder on, without a slash at either end.
             is_folder: Whether it is one.
         """
+        path = path.lower() if self._ignores_case else path
         name = path.rpartition(b"/")[2]
         literal = (*self._literal.get((True, path), ()), *self._literal.get((False, name), ()))
         fitting = (rule for rule in literal if is_folder or not rule.for_folders)
@@ -140,7 +153,17 @@ def pattern_problem(line: str) -> str | None:
     return None
 
 
-def _rule(number: int, line: bytes) -> _Rule | None:
+def is_match(glob: str, text: str, *, ignores_case: bool = False) -> bool:
+    """Whether a glob matches a whole text, as git compares paths with it."""
+    text = text.lower() if ignores_case else text
+    try:
+        regex = re2.compile(_regex(os.fsencode(glob), ignores_case=ignores_case), _OPTIONS)
+    except (_BadPatternError, re2.error):
+        return False
+    return regex.fullmatch(os.fsencode(text)) is not None
+
+
+def _rule(number: int, line: bytes, *, ignores_case: bool = False) -> _Rule | None:
     """The rule of a line; None if there is none in it.
 
     Raises:
@@ -161,8 +184,10 @@ def _rule(number: int, line: bytes) -> _Rule | None:
     of_path = b"/" in glob
     glob = glob.removeprefix(b"/")
     if b"[" in glob or b"\\" in glob:
-        _regex(glob)  # raises what is wrong
-    return _Rule(number, ignores, for_folders, of_path, glob)
+        _regex(glob, ignores_case=ignores_case)  # raises what is wrong
+    elif ignores_case:
+        glob = glob.lower()
+    return _Rule(number, ignores, for_folders, of_path, glob, ignores_case)
 
 
 def _without_trailing_spaces(line: bytes) -> bytes:
@@ -178,26 +203,29 @@ def _shown(line: bytes) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _regex(glob: bytes) -> bytes:
-    return b"".join(_parts(glob))
+def _regex(glob: bytes, *, ignores_case: bool) -> bytes:
+    """The regular expression for a glob; if case is ignored, for a text in small letters."""
+    return b"".join(_parts(glob, ignores_case=ignores_case))
 
 
-def _parts(glob: bytes) -> Iterator[bytes]:
-    """The regular expression for a glob, in parts (``dowild`` with WM_PATHNAME)."""
+def _parts(glob: bytes, *, ignores_case: bool) -> Iterator[bytes]:
+    """The parts of the regular expression (``dowild`` with WM_PATHNAME)."""
     at = 0
     while at < len(glob):
         if glob[at] == ord("*"):
             part, at = _stars(glob, at)
             yield part
         elif glob[at] == ord("["):
-            chosen, at = _class(glob, at + 1)
+            chosen, at = _class(glob, at + 1, ignores_case=ignores_case)
             yield _one_of(chosen - {ord("/")})
         elif glob[at] == ord("?"):
             yield b"[^/]"
             at += 1
         else:
-            at += glob[at] == ord("\\")
-            yield _one_of({_byte(glob, at)})
+            is_escaped = glob[at] == ord("\\")  # git then compares the letter as it is
+            at += is_escaped
+            byte = _byte(glob, at)
+            yield _one_of({byte} if is_escaped or not ignores_case else set(bytes((byte,)).lower()))
             at += 1
 
 
@@ -216,8 +244,15 @@ def _stars(glob: bytes, start: int) -> tuple[bytes, int]:
     return b"[^/]*", end
 
 
-def _class(glob: bytes, at: int) -> tuple[set[int], int]:
-    """The bytes that a class in brackets means, and where the glob goes on."""
+def _class(glob: bytes, at: int, *, ignores_case: bool) -> tuple[set[int], int]:
+    """The bytes that a class in brackets means, and where the glob goes on.
+
+    If case is ignored, git does so in ranges and named classes, not for single letters.
+    """
+
+    def add(some: Iterable[int]) -> None:
+        chosen.update(bytes(some) + bytes(some).lower() if ignores_case else some)
+
     is_negated = glob[at : at + 1] in (b"!", b"^")
     at += is_negated
     chosen: set[int] = set()
@@ -229,10 +264,10 @@ def _class(glob: bytes, at: int) -> tuple[set[int], int]:
         name_end = glob.find(b"]", at + 2)
         if byte == ord("-") and before is not None and _byte(glob, at + 1) != ord("]"):
             at += 1 + (glob[at + 1] == ord("\\"))
-            chosen.update(range(before, _byte(glob, at) + 1))
+            add(range(before, _byte(glob, at) + 1))
             before = None
         elif glob.startswith(b"[:", at) and name_end > at + 2 and glob[name_end - 1] == ord(":"):
-            chosen.update(_named(glob[at + 2 : name_end - 1]))
+            add(_named(glob[at + 2 : name_end - 1]))
             at, before = name_end, None
         else:
             at += byte == ord("\\")

@@ -113,6 +113,86 @@ def test_the_users_own_ignore_file_counts(
     assert files.allows(top / "private.py")
 
 
+CORE = "[core]\nexcludesFile = "
+INCLUDES = [
+    ("[include]\npath = other\n", f"{CORE}~/mine\n"),
+    ("[include]\npath = ~/other\n" + CORE + "~/theirs\n", f"{CORE}~/mine\n"),  # the last wins
+    (CORE + "~/theirs\n[include]\npath = other\n", f"{CORE}~/mine\n"),
+    ('[include "x"]\npath = other\n', f"{CORE}~/mine\n"),
+    ('[core "x"]\nexcludesFile = ~/mine\n', ""),
+    ("[include]\npath = .gitconfig\npath = none\npath = other\n", f"{CORE}~/mine\n"),
+    ("[include]\npath = other\n", "[include]\npath = deeper/third\n"),
+    *(
+        (f'[includeIf "{condition}"]\npath = other\n', f"{CORE}~/mine\n")
+        for condition in (
+            *("gitdir:{top}/.git", "gitdir:{top}/", "gitdir:repo/", "gitdir:repo/.git"),
+            *("gitdir:rep?/*", "gitdir:REPO/", "gitdir/i:REPO/", "gitdir:~/../repo/", "gitdir:~/"),
+            *("gitdir:./.git", "gitdir:../repo/", "gitdir:", "gitdir:*", "gitdir:[", "unknown:x"),
+            *("onbranch:a/b", "onbranch:a/", "onbranch:*", "onbranch:**", "onbranch:b", "onbranch"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "other"), INCLUDES)
+def test_what_a_configuration_includes_counts_as_to_git(
+    top: Path, monkeypatch: pytest.MonkeyPatch, config: str, other: str
+) -> None:
+    """The user's, with conditions on the repository and its branch."""
+    home = top.parent / "home"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    write(top / ".git/HEAD", "ref: refs/heads/a/b\n")
+    write(home / "mine", "mine.py\n")
+    write(home / "theirs", "theirs.py\n")
+    if "path = .gitconfig" not in config:
+        write(home / "deeper/third", f"{CORE}~/theirs\n[include]\npath = ../last\n")
+    write(home / "last", f"{CORE}~/mine\n")
+    write(home / "other", other)
+    write(home / ".gitconfig", config.format(top=top))
+    check_ignore(top, ["mine.py", "theirs.py", "x.py"])
+
+
+def check_ignore(top: Path, names: list[str]) -> None:
+    """Both, git and we, ignore the same of these; or git refuses the configuration."""
+    command = ["git", "check-ignore", "--no-index", *names]
+    told = subprocess.run(command, cwd=top, check=False, capture_output=True, text=True)
+    if told.returncode > 1:
+        assert "exceeded maximum include depth" in told.stderr
+        return
+    files = WorkspaceFiles([top])
+    assert [name for name in names if not files.allows(top / name)] == told.stdout.split()
+
+
+def test_the_repositorys_own_file_may_include(top: Path) -> None:
+    """Relative to itself."""
+    with (top / ".git/config").open("a") as config:
+        config.write("[include]\npath = more\n")
+    write(top / ".git/more", f"{CORE}{top}/mine\n")
+    write(top / "mine", "mine.py\n")
+    check_ignore(top, ["mine.py", "x.py"])
+
+
+def test_files_that_include_each_other_come_to_an_end(top: Path) -> None:
+    """Only so much of them is read, where git refuses them."""
+    write(top / ".git/config", "[include]\npath = config\n" * 50 + f"{CORE}{top}/mine\n")
+    write(top / "mine", "mine.py\n")
+    assert not WorkspaceFiles([top]).allows(top / "mine.py")
+
+
+@pytest.mark.parametrize("value", ["= true", "= Yes", "= 1", "", "= false", "= no", "=", "= 0"])
+def test_case_counts_unless_the_repository_says_otherwise(top: Path, value: str) -> None:
+    """As git reads a truth value; a change counts after a refresh."""
+    write(top / ".gitignore", "MINE.py\n*.LOG\n")
+    files = WorkspaceFiles([top])
+    assert files.allows(top / "mine.py")
+    with (top / ".git/config").open("a") as config:
+        config.write(f"[core]\nignoreCase {value}\n")
+    files.refresh()
+    assert files.allows(top / "mine.py") is (value in ("= false", "= no", "=", "= 0"))
+    check_ignore(top, ["mine.py", "MINE.py", "Mine.PY", "x.log", "x.Log", "x.py"])
+
+
 def test_the_repositorys_configuration_wins(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also from another work tree of it; a change counts after a refresh."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(top.parent / "config"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 import re2
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 
 from midfill.lsp_server.context.workspace_files import WorkspaceFiles
 from midfill.lsp_server.text.git_patterns import LONGEST_PATTERN, Patterns, pattern_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def ignored(pattern: str, path: str, *, is_folder: bool = False) -> bool | None:
@@ -54,6 +58,8 @@ def test_no_pattern_is_given_to_an_engine_that_backtracks(
         (r"\!x", "!x", True),
         (r"\#x", "#x", True),
         (r"x\ ", "x ", True),
+        (r"x\\\ ", "x\\ ", True),
+        ("#x", "#x", None),
         ("x  ", "x", True),
         ("x**y", "xaby", True),
         ("x**/y", "xa/by/y", True),
@@ -75,6 +81,41 @@ def test_a_pattern_means_what_it_means_to_git(
 ) -> None:
     """Classes, escapes, stars, anchors."""
     assert ignored(pattern, path) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "predicate"),
+    [
+        ("alnum", bytes.isalnum),
+        ("alpha", bytes.isalpha),
+        ("blank", lambda byte: byte in b" \t"),
+        ("cntrl", lambda byte: not byte.decode().isprintable()),
+        ("digit", bytes.isdigit),
+        ("graph", lambda byte: byte.decode().isprintable() and byte != b" "),
+        ("lower", bytes.islower),
+        ("print", lambda byte: byte.decode().isprintable()),
+        (
+            "punct",
+            lambda byte: byte.decode().isprintable() and not (byte == b" " or byte.isalnum()),
+        ),
+        ("space", bytes.isspace),
+        ("upper", bytes.isupper),
+        ("xdigit", lambda byte: byte.lower() in b"0123456789abcdef"),
+    ],
+)
+def test_a_named_class_is_that_of_the_c_locale(
+    name: str, predicate: Callable[[bytes], bool]
+) -> None:
+    """Python's methods of bytes know the same letters; a slash is none of a name."""
+    patterns = Patterns([f"[[:{name}:]]".encode()], pytest.fail)
+    for byte in (bytes([code]) for code in range(1, 128) if code != ord("/")):
+        assert (patterns.verdict(byte, is_folder=False) is True) == predicate(byte), byte
+
+
+def test_a_pattern_of_any_bytes_can_be_judged() -> None:
+    """Bytes that are no text come as surrogates; a lone surrogate is no byte."""
+    assert pattern_problem("\udcff*") is None
+    assert pattern_problem("\ud800*") is not None
 
 
 @pytest.mark.parametrize(
@@ -110,20 +151,27 @@ def test_names_may_be_any_bytes() -> None:
     assert patterns.verdict(b"\xff.py", is_folder=False) is False
 
 
-GLOBS = st.text("ab[]!^-*?/\\: \u00e9", min_size=1, max_size=9) | st.sampled_from(
-    ["[[:alpha:]]", "[z-a]", "[]-a]", "**/a", "a/**", "a/**/b", "[[:]a]", "[^!]", "a\\ ", "*/"]
-)
-NAMES = ("a", "b", "ab", "a/b", "b/a", "a/a/b", "-", "]", "!", "é", "a b", "[", "a:", "a/b/a")
+SPECIAL_GLOBS = (
+    "[[:alpha:]]", "[z-a]", "[]-a]", "**/a", "a/**", "a/**/b", "[[:]a]", "[^!]", "a\\ ", "*/",
+    "[[:upper:]]", "[!A-B]", "[!A]", "\\A", "*A", "A/b",
+)  # fmt: skip
+GLOBS = st.text("abAB[]!^-*?/\\: éÉ", min_size=1, max_size=9) | st.sampled_from(SPECIAL_GLOBS)
+NAMES = (
+    "a", "b", "ab", "a/b", "b/a", "a/a/b", "-", "]", "!", "é", "a b", "[", "a:", "a/b/a",
+    "A", "aB", "A/B", "É",
+)  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(GLOBS, min_size=1, max_size=4))
+@given(st.lists(GLOBS, min_size=1, max_size=4), st.booleans())
 def test_git_itself_says_the_same_of_any_pattern(
-    tmp_path_factory: pytest.TempPathFactory, globs: list[str]
+    tmp_path_factory: pytest.TempPathFactory, globs: list[str], ignores_case: bool
 ) -> None:
-    """However it is written; bad ones match nothing, there as here."""
+    """However it is written, whether case counts or not; bad ones match nothing."""
     root = tmp_path_factory.mktemp("repository")
     subprocess.run(["git", "init", "-q", root], check=True)
+    with (root / ".git/config").open("a") as config:
+        config.write(f"[core]\nignoreCase = {str(ignores_case).lower()}\n")
     (root / ".gitignore").write_text("\n".join(globs))
     command = ["git", "-C", root, "-c", "core.quotePath=false", "check-ignore", "--no-index"]
     asked = subprocess.run(
