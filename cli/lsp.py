@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _GRACE_SECONDS = 1.5
 """Seconds from the end of a session to that of the process, whatever hangs in it."""
+_KILL_SECONDS = 1.9
+"""Seconds from the end of its input to that of the process, if that was not even read."""
 
 
 def add_arguments(
@@ -123,6 +125,7 @@ def _serve(open_engine: OpenEngine, args: argparse.Namespace, recorder: Recorder
         from midfill.lsp_server.engine_host import EngineHost
         from midfill.lsp_server.server import MidfillServer
         from midfill.lsp_server.transport import serve_pipes, serve_tcp, take_stdio
+        from midfill.lsp_server.wire.watchdog import watched
 
     if recorder is not None:
         open_engine = record.recorded(open_engine, recorder)
@@ -140,7 +143,9 @@ def _serve(open_engine: OpenEngine, args: argparse.Namespace, recorder: Recorder
         try:
             if args.tcp is None:
                 end = partial(processes.end_within, _GRACE_SECONDS)
-                return await serve_pipes(make_server(), *take_stdio(), end, recorder)
+                source, sink = take_stdio()
+                with watched(source, _KILL_SECONDS):
+                    return await serve_pipes(make_server(), source, sink, end, recorder)
             name, port = args.tcp
             await serve_tcp(make_server, name, port, partial(_announce, token))
         finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -240,6 +241,20 @@ async def test_nothing_that_hangs_holds_up_its_end(command: str, end: str, code:
         else:
             client.notify("exit")
         assert await process.wait() == code
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody watches there")
+async def test_it_is_killed_if_its_interpreter_is_held_when_its_input_ends() -> None:
+    """No thread of its own could see that; what was sent meanwhile is not waited for."""
+    async with started(*SCRIPTED, stderr=asyncio.subprocess.PIPE) as (client, process):
+        await client.initialize()
+        client.open("# do: match")
+        await client.seen("midfill/status", state="ready")
+        client.ask(0, 20)
+        assert await process.stderr.readline() == b"it hangs\n"
+        client.start("midfill/stats")
+        process.stdin.close()
+        assert await process.wait() == -signal.SIGKILL
 
 
 async def test_it_leaves_a_held_event_loop_when_the_editors_process_has_died() -> None:

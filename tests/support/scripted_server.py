@@ -16,6 +16,7 @@ print           "done", after writing to stdout as a careless library would
 hang            nothing, and the server's event loop is held for ever
 hold            nothing, in a thread that python waits for at its end
 flood           pieces without an end or a pause
+match           nothing, and no thread of Python's runs any more
 ==============  =================================================================
 """
 
@@ -120,7 +121,13 @@ def flood(stream: FakeStream) -> None:
     write(stream, repeat("more " * 1000), 0)
 
 
-HANGING = {"hang": hang, "hold": hold, "flood": flood}
+def match(_: FakeStream) -> None:
+    """Keep the interpreter in C code that does not end, and say so before."""
+    os.write(2, b"it hangs\n")
+    re.match("(a+)+$", "a" * 99 + "b")
+
+
+HANGING = {"hang": hang, "hold": hold, "flood": flood, "match": match}
 """What would hold up the end of the process."""
 
 
