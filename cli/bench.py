@@ -9,9 +9,9 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from midfill.cli.arguments import add_settings, read_settings
+from midfill.cli.options.arguments import add_settings, read_settings
 from midfill.recipes.benchmarks.settings import DraftBenchSettings, EngineBenchSettings
-from midfill.recipes.keystrokes.settings import KeystrokeSettings, StartupSettings
+from midfill.recipes.keystrokes.settings import KeystrokeSettings, SoakSettings, StartupSettings
 from midfill.recipes.reports.output import Output
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ _VERBS: tuple[tuple[str, str, str, type[Any]], ...] = (
         "keystrokes.startup",
         "measure how soon the language server answers",
         StartupSettings,
+    ),
+    (
+        "soak",
+        "keystrokes.soak",
+        "type for an hour, and see whether the language server grows",
+        SoakSettings,
     ),
 )
 """Name, recipe, help line and settings of each command."""

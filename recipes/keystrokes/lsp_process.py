@@ -42,6 +42,8 @@ class LspProcess:
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
         reply.add_done_callback(_looked_at)
         self._send({"id": number, "method": method, "params": params})
+        if self._listening.done():
+            self._refuse()
         return reply
 
     async def request(self, method: str, params: object = None) -> Any:
@@ -99,15 +101,21 @@ class LspProcess:
                 header = await self._reader.readuntil(b"\r\n\r\n")
                 size = int(header.lower().partition(b"content-length:")[2].split()[0])
                 self._take(json.loads(await self._reader.readexactly(size)))
+        await self.process.wait()
+        self._refuse()
+
+    def _refuse(self) -> None:
+        """Let nobody wait for a server that has ended."""
         for reply in self._replies.values():
             if not reply.done():
-                reply.cancel()
+                error = RpcError(f"the server has ended with code {self.process.returncode}")
+                reply.set_exception(error)
 
     def _take(self, message: dict[str, Any]) -> None:
         params: dict[str, Any]
         method, params = message.get("method"), message.get("params", {})
         if method is None:
-            self._settle(message)
+            _settle(self._replies[message["id"]], message)
         elif "id" in message:
             self._send({"id": message["id"], "result": None})
         elif method == "$/progress":
@@ -116,12 +124,12 @@ class LspProcess:
             state = params["state"]
             self._states.put_nowait(f"error: {params['message']}" if state == "error" else state)
 
-    def _settle(self, message: dict[str, Any]) -> None:
-        reply = self._replies[message["id"]]
-        if "error" in message:
-            reply.set_exception(RpcError(message["error"]["message"]))
-        else:
-            reply.set_result((time.perf_counter(), message.get("result")))
+
+def _settle(reply: asyncio.Future[tuple[float, Any]], message: dict[str, Any]) -> None:
+    if "error" in message:
+        reply.set_exception(RpcError(message["error"]["message"]))
+    else:
+        reply.set_result((time.perf_counter(), message.get("result")))
 
 
 def _looked_at(reply: asyncio.Future[Any]) -> None:

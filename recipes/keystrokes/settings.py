@@ -1,4 +1,4 @@
-"""What ``midfill bench keystrokes`` and ``startup`` are asked, and by which options."""
+"""What ``midfill bench keystrokes``, ``startup`` and ``soak`` are asked, and by which options."""
 
 from __future__ import annotations
 
@@ -97,3 +97,22 @@ class StartupSettings:
     ] = 10
     command: tuple[str, ...] = COMMAND
     """The words that start a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoakSettings:
+    """How long is typed, and how fast."""
+
+    model: Model = MODEL
+    threads: Threads = field(default_factory=cores)
+    minutes: Annotated[
+        int, Option("the round under way is finished", "N", group="the sessions", parse=count)
+    ] = 60
+    interval_ms: Annotated[
+        int, Option("milliseconds from key to key", "MS", flag="--pace", parse=count)
+    ] = 80
+    keys: Annotated[
+        int | None, Option("of each session, at most", "N", default="all", parse=count)
+    ] = None
+    command: tuple[str, ...] = COMMAND
+    """The words that start our language server."""

@@ -68,13 +68,22 @@ def bars(path: Path, title: str, groups: Mapping[str, Mapping[str, Rate]]) -> No
 
 
 def lines(
-    path: Path, title: str, axis_names: tuple[str, str], series: Mapping[str, Sequence[Any]]
+    path: Path,
+    title: str,
+    axis_names: tuple[str, str],
+    series: Mapping[str, Sequence[Any]],
+    *,
+    is_logarithmic: bool = True,
 ) -> None:
-    """Lines through (x, y) points, x on a logarithmic scale to base 2."""
+    """Lines through (x, y) points, x on a logarithmic scale to base 2, or both from zero on."""
     figure, axes = _figure(title)
     for name, points in series.items():
         axes.plot([x for x, _ in points], [y for _, y in points], marker="o", label=name)
-    axes.set_xscale("log", base=2)
+    if is_logarithmic:
+        axes.set_xscale("log", base=2)
+    else:
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
     axes.set_xlabel(axis_names[0])
     axes.set_ylabel(axis_names[1])
     axes.grid(visible=True, alpha=0.3)

@@ -10,8 +10,8 @@ import pytest
 from midfill.cli import main
 from midfill.recipes.benchmarks import drafts, engine
 from midfill.recipes.benchmarks.settings import DraftBenchSettings, EngineBenchSettings
-from midfill.recipes.keystrokes import run, startup
-from midfill.recipes.keystrokes.settings import KeystrokeSettings, StartupSettings
+from midfill.recipes.keystrokes import run, soak, startup
+from midfill.recipes.keystrokes.settings import KeystrokeSettings, SoakSettings, StartupSettings
 from midfill.recipes.reports.machine import cores
 from midfill.recipes.reports.output import Output
 
@@ -20,7 +20,7 @@ from midfill.recipes.reports.output import Output
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What the recipes were asked to do; nothing is measured."""
     found: list[tuple[Any, ...]] = []
-    for recipe in (engine, drafts, run, startup):
+    for recipe in (engine, drafts, run, startup, soak):
         monkeypatch.setattr(recipe, "run", lambda *values: found.append(values))
     return found
 
@@ -100,6 +100,13 @@ def test_starts_are_counted_as_asked(asked: list[tuple[Any, ...]]) -> None:
     """And the model is the command's."""
     assert bench("startup --runs 3") == 0
     assert asked == [(StartupSettings("midfill-135m", runs=3), Output(None, None))]
+
+
+def test_an_hour_is_typed_unless_asked_otherwise(asked: list[tuple[Any, ...]]) -> None:
+    """The pace is in milliseconds."""
+    assert bench("soak --pace 50 --keys 7") == 0
+    (settings, _), *_ = asked
+    assert settings == SoakSettings("midfill-135m", minutes=60, interval_ms=50, keys=7)
 
 
 @pytest.mark.parametrize(

@@ -77,3 +77,17 @@ async def test_a_model_that_cannot_be_loaded_is_an_error() -> None:
         await server.initialize(None, {})
         with pytest.raises(RpcError, match="midfill models pull missing"):
             await server.ready()
+
+
+async def test_a_server_that_has_ended_is_an_error() -> None:
+    """For the request under way and for all that follow, with its code."""
+    async with started("lsp", "--model", "fake", command=SCRIPTED_SERVER) as server:
+        await server.initialize(None, {})
+        await server.ready()
+        server.process.kill()
+        for _ in range(2):
+            with pytest.raises(RpcError, match="ended with code -9"):
+                await server.request("midfill/stats")
+        await server._listening
+        with pytest.raises(RpcError, match="ended with code -9"):
+            await server.request("midfill/stats")
