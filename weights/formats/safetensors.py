@@ -1,11 +1,13 @@
-"""The tensors of a Hugging Face folder: one safetensors file or several with an index, mapped.
+"""The tensors of a Hugging Face folder: one safetensors file or several with an index.
 
 pytorch's own ``.bin`` files are pickles, which can run code when they are read: they are refused.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +16,11 @@ from safetensors import SafetensorError, safe_open
 
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.formats.strict import Metadata, read_json
+from midfill.weights.stored import StoredArray, state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import torch
     from numpy.typing import NDArray
@@ -25,21 +30,33 @@ HARMLESS = re.compile(r"model\.layers\.[0-9]+\.self_attn\.rotary_emb\.inv_freq")
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 DTYPES = frozenset({"F32", "F16", "BF16"})
+_STORED = {"F32": "float32", "F16": "float16", "BF16": "uint16", "U8": "uint8"}
+"""NumPy's dtypes for the bytes; it has no bf16."""
 
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsTensor:
     """One tensor of a safetensors file; see ``TensorSource``."""
 
-    file: Path
-    name: str
-    shape: tuple[int, ...]
+    dtype: str
+    """The file's name for it."""
+    stored: StoredArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See ``TensorSource``."""
+        return self.stored.shape
 
     def read(self, dtype: torch.dtype) -> torch.Tensor:
-        """A new contiguous CPU tensor of that dtype."""
-        with safe_open(self.file, framework="pt") as opened:
-            tensor: torch.Tensor = opened.get_tensor(self.name)
-            return tensor.to(dtype, copy=True)
+        """A new contiguous CPU tensor of that dtype.
+
+        Raises:
+            CorruptModelError: the file changed since it was opened.
+        """
+        import torch
+
+        values = torch.from_numpy(self.stored.read())
+        return (values.view(torch.bfloat16) if self.dtype == "BF16" else values).to(dtype)
 
     def blocks(self) -> tuple[str, NDArray[np.uint8]] | None:
         """None: these tensors are plain."""
@@ -75,7 +92,7 @@ def _open_shards(folder: Path) -> dict[str, SafetensorsTensor]:
     for file in sorted(set(promised.values())):
         tensors |= open_file(folder / file)
     for name in promised.keys() | tensors.keys():
-        found = tensors[name].file.name if name in tensors else None
+        found = tensors[name].stored.file.name if name in tensors else None
         if found != promised.get(name) and not HARMLESS.fullmatch(name):
             raise CorruptModelError(
                 f"{folder / INDEX} has {name} in {promised.get(name)}; it is in {found}"
@@ -90,21 +107,47 @@ def open_file(file: Path) -> dict[str, SafetensorsTensor]:
         CorruptModelError: the file is missing or broken.
         UnsupportedModelError: a tensor is of a dtype that is not implemented.
     """
+    found, _ = open_stored(file)
+    for name, tensor in found.items():
+        if tensor.dtype not in DTYPES:
+            known = ", ".join(sorted(DTYPES))
+            raise UnsupportedModelError(
+                f"{file}: {name} is {tensor.dtype}; midfill implements {known}"
+            )
+    return {name: tensor for name, tensor in found.items() if not HARMLESS.fullmatch(name)}
+
+
+def open_stored(file: Path) -> tuple[dict[str, SafetensorsTensor], Mapping[str, str]]:
+    """Every tensor of one file by name, whatever its dtype is, and the file's metadata.
+
+    ::
+
+        uint64 length, {"name": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, ...}, data
+
+    Raises:
+        CorruptModelError: the file is missing or broken.
+    """
     try:
-        with safe_open(file, framework="np") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
-            found = {name: (part.get_shape(), part.get_dtype()) for name, part in slices.items()}
-    except (SafetensorError, FileNotFoundError) as error:
+        with safe_open(file, framework="np"):  # the library checks the header
+            pass
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            header = json.loads(stream.read(length))
+            state = state_of(file.stat())
+        metadata = header.pop("__metadata__", {})
+        tensors = {
+            name: SafetensorsTensor(
+                entry["dtype"],
+                StoredArray(
+                    file,
+                    state,
+                    8 + length + entry["data_offsets"][0],
+                    tuple(entry["shape"]),
+                    _STORED.get(entry["dtype"], "uint8"),
+                ),
+            )
+            for name, entry in header.items()
+        }
+    except (SafetensorError, OSError, ValueError, struct.error) as error:
         raise CorruptModelError(f"{file} is not a whole safetensors file: {error}") from error
-    return {
-        name: SafetensorsTensor(file, name, _checked_shape(file, name, shape, dtype))
-        for name, (shape, dtype) in found.items()
-        if not HARMLESS.fullmatch(name)
-    }
-
-
-def _checked_shape(file: Path, name: str, shape: list[int], dtype: str) -> tuple[int, ...]:
-    if dtype not in DTYPES:
-        known = ", ".join(sorted(DTYPES))
-        raise UnsupportedModelError(f"{file}: {name} is {dtype}; midfill implements {known}")
-    return tuple(shape)
+    return tensors, metadata

@@ -47,7 +47,7 @@ def test_a_single_file_goes_before_an_index(tmp_path: Path) -> None:
 
 
 def test_what_is_read_is_a_copy(tmp_path: Path) -> None:
-    """The file stays mapped; it must not change."""
+    """The file must not change."""
     save_file({"d": torch.ones(3)}, tmp_path / SINGLE)
     tensor = open_tensors(tmp_path)["d"]
     tensor.read(torch.float32).zero_()
