@@ -31,6 +31,9 @@ class Order(Enum):
     """Prefix, suffix, middle."""
     SPM = "spm"
     """Suffix, prefix, middle."""
+    ANCHORED = "anchored"
+    """Prefix, suffix, middle, where the end of the text before the cursor begins the middle: what
+    is typed only appends. AUTO has it where no order with the suffix first was trained."""
 
 
 class Priority(IntEnum):
@@ -182,7 +185,7 @@ class CompletionStats:
 
     finish_reason: FinishReason
     order: Order = Order.AUTO
-    """The one used: PSM or SPM; PSM for a model that only sees the prefix."""
+    """The one used, never AUTO; PSM for a model that only sees the prefix."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
     """Tokens of the prompt taken from the cache."""
@@ -259,6 +262,8 @@ class EngineInfo:
     device: str
     device_reason: str
     """Why this device and dtype were chosen."""
+    warning: str = ""
+    """What the user should know of it: that it looks as if it could infill, and does not."""
 
 
 class Engine(Protocol):

@@ -189,7 +189,9 @@ class EngineHost:
         self.ready = engine
         info = engine.info
         _log.info("%s is ready (%s); %s", info.model, info.dialect, info.device_reason)
-        self.status.publish(Status(State.READY, info.model))
+        if info.warning:
+            _log.warning("%s %s", info.model, info.warning)
+        self.status.publish(Status(State.READY, info.model, info.warning))
         self._settled.set()
 
     def _fail(self, load: int, error: MidfillError) -> None:

@@ -3,18 +3,20 @@ r"""The parts of a prompt in the order and with the markers that a model was tra
 Each model family is a row of ``DIALECTS``. Markers are ids put in here; user text never becomes
 one. The layouts, where [X] is a marker's id and the rest is encoded text::
 
-    PSM   [bos] files [prefix] comments prefix [suffix] suffix [middle]
-    SPM   [bos] files [prefix][suffix] suffix [middle] comments prefix
-    left-to-right   [bos] comments prefix; if all is empty, the token that ends a text
+    PSM   [bos] files [prefix] head prefix [suffix] suffix [middle]
+    anchored   [bos] files [prefix] head prefix [suffix] suffix [middle] end of the prefix
+    SPM   [bos] files [prefix][suffix] suffix [middle] head prefix
+    left-to-right   [bos] head prefix; if all is empty, the token that ends a text
 
-Other files stand in ``comments`` (``# Path: a.py``, then the file's lines as comments) or, for
-dialects that have the markers, in ``files``, with the path of the hole's own file at the end::
+Other files stand in ``head`` as comments (``# Path: a.py``, then the file's lines) or as they are
+(``#a.py``, the text, and ``#path`` of the hole's own file), or, with markers, in ``files``::
 
-    [repo_name]name\n [file_sep]path\ntext\n [file_sep]path\ntext\n [file_sep]path\n
+    [repo_name]name\n [file_sep]path\ntext\n [file_sep]path\ntext\n [file_sep]own path\n
+    [repo_name]name [file_sep]path\ntext\n [file_sep]     and "own path\n" in the head
+    path\ntext\n [file_separator]path\ntext\n [file_separator]own path\n
 
-Sources: Bavarian et al. 2022, section 3 and appendix D (SPM with joined markers); Code Llama's
-``llama/generation.py``, ``infilling_prompt_tokens``; StarCoder 2 (Lozhkov et al. 2024, section 5.1)
-for the file separators.
+Sources: Bavarian et al. 2022, section 3 and appendix D (SPM with joined markers), and what stands
+at the rows of ``DIALECTS``.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ from typing import TYPE_CHECKING
 
 from midfill.engine.api import Order
 from midfill.engine.errors import InfillingNotSupportedError
+from midfill.engine.prompt.dialects import FileLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from midfill.engine.api import CompletionRequest, ContextPiece
     from midfill.engine.prompt.dialects import Dialect
@@ -35,10 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FittedContext:
-    """Other files that fit, in front of the markers or as comments, whichever the dialect has."""
+    """Other files that fit, in front of the markers or at the head of the prefix."""
 
     files: list[int]
-    comments: str
+    head: str
     tokens: int
     pieces: int
 
@@ -69,6 +72,7 @@ class Layout:
         self._start = self._bos or [min(tokenizer.eos_ids or tokenizer.special_ids)]
         self._markers = [self._marker(piece) for piece in dialect.markers or ()]
         self._file_markers = [self._marker(piece) for piece in dialect.file_markers or ()]
+        self._files = dialect.files
 
     @property
     def infills(self) -> bool:
@@ -76,52 +80,76 @@ class Layout:
         return bool(self._markers)
 
     def prompt_ids(
-        self, order: Order, files: list[int], prefix: list[int], suffix: list[int]
+        self,
+        order: Order,
+        files: list[int],
+        prefix: list[int],
+        suffix: list[int],
+        begun: Sequence[int] = (),
     ) -> list[int]:
-        """The prompt, in one of the layouts in this module's docstring."""
+        """The prompt, in one of the layouts in this module's docstring.
+
+        Args:
+            order: Not ``AUTO``.
+            files: Other files, with their markers.
+            prefix: Begins with the head.
+            suffix: The text behind the hole.
+            begun: What the middle begins with, if it is anchored.
+        """
         front = self._bos + files
         if not self._markers:
             return front + prefix or self._start
         before, behind, middle = self._markers
-        if order is Order.PSM:
-            return [*front, before, *prefix, behind, *suffix, middle]
-        return [*front, before, behind, *suffix, middle, *prefix]
+        if order is Order.SPM:
+            return [*front, *before, *behind, *suffix, *middle, *prefix]
+        return [*front, *before, *prefix, *behind, *suffix, *middle, *begun]
 
     def context(self, request: CompletionRequest, room: int) -> FittedContext:
         """The last pieces that fit, in their order: what is most relevant stands last."""
-        layout = self._as_file if self._file_markers else self._as_comments
         texts: list[str] = []
-        tokens = len(self._files(request, []))
+        tokens = self._joined(request, texts).tokens
         for piece in reversed(request.context):
-            text = layout(piece, request.line_comment)
+            text = self._text(piece, request.line_comment)
             tokens += len(self._encode(text)) + 1
             if tokens > room:
                 break
             texts.insert(0, text)
-        files = self._files(request, texts) if texts else []
-        comments = "" if files else "".join(texts)
-        return FittedContext(files, comments, len(files) + len(self._encode(comments)), len(texts))
+        return self._joined(request, texts) if texts else FittedContext([], "", 0, 0)
 
-    def _files(self, request: CompletionRequest, texts: Iterable[str]) -> list[int]:
-        if not self._file_markers:
-            return []
-        repo_name, file_sep = self._file_markers
-        ids = [repo_name, *self._encode(f"{request.repo_name or ''}\n")]
-        for text in (*texts, f"{request.path or ''}\n"):
-            ids += [file_sep, *self._encode(text)]
+    def _joined(self, request: CompletionRequest, texts: list[str]) -> FittedContext:
+        own_path, files, head = f"{request.path or ''}\n", list[int](), ""
+        match self._files:
+            case FileLayout.COMMENTS:
+                head = "".join(texts)
+            case FileLayout.HEADINGS:
+                head = "".join(texts) + f"#{own_path}"
+            case FileLayout.MARKED:
+                files = self._marked(f"{request.repo_name or ''}\n", [*texts, own_path])
+            case FileLayout.OWN_PATH_INSIDE:
+                files = self._marked(request.repo_name or "", [*texts, ""])
+                head = own_path
+        return FittedContext(files, head, len(files) + len(self._encode(head)), len(texts))
+
+    def _marked(self, repo: str, texts: Iterable[str]) -> list[int]:
+        """Each text behind a separator, but the first where no repository is named before it."""
+        repo_name, separator = self._file_markers
+        ids = [*repo_name, *self._encode(repo)] if repo_name else []
+        for text in texts:
+            ids += [*(separator if ids else ()), *self._encode(text)]
         return ids
 
-    def _as_file(self, piece: ContextPiece, _line_comment: str) -> str:
-        return f"{piece.path}\n{piece.text.rstrip()}\n"
-
-    def _as_comments(self, piece: ContextPiece, line_comment: str) -> str:
+    def _text(self, piece: ContextPiece, line_comment: str) -> str:
+        if self._files is not FileLayout.COMMENTS:
+            heading = "#" if self._files is FileLayout.HEADINGS else ""
+            return f"{heading}{piece.path}\n{piece.text.rstrip()}\n"
         lines = [f"Path: {piece.path}", *piece.text.rstrip().split("\n")]
         return "".join(f"{line_comment} {line}".rstrip() + "\n" for line in lines)
 
-    def _marker(self, piece: str) -> int:
-        marker = self._tokenizer.special_id(piece)
-        if marker is not None:
-            return marker
+    def _marker(self, piece: str) -> list[int]:
+        """Its id; none for a marker that the family does without."""
+        marker = self._tokenizer.special_id(piece) if piece else None
+        if marker is not None or not piece:
+            return [] if marker is None else [marker]
         raise InfillingNotSupportedError(
             f"model {self._model!r} has no token {piece!r}, so it cannot infill in the dialect"
             f" {self._dialect!r} (Code Llama 34B and the Python variants have none either); use"

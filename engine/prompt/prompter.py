@@ -1,45 +1,47 @@
 """The prompt for a hole: what of the texts around it fits, in the order that costs least.
 
-How the parts are laid out is in ``layout``; what a family of models wants, in ``dialects``.
+How the parts are laid out is in ``layout``; what a family of models wants, in ``dialects``; where
+an anchored middle may begin, in ``anchors``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from midfill.engine.api import Order, Priority, Scope
 from midfill.engine.errors import InfillingNotSupportedError
+from midfill.engine.prompt.anchors import OLD_ANCHOR, anchors
 from midfill.engine.prompt.layout import Layout
-from midfill.engine.tokens import healing
+from midfill.engine.prompt.windows import Before, Split, Windows
 from midfill.engine.tokens.incremental import IncrementalEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from midfill.engine.api import CompletionRequest
     from midfill.engine.prompt.dialects import Dialect
+    from midfill.engine.prompt.layout import FittedContext
     from midfill.engine.tokens.tokenizer import Tokenizer
 
 SUFFIX_SHARE = 0.25
 """Share of the token budget for the suffix, at most."""
 CONTEXT_SHARE = 0.5
 """Share of the token budget for other files, at most."""
-CUT_STEPS = 8
-"""A prefix that is too long is cut in steps of this fraction of its share, and at line starts, so
-that the cut stays where it is while a user types."""
 TYPED_AHEAD = 8
 """Tokens that somebody who types is expected to type next, at the same place: PSM would compute the
 suffix anew for each. Without this, a warm PSM prompt stays cheaper from one keystroke to the next,
 and SPM never gets warm."""
 WARM_TOKENS = 4
 """So many new tokens of a prompt are no reason to take a shorter one."""
+BEGUN_TOKENS = 128
+"""Tokens with which an anchored middle may begin."""
+BEGUN_SHARE = 0.25
+"""Share of the prefix's tokens for them, at most."""
 SHORTEST_BUDGET = 384
 """A prompt that would take too long to read is cut in halves of the budget down to this."""
 _MARKER_ROOM = 8
 """Tokens set aside for markers and for what encoding a cut text may add."""
-_LONG_TOKEN = 8
-"""Characters; code has fewer in a token, so no more than this are encoded for each one wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,19 @@ class Prompt:
     """That are not cached."""
     is_short: bool = False
     """There is a longer one, which would have taken too long to read."""
+    is_stale: bool = False
+    """Its middle began long ago; one that begins nearer to the cursor would have to be read."""
+
+
+class _Parts(NamedTuple):
+    """What stands in a prompt, but for the text before the hole."""
+
+    suffix: list[int]
+    context: FittedContext
+    room: int
+    """Tokens for the prefix."""
+    begun: int
+    """Tokens for what a middle may begin with; 0: it may not."""
 
 
 class Prompter:
@@ -72,10 +87,12 @@ class Prompter:
 
     def __init__(self, dialect: Dialect, tokenizer: Tokenizer, model: str) -> None:
         self.dialect = dialect
-        self._tokenizer = tokenizer
-        self._encode = IncrementalEncoder(tokenizer).encode
+        self.places: Callable[[str], Iterator[int]] = anchors
+        """Where an anchored middle may begin; measurements choose others."""
         self._model = model
-        self._layout = Layout(dialect, tokenizer, self._encode, model)
+        encode = IncrementalEncoder(tokenizer).encode
+        self._layout = Layout(dialect, tokenizer, encode, model)
+        self._windows = Windows(tokenizer, encode)
 
     def orders(self, asked: Order) -> tuple[Order, ...]:
         """The orders to choose from, the better one first; PSM if the model only continues.
@@ -85,8 +102,9 @@ class Prompter:
         """
         trained = self.dialect.orders
         if asked is Order.AUTO:
-            return trained or (Order.PSM,)
-        if asked in trained:
+            appends = (Order.ANCHORED,) if trained == (Order.PSM,) else ()
+            return (*trained, *appends) or (Order.PSM,)
+        if asked in trained or (asked is Order.ANCHORED and Order.PSM in trained):
             return (asked,)
         raise InfillingNotSupportedError(
             f"model {self._model!r} speaks the dialect {self.dialect.name!r}, which has no order"
@@ -142,61 +160,69 @@ class Prompter:
         self, request: CompletionRequest, budget: int, cached: Callable[[list[int]], int]
     ) -> Prompt:
         """The prompt in the order that costs least."""
-        orders = self.orders(request.order)
         room = budget - _MARKER_ROOM
-        suffix = self._suffix(request.suffix, int(room * SUFFIX_SHARE))
+        suffix = list[int]()
+        if self._layout.infills:
+            suffix = self._windows.suffix(request.suffix, int(room * SUFFIX_SHARE))
         context = self._layout.context(request, int(room * CONTEXT_SHARE))
         room -= len(suffix) + context.tokens
-        text = context.comments + self._window(request.prefix, room)
-        prefix = self._encode(text)
-        held = b""
-        kept = prefix
-        if request.heal:
-            healed = healing.split(self._tokenizer, text, prefix)
-            kept, held = healed.ids, healed.held
-        prompts = [
-            (order, self._layout.prompt_ids(order, context.files, kept, suffix)) for order in orders
-        ]
-        later = {Order.PSM: len(suffix) * _typed_ahead(request), Order.SPM: 0}
-        new = [len(ids) - cached(ids) for _, ids in prompts]
-        best = min(range(len(prompts)), key=lambda place: new[place] + later[prompts[place][0]])
-        order, ids = prompts[best]
-        healed_tokens = len(prefix) - len(kept)
-        return Prompt(order, ids, held, healed_tokens, context.pieces, new[best])
+        orders = self.orders(request.order)
+        is_anchored = bool(suffix) and Order.ANCHORED in orders
+        begun = min(BEGUN_TOKENS, int(room * BEGUN_SHARE)) if is_anchored else 0
+        parts = _Parts(suffix, context, room - begun, begun)
+        later = {Order.PSM: len(suffix) * _typed_ahead(request), Order.ANCHORED: 0}
+        best, least = None, 0
+        for prompt in self._prompts(orders, request, parts):
+            if prompt.order is Order.ANCHORED:  # it costs room, and an older one fits less well
+                later[Order.ANCHORED] += WARM_TOKENS
+            new = len(prompt.ids) - cached(prompt.ids)
+            cost = new + prompt.healed_tokens + later.get(prompt.order, 0)
+            if best is None or cost < least:
+                best, least = replace(prompt, new_tokens=new), cost
+            if prompt.order is Order.ANCHORED and new <= WARM_TOKENS:
+                break  # an older one is no cheaper
+        assert best is not None, "each model has an order"
+        return best
 
-    def _suffix(self, text: str, room: int) -> list[int]:
-        """As many whole lines after the hole as fit, without SentencePiece's dummy space."""
-        if not self._layout.infills:
-            return []
-        shown = text[: _LONG_TOKEN * room]
-        ids = self._tokenizer.encode(shown, leading_space=False)
-        if len(ids) <= room and shown == text:
-            return ids
-        shown = self._text(ids[:room])
-        whole_lines = shown[: shown.rfind("\n") + 1] or shown
-        return self._tokenizer.encode(whole_lines, leading_space=False)[:room]
+    def _prompts(
+        self, orders: tuple[Order, ...], request: CompletionRequest, parts: _Parts
+    ) -> Iterator[Prompt]:
+        """One in each order, the better one first, and those that are anchored, the newest first.
 
-    def _window(self, text: str, room: int) -> str:
-        """The end of the text before the hole, from a line start that moves in large steps."""
-        text = _tail(text, _LONG_TOKEN * room)
-        ids = self._encode(text)
-        over = len(ids) - room
-        if over <= 0:
-            return text
-        step = max(1, room // CUT_STEPS)
-        dropped = -(-over // step) * step
-        start = len(text) - len(self._text(ids[dropped:]))
-        line = text.find("\n", start, start + len(self._text(ids[dropped : dropped + step]))) + 1
-        return text[line or start :]
+        Where no middle may have begun yet, the one order asked for is PSM in effect.
+        """
+        anchored = self._anchored(request, parts) if parts.begun else iter(())
+        first = next(anchored, None)
+        text = Before(parts.context.head, request.prefix, heal=request.heal)
+        whole = self._windows.whole(text, parts.room)
+        for order in orders:
+            if order is not Order.ANCHORED:
+                yield self._prompt(order, parts, whole)
+        if first:
+            yield first
+            yield from anchored
+        elif orders == (Order.ANCHORED,):
+            yield self._prompt(Order.PSM, parts, whole)
 
-    def _text(self, ids: list[int]) -> str:
-        return b"".join(map(self._tokenizer.token_bytes, ids)).decode("utf-8", "ignore")
+    def _anchored(self, request: CompletionRequest, parts: _Parts) -> Iterator[Prompt]:
+        """Prompts whose middles have begun, at the newest place first."""
+        is_newest = True
+        text = Before(parts.context.head, request.prefix, heal=request.heal)
+        for place in self.places(request.prefix):
+            split = self._windows.split(text, place, parts.room)
+            if len(split.begun) + split.healed_tokens > parts.begun:
+                return
+            is_old = len(request.prefix) - place > OLD_ANCHOR and not is_newest
+            is_stale = is_old and request.priority is Priority.TYPING
+            yield replace(self._prompt(Order.ANCHORED, parts, split), is_stale=is_stale)
+            if request.priority is Priority.PREWARM:
+                return  # it is to be ready for what will be typed there
+            is_newest = False
 
-
-def _tail(text: str, characters: int) -> str:
-    """So many characters of a text's end, up to twice as many so that they seldom start anew."""
-    over = len(text) - 2 * characters
-    return text[max(0, -(-over // characters)) * characters :]
+    def _prompt(self, order: Order, parts: _Parts, split: Split) -> Prompt:
+        context = parts.context
+        ids = self._layout.prompt_ids(order, context.files, split.prefix, parts.suffix, split.begun)
+        return Prompt(order, ids, split.held, split.healed_tokens, context.pieces)
 
 
 def _typed_ahead(request: CompletionRequest) -> int:

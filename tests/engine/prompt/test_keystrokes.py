@@ -7,6 +7,7 @@ cuts off and generates again are no prompt tokens. ``--log-cli-level=INFO`` show
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -16,7 +17,11 @@ import pytest
 from repository import TEST_DATA
 from sentencepiece import SentencePieceProcessor
 from tiny_models import TINY_ARCHITECTURE, write_gguf, write_llama_folder
-from tiny_tokenizers import code_llama_sentencepiece, tiny_byte_level_vocabulary
+from tiny_tokenizers import (
+    code_llama_sentencepiece,
+    qwen_vocabulary,
+    tiny_byte_level_vocabulary,
+)
 
 from midfill.engine import (
     CompletionRequest,
@@ -24,8 +29,9 @@ from midfill.engine import (
     EngineConfig,
     Order,
     Priority,
-    open_engine,
 )
+from midfill.engine.runtime import open_runtime
+from midfill.weights import registry, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,6 +90,15 @@ def midfill_model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def qwen(tmp_path: Path) -> Path:
+    """Random weights behind Qwen's rules and markers, which were trained prefix-first only."""
+    path = tmp_path / "qwen.gguf"
+    architecture = replace(TINY_ARCHITECTURE, vocab_size=1200, max_position_embeddings=CONTEXT)
+    write_gguf(path, architecture=architecture, vocabulary=qwen_vocabulary())
+    return path
+
+
+@pytest.fixture
 def code_llama(tmp_path: Path) -> Path:
     """Random weights behind a SentencePiece tokenizer with Code Llama's markers."""
     path = tmp_path / "code-llama"
@@ -101,17 +116,22 @@ def complete(engine: Engine, request: CompletionRequest) -> CompletionStats:
     return last.stats
 
 
-def replay(model: Path, requests: Iterable[CompletionRequest]) -> list[CompletionStats]:
-    """What each request costs on an engine that starts empty."""
-    engine = open_engine(EngineConfig(str(model), context_length=CONTEXT))
-    try:
+def replay(
+    model: Path,
+    requests: Iterable[CompletionRequest],
+    orders: tuple[Order, ...] = (),
+    adapter: str | None = None,
+) -> list[CompletionStats]:
+    """What each request costs on an engine that starts empty; in these trained orders, if given."""
+    config = EngineConfig(str(model), adapter, context_length=CONTEXT)
+    with closing(open_runtime(config)) as engine:
+        prompter = engine.machine.prompter
+        prompter.dialect = replace(prompter.dialect, orders=orders or prompter.dialect.orders)
         return [complete(engine, request) for request in requests]
-    finally:
-        engine.close()
 
 
-def assert_cheap(stats: list[CompletionStats], windows: int) -> None:
-    """At most 4 tokens a keystroke (median), and no more windows computed than this."""
+def assert_cheap(stats: list[CompletionStats], windows: int, at_median: int = 4) -> None:
+    """Few tokens a keystroke (median), and no more windows computed than this."""
     prefilled = sorted(each.prefilled_tokens for each in stats)
     p95 = prefilled[len(prefilled) * 95 // 100]
     logger.info(
@@ -122,7 +142,7 @@ def assert_cheap(stats: list[CompletionStats], windows: int) -> None:
         sum(prefilled),
         stats[0].prompt_tokens,
     )
-    assert median(prefilled) <= 4
+    assert median(prefilled) <= at_median
     assert p95 <= 4
     assert sum(tokens > NEW_WINDOW for tokens in prefilled) <= windows
 
@@ -146,6 +166,27 @@ def test_a_keystroke_costs_a_model_that_infills_at_most_4_tokens(
     stats = replay(request.getfixturevalue(kind), session.requests(budget))
     assert_cheap(stats, windows)
     assert {each.order for each in stats} == {Order.SPM}
+
+
+@pytest.mark.parametrize(("budget", "windows"), [(WHOLE_FILE, 1), (CUT_FILE, 2)])
+def test_a_keystroke_costs_a_model_trained_prefix_first_only_at_most_2_tokens(
+    qwen: Path, session: Session, budget: int, windows: int
+) -> None:
+    """What is typed begins the middle, so that it only appends; else each would read the suffix."""
+    stats = replay(qwen, session.requests(budget))
+    assert_cheap(stats, windows, at_median=2)
+    assert {each.order for each in stats} == {Order.ANCHORED}
+
+
+@pytest.mark.real_model
+def test_a_keystroke_costs_our_own_model_at_most_2_tokens_prefix_first(
+    real_model_path: Path, session: Session
+) -> None:
+    """Were it trained in that order only."""
+    requests, adapter = session.requests(2048), shipped.folder(registry.entry("midfill-135m"))
+    stats = replay(real_model_path, requests, (Order.PSM,), str(adapter))
+    assert_cheap(stats, windows=1, at_median=2)
+    assert {each.order for each in stats} == {Order.ANCHORED}
 
 
 def test_typing_leaves_a_warm_psm_prompt(code_llama: Path, session: Session) -> None:
