@@ -9,7 +9,7 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from midfill.cli.arguments import add_settings, read_settings
+from midfill.cli.options.arguments import add_settings, read_settings
 from midfill.engine.api import EngineConfig
 from midfill.lsp_server.settings import Settings
 from midfill.recipes.evaluation.settings import CodeSettings, InfillSettings, RepoSettings

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from midfill.cli.options.model import add_model_options
 from midfill.cli.output import Completion, as_json, stats_line, unified_diff
 from midfill.cli.request import request_of, settings_of
 from midfill.cli.source_file import LineColumn, Region, SourceFile, read_source
@@ -89,6 +90,7 @@ def add_arguments(
     parser.set_defaults(run=partial(run, open_engine=open_engine))
     _add_file_arguments(parser)
     _add_output_arguments(parser)
+    add_model_options(parser)
     _add_generation_arguments(parser)
 
 
@@ -129,9 +131,6 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("generation")
-    group.add_argument("--model", metavar="NAME|PATH", help="see midfill models list")
-    group.add_argument("--adapter", metavar="FOLDER", help="a LoRA adapter to lay over the model")
-    group.add_argument("--dialect", metavar="NAME", help="prompt layout; default: the model's")
     group.add_argument(
         "--order",
         choices=[order.value for order in Order],

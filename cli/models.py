@@ -51,6 +51,11 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         verb.set_defaults(run=run)
         if name == "info":
             _add_json(verb)
+    prune = verbs.add_parser(
+        "prune", help="free the disk of what can be made again", description=PRUNE
+    )
+    prune.add_argument("--dry-run", action="store_true", help="print it, and remove nothing")
+    prune.set_defaults(run=run_prune)
     export.add_arguments(verbs)
 
 
@@ -66,6 +71,9 @@ variable MIDFILL_HOME, or else the platform's folder for user data."""
 
 INFO = """Show a model's source, licence, dialect and, if it is on this machine, its architecture.
 MODEL may also be the path of a GGUF file or of a Hugging Face folder."""
+
+PRUNE = """Remove the packed weights in the user's cache, and print how large they were. They make
+the second opening of a model fast, and come again with the next one."""
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -135,6 +143,20 @@ def run_info(args: argparse.Namespace) -> int:
     return DONE
 
 
+def run_prune(args: argparse.Namespace) -> int:
+    """Print the files of packed weights with their sizes, and remove them."""
+    from midfill.engine.kernels import packed_files
+
+    sizes = {file: file.stat().st_size for file in packed_files.packed_files()}
+    for file, size in sizes.items():
+        print(f"{file}: {size} bytes")
+    if not args.dry_run:
+        packed_files.remove_all()
+    done = "would be removed" if args.dry_run else "removed"
+    print(f"{len(sizes)} files, {sum(sizes.values())} bytes {done}")
+    return DONE
+
+
 def _entry(name: str | None) -> Model:
     from midfill.weights import registry
 
@@ -185,6 +207,12 @@ def _opened_facts(checkpoint: Checkpoint) -> dict[str, Any]:
     from dataclasses import asdict
     from math import prod
 
+    from midfill.engine.prompt.dialects import choose_dialect, why_no_infilling
+    from midfill.engine.tokens.tokenizer import open_tokenizer
+
+    tokenizer = open_tokenizer(checkpoint.tokenizer)
+    dialect = choose_dialect(tokenizer, checkpoint.dialect)
+    warning = why_no_infilling(tokenizer, dialect)
     tensors = checkpoint.tensors.values()
     blocks = (tensor.blocks() for tensor in tensors)
     types = Counter("plain" if block is None else block[0] for block in blocks)
@@ -194,6 +222,9 @@ def _opened_facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "parameters": sum(prod(tensor.shape) for tensor in tensors),
         "tensors": dict(types),
         "tokenizer": type(checkpoint.tokenizer).__name__,
+        "dialect": dialect.name,
+        "orders": [order.value for order in dialect.orders],
+        **({"warning": warning} if warning else {}),
         "architecture": asdict(checkpoint.architecture),
         "ignored_keys": list(checkpoint.ignored),
     }

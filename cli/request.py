@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midfill.cli.options.model import with_model_options
 from midfill.cli.source_file import absolute
 from midfill.engine.api import Order
 from midfill.engine.errors import InvalidRequestError
@@ -38,14 +39,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
     context = replace(
         defaults.context, enabled=not args.no_context, time_limit_ms=CONTEXT_TIME_LIMIT_MS
     )
-    return replace(
-        defaults,
-        model=args.model or defaults.model,
-        adapter=args.adapter,
-        dialect=args.dialect,
-        completion=completion,
-        context=context,
-    )
+    settings = replace(defaults, completion=completion, context=context)
+    return with_model_options(settings, args)
 
 
 def find_root(path: Path | None, named: str | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from dataclasses import replace
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from midfill.engine.api import EngineInfo, Priority
+from midfill.engine import memory
+from midfill.engine.api import EngineInfo, Order, Priority
 from midfill.engine.backend import open_decoder, use_threads
 from midfill.engine.errors import (
     CorruptModelError,
     EngineClosedError,
     InfillingNotSupportedError,
     InvalidRequestError,
+    ModelNotAvailableError,
 )
 from midfill.engine.generation.best_of import BestOf
 from midfill.engine.generation.generation import Generation
@@ -23,7 +26,7 @@ from midfill.engine.generation.machine import Machine
 from midfill.engine.model.kv_cache import KVCache, Slot
 from midfill.engine.model.loader import choose_placement
 from midfill.engine.model.prefill import Prefiller
-from midfill.engine.prompt.dialects import DIALECTS, choose_dialect
+from midfill.engine.prompt.dialects import DIALECTS, choose_dialect, why_no_infilling
 from midfill.engine.prompt.prompter import Prompter
 from midfill.engine.scheduling.scheduler import Scheduler
 from midfill.engine.tokens.byte_index import ByteIndex
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from midfill.engine.api import CompletionRequest, EngineConfig
+    from midfill.engine.model.loader import Placement
     from midfill.engine.prompt.dialects import Dialect
     from midfill.engine.scheduling.scheduler import Job
     from midfill.engine.scheduling.stream import Stream
@@ -45,6 +49,8 @@ LONGEST_CONTEXT = 16384
 """Tokens of a slot where neither user nor model says less: Code Llama's fine-tuning length."""
 SHORTEST_CONTEXT = 64
 """Tokens of a slot that leave room for a prompt and a completion."""
+
+log = logging.getLogger(__name__)
 
 
 class Runtime:
@@ -85,13 +91,19 @@ class Runtime:
         self._scheduler.close()
 
     def _answer(self, job: Job) -> None:
-        """Run a job; if its prompt was cut to be in time, the whole one is read behind it."""
+        """Run a job; behind it the prompt is read that the next one should rather have.
+
+        That is the whole one, if this one was cut to be in time, or one with a newer anchor.
+        """
         kind = BestOf if job.request.tries > 1 else Generation
         answer = kind(self._machine, job, self._last_middle)
-        if answer.prompt.is_short:
-            whole = replace(job.request, read_ms=None, max_tokens=0, priority=Priority.PREWARM)
+        if answer.prompt.is_short or answer.prompt.is_stale:
+            order = Order.ANCHORED if answer.prompt.is_stale else job.request.order
+            better = replace(
+                job.request, order=order, read_ms=None, max_tokens=0, priority=Priority.PREWARM
+            )
             with suppress(EngineClosedError):
-                self._scheduler.submit(whole)
+                self._scheduler.submit(better)
         answer.run()
         self._last_middle = answer.middle_ids
 
@@ -108,13 +120,13 @@ def start_runtime(
 ) -> Runtime:
     """Read an opened checkpoint into memory and start its thread."""
     report = on_progress or (lambda _phase, _share: None)
-    context_length = _context_length(config.context_length, checkpoint)
+    placement = choose_placement(config.device, config.dtype)
+    context_length = _context_length(config.context_length, checkpoint, placement)
     checkpoint = _stretched(checkpoint, context_length)
     tokenizer = open_tokenizer(checkpoint.tokenizer)
     _check_vocabulary(checkpoint, tokenizer)
     dialect = _dialect(checkpoint, tokenizer, config.dialect)
     prompter = Prompter(dialect, tokenizer, checkpoint.name)
-    placement = choose_placement(config.device, config.dtype)
     backend = open_decoder(
         checkpoint,
         placement,
@@ -141,6 +153,7 @@ def start_runtime(
         dtype=backend.dtype_name,
         device=str(placement.device),
         device_reason=backend.reason,
+        warning=why_no_infilling(tokenizer, dialect),
     )
     return Runtime(machine, info, config.threads)
 
@@ -166,12 +179,29 @@ def _is_code_llama(checkpoint: Checkpoint) -> bool:
     return isinstance(checkpoint.tokenizer, SentencePieceModel) and is_long
 
 
-def _context_length(asked: int, checkpoint: Checkpoint) -> int:
+def _context_length(asked: int, checkpoint: Checkpoint, placement: Placement) -> int:
+    """The one asked for; for 0 the model's, or less where memory has no room for it."""
     if 0 < asked < SHORTEST_CONTEXT:
         raise InvalidRequestError(
             f"context_length is {asked}; it must be 0 (the model's) or at least {SHORTEST_CONTEXT}"
         )
-    return asked or min(checkpoint.architecture.max_position_embeddings, LONGEST_CONTEXT)
+    wanted = asked or min(checkpoint.architecture.max_position_embeddings, LONGEST_CONTEXT)
+    room = memory.most_tokens(checkpoint, placement)
+    if room is None or wanted <= room:
+        return wanted
+    weights = memory.weight_bytes(checkpoint, placement.formats) >> 20
+    found = f"beside {weights} MiB of weights, memory has room for {room} tokens"
+    if asked:
+        raise InvalidRequestError(
+            f"context_length is {asked}; {found}: ask for fewer, for dtype int4 or a smaller model"
+        )
+    if room < SHORTEST_CONTEXT:
+        raise ModelNotAvailableError(
+            f"model {checkpoint.name!r} does not fit: {found}; end other programs, ask for dtype"
+            " int4, or take a smaller model"
+        )
+    log.warning("the context has %d tokens instead of %d: %s", room, wanted, found)
+    return room
 
 
 def _stretched(checkpoint: Checkpoint, context_length: int) -> Checkpoint:

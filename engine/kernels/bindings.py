@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from midfill.engine.kernels.quantization import GroupedMatrix
+    from midfill.weights.stored import StoredArray
 
 MAX_TOKENS = 256
 """Tokens of one call."""
@@ -34,13 +35,20 @@ _GROUPED_FORMATS = {
     Form(8, has_offsets=False): 2,
     Form(4, has_offsets=True): 3,
     Form(4, has_offsets=False): 4,
+    Form(4, has_offsets=True, is_nested=True): 5,
 }
 
 
 class CMatrix(Structure):
     """``struct matrix``."""
 
-    _fields_ = (("data", c_void_p), ("rows", c_int64), ("cols", c_int64), ("format", c_int64))
+    _fields_ = (
+        ("data", c_void_p),
+        ("rows", c_int64),
+        ("cols", c_int64),
+        ("format", c_int64),
+        ("rest", c_void_p),
+    )
 
 
 class CLayer(Structure):
@@ -117,6 +125,8 @@ class Arena:
             with contextlib.suppress(OSError):
                 self._memory.madvise(mmap.MADV_HUGEPAGE)
         self._bytes = np.frombuffer(self._memory, np.uint8)
+        self._rests = list[CMatrix]()
+        """Those that other matrices point to."""
         self.used_bytes = 0
 
     @property
@@ -124,23 +134,44 @@ class Arena:
         """All that was put, as bytes; a view."""
         return torch.from_numpy(self._bytes[: self.used_bytes])
 
-    def put(self, matrix: GroupedMatrix) -> PackedMatrix:
-        """Pack a quantized matrix."""
+    def put(self, *parts: GroupedMatrix) -> PackedMatrix:
+        """Pack a quantized matrix, whose parts stand one below the other."""
+        matrix, *others = parts
         size = quantization.packed_bytes(matrix.rows, matrix.columns, matrix.form)
         offset = self.used_bytes
         quantization.pack(matrix, self._bytes[offset : offset + size])
         self.used_bytes += size
-        return PackedMatrix(matrix.rows, matrix.columns, matrix.form, offset)
+        rest = self.put(*others) if others else None
+        return PackedMatrix(matrix.rows, matrix.columns, matrix.form, offset, rest)
 
-    def fill(self, content: torch.Tensor) -> None:
-        """Take over what was put into another arena, as bytes."""
-        self.used_bytes = len(content)
-        self._bytes[: self.used_bytes] = content.numpy()
+    def fill(self, content: StoredArray) -> None:
+        """Take over what was put into another arena, as bytes.
+
+        Raises:
+            CorruptModelError: their file changed since it was opened.
+        """
+        self.used_bytes = content.nbytes
+        content.read_into(self._bytes[: self.used_bytes])
 
     def matrix(self, packed: PackedMatrix) -> CMatrix:
         """A matrix that stands here; the arena has to outlive the use of the result."""
-        address = self._bytes[packed.offset :].ctypes.data
-        return CMatrix(address, packed.rows, packed.columns, _GROUPED_FORMATS[packed.form])
+        data = self._bytes[packed.offset :].ctypes.data
+        found = CMatrix(data, packed.all_rows, packed.columns, _GROUPED_FORMATS[packed.form])
+        if packed.rest is not None:
+            assert packed.rows % quantization.PANEL == 0, packed.rows
+            self._rests.append(self.matrix(packed.rest))
+            found.rest = ctypes.addressof(self._rests[-1])
+        return found
+
+
+def release_freed() -> None:
+    """Give back to the system what C's library keeps of freed memory, where it can (glibc).
+
+    Measured, 1.4 GB behind the opening of 1.5 billion weights.
+    """
+    trim = None if os.name == "nt" else getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 @functools.cache

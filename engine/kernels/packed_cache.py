@@ -21,31 +21,32 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from midfill.engine.kernels import quantization
+from midfill.engine.kernels import packed_files, quantization
 from midfill.engine.kernels.private_cache import (
-    cache_folder,
     is_private,
     private_folder,
     sha256_of,
 )
 from midfill.engine.kernels.quantization import Form
+from midfill.weights.errors import CorruptModelError
+from midfill.weights.formats.safetensors import open_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from midfill.weights.architecture import Checkpoint
+    from midfill.weights.stored import StoredArray
 
-LEAST_BYTES, MOST_BYTES = 32 << 20, 1 << 30
-"""Sizes of packed weights that are kept. Less is converted in no time; more would fill a disk."""
-KEPT = 3
-"""Files in the cache, the ones used last."""
+LEAST_BYTES = 32 << 20
+"""Bytes of packed weights that are worth a file: less is converted in no time."""
 _ARENA = "arena"
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +56,33 @@ class PackedMatrix:
     """A matrix that stands in an arena."""
 
     rows: int
+    """Its own, without those of its rest."""
     columns: int
     form: Form
     offset: int
+    rest: PackedMatrix | None = None
+    """What stands below it, in another form."""
+
+    @property
+    def parts(self) -> tuple[PackedMatrix, ...]:
+        """Itself and what stands below it."""
+        return (self, *(self.rest.parts if self.rest else ()))
+
+    @property
+    def all_rows(self) -> int:
+        """Those of its rest, too."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def nbytes(self) -> int:
+        """Its own bytes in the arena."""
+        return quantization.packed_bytes(self.rows, self.columns, self.form)
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> PackedMatrix:
+        """One that ``asdict`` described, and JSON carried."""
+        form, rest = Form(*described["form"]), described["rest"]
+        return cls(**{**described, "form": form, "rest": rest and cls.of(rest)})
 
 
 Part = PackedMatrix | torch.Tensor
@@ -68,7 +93,7 @@ class Packed:
     """All parts of a decoder in the order in which they are built, and the arena's bytes."""
 
     parts: tuple[Part, ...]
-    arena: torch.Tensor
+    arena: StoredArray
 
 
 def place(checkpoint: Checkpoint, wanted: str) -> Path | None:
@@ -81,7 +106,7 @@ def place(checkpoint: Checkpoint, wanted: str) -> Path | None:
         digest.update(f"\0{file.resolve()}\0{about.st_size}\0{about.st_mtime_ns}".encode())
     for source in sorted(code(checkpoint)):
         digest.update(source.read_bytes())
-    return cache_folder("packed") / f"{digest.hexdigest()[:16]}.safetensors"
+    return packed_files.folder() / f"{digest.hexdigest()[:16]}.safetensors"
 
 
 def code(checkpoint: Checkpoint) -> set[Path]:
@@ -92,7 +117,7 @@ def code(checkpoint: Checkpoint) -> set[Path]:
 
 
 def load(file: Path, shapes: Sequence[tuple[int, ...]]) -> Packed | None:
-    """What was saved there, memory-mapped; None if there is nothing whole.
+    """What was saved there, the arena's bytes not yet read; None if there is nothing whole.
 
     Args:
         file: From ``place``.
@@ -102,18 +127,17 @@ def load(file: Path, shapes: Sequence[tuple[int, ...]]) -> Packed | None:
         return None
     try:
         _check_seal(file)
-        with safe_open(file, framework="pt") as opened:
-            described = json.loads(opened.metadata()["parts"])
-            arena = opened.get_tensor(_ARENA)
-            parts = tuple(
-                PackedMatrix(**part | {"form": Form(*part["form"])})
-                if isinstance(part, dict)
-                else opened.get_tensor(str(part)).clone()  # lets go of the file
-                for part in described
-            )
-        _check_parts(parts, shapes, len(arena))
-        os.utime(_seal_of(file))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        tensors, metadata = open_stored(file)
+        arena = tensors[_ARENA].stored
+        parts = tuple(
+            PackedMatrix.of(part)
+            if isinstance(part, dict)
+            else tensors[str(part)].read(_DTYPES[tensors[str(part)].dtype])
+            for part in json.loads(metadata["parts"])
+        )
+        _check_parts(parts, shapes, arena.nbytes)
+        os.utime(packed_files.seal_of(file))
+    except (CorruptModelError, OSError, KeyError, TypeError, ValueError) as error:
         log.warning("cannot read the packed weights in %s: %s", file, error)
         return None
     return Packed(parts, arena)
@@ -121,7 +145,7 @@ def load(file: Path, shapes: Sequence[tuple[int, ...]]) -> Packed | None:
 
 def _check_seal(file: Path) -> None:
     """Raise ValueError unless the file is this user's, and as it was when it was saved."""
-    seal = _seal_of(file)
+    seal = packed_files.seal_of(file)
     if not (is_private(file) and is_private(seal)):
         raise ValueError("it, or its seal, is not this user's own alone")
     sealed = json.loads(seal.read_text(encoding="utf-8"))
@@ -133,18 +157,18 @@ def _check_seal(file: Path) -> None:
 
 def _check_parts(parts: Sequence[Part], shapes: Sequence[tuple[int, ...]], arena: int) -> None:
     """Raise ValueError unless they are the model's, and within the arena's bytes."""
-    found = [(p.rows, p.columns) if isinstance(p, PackedMatrix) else tuple(p.shape) for p in parts]
+    found = [
+        (part.all_rows, part.columns) if isinstance(part, PackedMatrix) else tuple(part.shape)
+        for part in parts
+    ]
     if found != list(shapes):
         raise ValueError("its parts have other shapes than the model's")
-    for part in parts:
-        if isinstance(part, PackedMatrix):
-            size = quantization.packed_bytes(part.rows, part.columns, part.form)
-            if not 0 <= part.offset <= arena - size:
+    for whole in parts:
+        for part in whole.parts if isinstance(whole, PackedMatrix) else ():
+            if not 0 <= part.offset <= arena - part.nbytes:
                 raise ValueError(f"a part lies beyond its end, at {part.offset}")
-
-
-def _seal_of(file: Path) -> Path:
-    return file.with_suffix(".json")
+            if part.rest and (part.rows % quantization.PANEL or part.rest.columns != part.columns):
+                raise ValueError(f"{part.rows} rows do not fit what stands below them")
 
 
 def _write_seal(file: Path, digest: str) -> None:
@@ -153,7 +177,7 @@ def _write_seal(file: Path, digest: str) -> None:
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         made = Path(folder) / "seal"
         made.write_text(json.dumps(sealed), encoding="utf-8")
-        os.replace(made, _seal_of(file))
+        os.replace(made, packed_files.seal_of(file))
 
 
 def _state(file: Path) -> tuple[int, int]:
@@ -162,13 +186,17 @@ def _state(file: Path) -> tuple[int, int]:
 
 
 def save(file: Path, parts: Sequence[Part], arena: torch.Tensor) -> None:
-    """Keep them, if they are worth it, and no more files than KEPT."""
-    if not LEAST_BYTES <= len(arena) <= MOST_BYTES:
+    """Keep them, if they are worth it and there is room, and no more files than may stay."""
+    if len(arena) < LEAST_BYTES:
         return
     tensors = {str(i): part for i, part in enumerate(parts) if isinstance(part, torch.Tensor)}
     described = [i if isinstance(p, torch.Tensor) else asdict(p) for i, p in enumerate(parts)]
     try:
         private_folder(file.parent)
+        reason = packed_files.why_no_room(len(arena))
+        if reason is not None:
+            log.warning("the packed weights are not kept, and are made at each start: %s", reason)
+            return
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             made = Path(folder) / file.name
             save_file(tensors | {_ARENA: arena}, made, {"parts": json.dumps(described)})
@@ -176,14 +204,6 @@ def save(file: Path, parts: Sequence[Part], arena: torch.Tensor) -> None:
             digest = sha256_of(made)
             os.replace(made, file)
         _write_seal(file, digest)
-        for old in sorted(file.parent.glob("*.safetensors"), key=_last_used)[:-KEPT]:
-            old.unlink()
-            _seal_of(old).unlink(missing_ok=True)
+        packed_files.remove_oldest()
     except (OSError, SafetensorError) as error:
         log.warning("cannot keep the packed weights in %s: %s", file, error)
-
-
-def _last_used(file: Path) -> int:
-    """When it was loaded last, which its seal's time tells; 0: never sealed."""
-    seal = _seal_of(file)
-    return seal.stat().st_mtime_ns if seal.exists() else 0

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from math import prod
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from midfill.engine.kernels import packed_cache, quantization
-from midfill.engine.kernels.bindings import Arena, CDecoder, CLayer, CMatrix, dense
+from midfill.engine.kernels.bindings import (
+    Arena,
+    CDecoder,
+    CLayer,
+    CMatrix,
+    dense,
+    release_freed,
+)
 from midfill.engine.kernels.packed_cache import PackedMatrix
 from midfill.engine.kernels.quantization import Form, GroupedMatrix
 from midfill.engine.model.linear import DenseLinear
-from midfill.engine.model.loader import read_finite, refuse_values
+from midfill.engine.model.loader import DTYPES, read_finite, refuse_values
 from midfill.weights.architecture import ACTIVATIONS
 from midfill.weights.families import expected_shapes, family_of
 
@@ -28,6 +36,8 @@ if TYPE_CHECKING:
     from midfill.weights.architecture import Checkpoint, LlamaArchitecture, TensorSource
 
 _Part = TypeVar("_Part")
+_Read = tuple[GroupedMatrix, ...] | torch.Tensor
+"""A matrix in parts, one below the other, or whole and plain; or a vector."""
 
 BITS = {"int8": 8, "int4": 4}
 READERS = 2
@@ -70,8 +80,9 @@ def build_native_weights(
     Args:
         checkpoint: Where from: blocks are read without PyTorch's rounding.
         wanted: ``bf16`` or ``fp32`` (the model's own dtype): all as it is; ``int8``, ``int4``:
-            quantized, the head of an int4 model to int8; ``auto``: GGUF's Q4_0, Q4_1 and Q8_0
-            without loss, anything else to int8. GGUF blocks of a wanted kind are never requantized.
+            quantized, the head of an int4 model to int8; ``auto``: GGUF's Q4_0, Q4_1, Q4_K,
+            Q5_0 and Q8_0 without loss, each matrix by itself, anything else to int8. GGUF blocks of
+            a wanted kind are never requantized.
         model: The same decoder in torch, whose plain matrices are then shared; None reads
             some layers at a time, so that no more of them are plain at once.
         on_progress: Called with the share done, 0 to 1, after each layer.
@@ -82,6 +93,7 @@ def build_native_weights(
     packed = packed_cache.load(file, _part_shapes(checkpoint.architecture)) if file else None
     builder = _Builder(checkpoint, wanted, _of_checkpoint(checkpoint.tensors), on_progress, packed)
     weights = builder.build()
+    release_freed()
     if file and not packed:
         packed_cache.save(file, builder.placed, weights.arena.used)
     return weights
@@ -137,7 +149,7 @@ class _Builder:
         decoder.layer = self._layers
         return weights
 
-    def _read(self) -> Iterator[GroupedMatrix | torch.Tensor]:
+    def _read(self) -> Iterator[_Read]:
         """All parts out of the checkpoint, in the order of ``build``."""
         for layer in _read_ahead(self._read_layer, self._architecture.num_hidden_layers):
             yield from layer
@@ -150,7 +162,7 @@ class _Builder:
             yield self._read_embedding(tokens)
         yield from map(self._read_vector, norms)
 
-    def _read_layer(self, index: int) -> list[GroupedMatrix | torch.Tensor]:
+    def _read_layer(self, index: int) -> list[_Read]:
         """A layer's parts, in the order of ``CLayer``."""
         return [
             self._read_matrix(names)
@@ -162,34 +174,36 @@ class _Builder:
     def _read_vector(self, name: str) -> torch.Tensor:
         return read_finite(name, self._tensors[name], torch.float32)
 
-    def _read_embedding(self, name: str) -> torch.Tensor:
+    def _read_embedding(self, name: str) -> _Read:
         """Only single rows are read of it, so it is not worth quantizing."""
+        if self._wanted not in DTYPES and (blocks := _without_loss(self._tensors[name], None)):
+            return (_finite(name, blocks),)
         plain = self._plain([name])
         return plain if self._wanted == "fp32" else plain.bfloat16()
 
-    def _read_matrix(
-        self, names: list[str], *, is_head: bool = False
-    ) -> GroupedMatrix | torch.Tensor:
-        if self._wanted in ("bf16", "fp32"):
+    def _read_matrix(self, names: list[str], *, is_head: bool = False) -> _Read:
+        if self._wanted in DTYPES:
             return self._plain(names)
         bits = None if self._wanted == "auto" else 8 if is_head else BITS[self._wanted]
-        blocks = _without_loss([self._tensors[name] for name in names], bits)
-        matrix = blocks or quantization.quantize(
-            self._plain(names), bits or 8, self._measured(names)
-        )
-        if not matrix.is_finite:
-            refuse_values(names[0])
-        return matrix
+        runs = _stacked([self._read_grouped(name, bits) for name in names])
+        if any(run.rows % quantization.PANEL for run in runs[:-1]):
+            runs = _stacked([self._quantize(name, bits) for name in names])
+        return runs
 
-    def _measured(self, names: Sequence[str]) -> torch.Tensor | None:
-        """The importance of their inputs, which they share; None if it was not measured."""
-        source = self._importance.get(names[0])
-        return None if source is None else source.read(torch.float32)
+    def _read_grouped(self, name: str, bits: int | None) -> GroupedMatrix:
+        blocks = _without_loss(self._tensors[name], bits)
+        return _finite(name, blocks) if blocks else self._quantize(name, bits)
 
-    def _put(self, part: GroupedMatrix | Part) -> CMatrix | int:
+    def _quantize(self, name: str, bits: int | None) -> GroupedMatrix:
+        """A matrix in so many bits, in eight for None; by the importance of inputs, if measured."""
+        source = self._importance.get(name)
+        measured = None if source is None else source.read(torch.float32)
+        return _finite(name, quantization.quantize(self._plain([name]), bits or 8, measured))
+
+    def _put(self, part: _Read | PackedMatrix) -> CMatrix | int:
         """What C is told of a matrix, or of a vector."""
         arena = self._weights.arena
-        placed = arena.put(part) if isinstance(part, GroupedMatrix) else part
+        placed = arena.put(*part) if isinstance(part, tuple) else part
         self.placed.append(placed)
         if isinstance(placed, PackedMatrix):
             return arena.matrix(placed)
@@ -197,11 +211,13 @@ class _Builder:
         return placed.data_ptr() if placed.ndim == 1 else dense(placed)
 
     def _count(self, parts: Sequence[Part]) -> None:
-        for part in parts:
-            if not isinstance(part, torch.Tensor):
-                self._weights.formats[f"int{part.form.bits}"] += part.rows * part.columns
-            elif part.ndim > 1:
-                self._weights.formats[self._wanted] += part.numel()
+        formats = self._weights.formats
+        for whole in parts:
+            if isinstance(whole, PackedMatrix):
+                for part in whole.parts:
+                    formats[f"int{part.form.bits}"] += part.rows * part.columns
+            elif whole.ndim > 1:
+                formats[self._wanted] += whole.numel()
 
 
 def _part_shapes(architecture: LlamaArchitecture) -> list[tuple[int, ...]]:
@@ -231,9 +247,12 @@ def _of_checkpoint(
     tensors: Mapping[str, TensorSource],
 ) -> Callable[[Sequence[str]], torch.Tensor]:
     """What reads matrices of these names, one below the other, in fp32."""
-    return lambda names: torch.cat(
-        [read_finite(name, tensors[name], torch.float32) for name in names]
-    )
+
+    def read(names: Sequence[str]) -> torch.Tensor:
+        parts = [read_finite(name, tensors[name], torch.float32) for name in names]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    return read
 
 
 def _of_model(model: LlamaModel) -> Callable[[Sequence[str]], torch.Tensor]:
@@ -241,16 +260,21 @@ def _of_model(model: LlamaModel) -> Callable[[Sequence[str]], torch.Tensor]:
     weights, shapes = model.weights, expected_shapes(model.architecture)
     family = family_of(model.architecture)
     tokens, head = family.outer_name("embed_tokens"), family.outer_name("lm_head")
-    found = {tokens: weights.embed_tokens, head: _weight(weights.lm_head)}
+    found: dict[tuple[str, ...], torch.Tensor] = {
+        (tokens,): weights.embed_tokens,
+        (head,): _weight(weights.lm_head),
+    }
     for index, layer in enumerate(weights.layers):
         parts = family.parts(index).values()
         for fused, names in family.fused(index).items():
             inside = [part for part in parts if part[0] in names]
             if len(shapes[names[0]]) > 1:
-                rows = [sum(shapes[name][0] for name in part) for part in inside]
-                pieces = _weight(getattr(layer, fused)).split(rows)
-                found |= {part[0]: piece for part, piece in zip(inside, pieces, strict=True)}
-    return lambda names: found[names[0]]
+                rows = [[shapes[name][0] for name in part] for part in inside]
+                pieces = _weight(getattr(layer, fused)).split([sum(each) for each in rows])
+                for part, piece, each in zip(inside, pieces, rows, strict=True):
+                    found |= zip(((name,) for name in part), piece.split(each), strict=True)
+                    found[tuple(part)] = piece
+    return lambda names: found[tuple(names)]
 
 
 def _most_bytes(tensors: Mapping[str, TensorSource]) -> int:
@@ -264,12 +288,20 @@ def _weight(linear: Linear) -> torch.Tensor:
     return linear.weight
 
 
-def _without_loss(sources: Sequence[TensorSource], bits: int | None) -> GroupedMatrix | None:
-    """GGUF's own blocks, if all parts have blocks of the same (wanted) bits."""
-    blocks = [source.blocks() for source in sources]
-    parts = [quantization.from_blocks(*block) for block in blocks if block is not None]
-    found = [part for part in parts if part is not None]
-    kinds = {part.form.bits for part in found}
-    if len(found) != len(sources) or len(kinds) > 1 or (bits is not None and kinds != {bits}):
-        return None
-    return quantization.stack(found)
+def _without_loss(source: TensorSource, bits: int | None) -> GroupedMatrix | None:
+    """GGUF's own blocks, if it has such, of the wanted bits."""
+    blocks = source.blocks()
+    found = None if blocks is None else quantization.from_blocks(*blocks)
+    return found if found is not None and bits in (None, found.form.bits) else None
+
+
+def _stacked(matrices: Sequence[GroupedMatrix]) -> tuple[GroupedMatrix, ...]:
+    """Those beside each other that can be one matrix, made one."""
+    alike = groupby(matrices, lambda matrix: (matrix.form.bits, matrix.form.is_nested))
+    return tuple(quantization.stack(list(run)) for _, run in alike)
+
+
+def _finite(name: str, matrix: GroupedMatrix) -> GroupedMatrix:
+    if not matrix.is_finite:
+        refuse_values(name)
+    return matrix

@@ -62,6 +62,7 @@ class Slot:
         values[:, self.length :] = value.transpose(0, 1)
         return keys, values
 
+    @torch.inference_mode()  # as forward: what grew in there may not be written to outside
     def reserve(self, tokens: int) -> None:
         """Make room for so many tokens in all, doubling as lists do."""
         capacity = self._kv.shape[3]
@@ -84,7 +85,7 @@ class Slot:
         assert 0 <= length <= self.length, (length, self.length)
         self.length = length
 
-    @torch.inference_mode()  # as forward: what grew in there may not be written to outside
+    @torch.inference_mode()
     def copy_from(self, other: Slot, length: int) -> None:
         """Become a copy of another slot's first ``length`` tokens."""
         self.length = 0

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CHUNK_MS = 50.0
 """How long one forward pass of the prompt should take at most; fast typing is a key in 150."""
+COMPLETION_ROOM = 512
+"""Tokens that get room behind a prompt at once: while a slot grows, it is there twice."""
 _SMALLEST, _LARGEST, _FIRST = 16, 512, 32
 _MEMORY = 0.7
 """Weight of what was measured before against the newest chunk."""
@@ -66,6 +68,7 @@ class Prefiller:
             the slot holds the chunks that were finished.
         """
         hidden = None
+        slot.reserve(slot.length + len(ids) + COMPLETION_ROOM)
         while ids:
             if cancel:
                 return None

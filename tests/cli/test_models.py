@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import platformdirs
 import pytest
 from tiny_models import write_llama_folder
 from tiny_registry import FakePip, Published, publish, ship
@@ -273,3 +274,21 @@ def test_models_alone_is_bad_usage() -> None:
     """There is nothing that it could mean."""
     with pytest.raises(SystemExit, match="2"):
         midfill_models()
+
+
+def test_prune_frees_the_disk_and_says_of_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --dry-run it only says so."""
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path))
+    file = tmp_path / "packed" / "0.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(bytes(100))
+    assert midfill_models("prune", "--dry-run") == 0
+    assert capsys.readouterr().out == (f"{file}: 100 bytes\n1 files, 100 bytes would be removed\n")
+    assert file.exists()
+    assert midfill_models("prune") == 0
+    assert capsys.readouterr().out == f"{file}: 100 bytes\n1 files, 100 bytes removed\n"
+    assert not file.exists()
+    assert midfill_models("prune") == 0
+    assert capsys.readouterr().out == "0 files, 0 bytes removed\n"

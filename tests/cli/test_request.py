@@ -98,3 +98,15 @@ def test_the_line_comment_is_the_languages(tmp_path: Path) -> None:
     file.write_text("\n", encoding="utf-8")
     assert request_for(file, "--at", "1:1").line_comment == "//"
     assert request_for(file, "--at", "1:1", "--language", "lua").line_comment == "--"
+
+
+def test_a_command_line_reads_more_than_ghost_text(tmp_path: Path) -> None:
+    """Nobody types meanwhile; --max-prompt-tokens says how much, with its half for other files."""
+    file = tmp_path / "a.py"
+    file.write_text("x = 1\n" * 20_000, encoding="utf-8")
+    request = request_for(file, "--at", "10000:1")
+    assert request.max_prompt_tokens == 4096
+    assert len(request.prefix) > 2 * CompletionRequest(prefix="").max_prompt_tokens
+    longer = request_for(file, "--at", "10000:1", "--max-prompt-tokens", 16_000)
+    assert longer.max_prompt_tokens == 16_000
+    assert len(longer.prefix) > 3 * len(request.prefix)

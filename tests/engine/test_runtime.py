@@ -40,6 +40,7 @@ from midfill.engine.generation.drafting import MOST_TOKENS
 from midfill.engine.kernels.build import KernelsUnavailableError
 from midfill.engine.runtime import LONGEST_CONTEXT, Runtime, open_runtime, start_runtime
 from midfill.weights.architecture import RopeScaling, SentencePieceModel
+from midfill.weights.checkpoint import open_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,10 +176,21 @@ def test_an_engine_opens_from_a_file(tmp_path: Path) -> None:
     assert opened.info == engine.info
 
 
+@pytest.mark.parametrize("dtype", ["fp32", "int8"])
+def test_a_file_that_is_cut_behind_its_opening_is_an_error(tmp_path: Path, dtype: str) -> None:
+    """Its weights are still to be read; the process goes on."""
+    file = tmp_path / "tiny.gguf"
+    write_gguf(file)
+    checkpoint = open_checkpoint(str(file))
+    os.truncate(file, 64)
+    with pytest.raises(CorruptModelError, match="changed while it was read"):
+        start_runtime(replace(CONFIG, dtype=dtype), checkpoint)
+
+
 def test_an_adapter_can_teach_a_model_to_infill(tmp_path: Path) -> None:
     """With its markers the engine speaks their dialect, and says which adapter it was."""
-    write_gguf(tmp_path / "tiny.gguf", architecture=replace(TINY_ARCHITECTURE, vocab_size=266))
-    markers = ("<fim_suffix>", "<fim_middle>", "<repo_name>", "<file_sep>")
+    write_gguf(tmp_path / "tiny.gguf", architecture=replace(TINY_ARCHITECTURE, vocab_size=267))
+    markers = ("<fim_suffix>", "<fim_middle>", "<fim_end>", "<repo_name>", "<file_sep>")
     added = {marker: 262 + n for n, marker in enumerate(markers)}
     folder = write_adapter(
         tmp_path / "infill", adapter_tensors(TINY_ARCHITECTURE), added_tokens=added

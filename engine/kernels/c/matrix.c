@@ -16,7 +16,8 @@ enum form wanted_form(const struct matrix *matrix, int64_t tokens) {
     switch (matrix->format) {
         case INT8:
         case INT4:
-        case INT4_EVEN: return tiled ? ROUNDED : has_fast_panels() ? QUANTS : VALUES;
+        case INT4_EVEN:
+        case INT4_NESTED: return tiled ? ROUNDED : has_fast_panels() ? QUANTS : VALUES;
         case BF16: return has_bf16_products() && many && matrix->cols % GROUP == 0 ? ROUNDED : VALUES;
         default: return VALUES;
     }
@@ -26,6 +27,7 @@ static const uint8_t *panel_at(const struct matrix *matrix, int64_t panel) {
     int64_t groups = groups_of(matrix), pairs = (groups + 1) / 2, bytes = groups * INT4_GROUP;
     if (matrix->format == INT8) bytes = pairs * INT8_PAIR;
     if (matrix->format == INT4_EVEN) bytes = pairs * INT4_PAIR;
+    if (matrix->format == INT4_NESTED) bytes = (groups + NESTED - 1) / NESTED * INT4_EIGHT;
     return (const uint8_t *)matrix->data + panel * bytes;
 }
 
@@ -60,10 +62,14 @@ static void read_group(const struct matrix *matrix, const uint8_t *panel, int64_
         read_halves(pair, group % 2, scale);
         spread_int8(pair + 2 * PANEL * 2 + group % 2 * PANEL * GROUP, out);
     } else {
-        struct int4_group at = int4_group_at(panel, group, matrix->format == INT4_EVEN);
+        struct int4_group at = int4_group_at(panel, group, matrix->format);
         read_halves(at.scales, 0, scale);
         if (at.offsets) read_halves(at.offsets, 0, offset);
         for (int row = 0; row < PANEL && !at.offsets; row++) offset[row] = -INT4_ZERO * scale[row];
+        for (int row = 0; row < PANEL && at.factors; row++) {
+            scale[row] *= at.factors[row];
+            offset[row] *= at.factors[PANEL + row];
+        }
         spread_int4(at.quants, out);
     }
     for (int column = 0; column < GROUP; column++)
@@ -127,12 +133,8 @@ static void multiply_panel(struct panel panel, const struct activations *x,
         multiply_dense(matrix, panel.number, x, y);
     else if (!has_fast_panels())
         multiply_grouped(matrix, panel_at(matrix, panel.number), x, y);
-    else if (matrix->format == INT8)
-        multiply_int8_panel(panel_at(matrix, panel.number), x, y);
-    else if (matrix->format == INT4)
-        multiply_int4_panel(panel_at(matrix, panel.number), x, y);
     else
-        multiply_int4_even_panel(panel_at(matrix, panel.number), x, y);
+        multiply_one_panel(matrix->format, panel_at(matrix, panel.number), x, y);
 }
 
 static void spread(struct panel panel, int64_t groups, uint32_t *pairs) {
@@ -140,8 +142,7 @@ static void spread(struct panel panel, int64_t groups, uint32_t *pairs) {
     if (matrix->format == INT8)
         spread_int8_panel(panel_at(matrix, panel.number), groups, pairs);
     else if (matrix->format != BF16)
-        spread_int4_panel(panel_at(matrix, panel.number), groups, matrix->format == INT4_EVEN,
-                          pairs);
+        spread_int4_panel(panel_at(matrix, panel.number), groups, matrix->format, pairs);
     else
         pack_rows((const uint16_t *)matrix->data + panel.number * PANEL * matrix->cols,
                   rows_of(panel), matrix->cols, pairs, PANEL);
@@ -180,8 +181,20 @@ static void multiply_four(const struct panel panels[FOUR], const struct activati
     multiply_four_panels(panels[0].matrix->format, at, x, y);
 }
 
-void multiply_panels(const struct panel panels[FOUR], int64_t count, const struct activations *x,
+/* The panel of a matrix where it stands: in the matrix itself, or in its rest. */
+static struct panel resolved(struct panel panel) {
+    while (panel.matrix && panel.matrix->rest) {
+        int64_t own = (panel.matrix->rows - panel.matrix->rest->rows) / PANEL;
+        if (panel.number < own) break;
+        panel = (struct panel){panel.matrix->rest, panel.number - own};
+    }
+    return panel;
+}
+
+void multiply_panels(const struct panel wanted[FOUR], int64_t count, const struct activations *x,
                      float y[FOUR][MAX_TOKENS][PANEL]) {
+    struct panel panels[FOUR];
+    for (int i = 0; i < FOUR; i++) panels[i] = resolved(wanted[i]);
     if (wanted_form(panels[0].matrix, x->tokens) == ROUNDED &&
         wanted_form(panels[1].matrix, x->tokens) == ROUNDED)
         multiply_tiled(panels, x, y);

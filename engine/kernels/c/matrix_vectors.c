@@ -110,15 +110,23 @@ static inline void add_int8(const uint8_t *panel, int64_t group, struct group x,
     }
 }
 
+/* Scales or offsets of a group, a vector's rows. */
+static inline floats nested_halves(const uint8_t *halves, const uint8_t *factors, int vector) {
+    return times(line_halves(halves, vector), load_bytes(factors + vector * LANES));
+}
+
 static inline void add_any_int4(const uint8_t *panel, int64_t group, struct group x, int tokens,
-                                int is_even, sums sum) {
-    struct int4_group weights = int4_group_at(panel, group, is_even);
+                                enum format format, sums sum) {
+    struct int4_group at = int4_group_at(panel, group, format);
     dots dot;
-    dot_int4(weights.quants, x, tokens, dot);
+    dot_int4(at.quants, x, tokens, dot);
     for (int v = 0; v < VECTORS; v++) {
-        floats scale = line_halves(weights.scales, v);
-        floats offset = is_even ? times(scale, repeat_float(-INT4_ZERO))
-                                : line_halves(weights.offsets, v);
+        int is_nested = format == INT4_NESTED;
+        floats scale = is_nested ? nested_halves(at.scales, at.factors, v)
+                                 : line_halves(at.scales, v);
+        floats offset = is_nested              ? nested_halves(at.offsets, at.factors + PANEL, v)
+                        : format == INT4_EVEN ? times(scale, repeat_float(-INT4_ZERO))
+                                              : line_halves(at.offsets, v);
         for (int token = 0; token < tokens; token++) {
             floats total = times(offset, repeat_float((float)x.sums[token]));
             total = multiply_add(to_floats(dot[token][v]), scale, total);
@@ -128,28 +136,50 @@ static inline void add_any_int4(const uint8_t *panel, int64_t group, struct grou
     }
 }
 
-static inline void add_int4(const uint8_t *panel, int64_t group, struct group x, int tokens,
-                            sums sum) {
-    add_any_int4(panel, group, x, tokens, 0, sum);
-}
-
-static inline void add_int4_even(const uint8_t *panel, int64_t group, struct group x, int tokens,
-                                 sums sum) {
-    add_any_int4(panel, group, x, tokens, 1, sum);
-}
+#define ADD_INT4(name, format)                                                                   \
+    static inline void add_##name(const uint8_t *panel, int64_t group, struct group x,           \
+                                  int tokens, sums sum) {                                        \
+        add_any_int4(panel, group, x, tokens, format, sum);                                      \
+    }
+ADD_INT4(int4, INT4)
+ADD_INT4(int4_even, INT4_EVEN)
+ADD_INT4(int4_nested, INT4_NESTED)
 
 /* Of a format: some tokens of one panel, and one token of four panels, whose bytes come in turn. */
-#define MULTIPLY(format, group_bytes)                                                                 static inline void multiply_##format(const uint8_t *panel, const struct activations *x,                                                int64_t first, int tokens, float y[MAX_TOKENS][PANEL]) {         sums sum;                                                                                         clear(tokens, sum);                                                                               for (int64_t group = 0; group < x->stride / GROUP; group++) {                                         prefetch_ahead(x, first, panel, group, group_bytes);                                              add_##format(panel, group, group_at(x, first, group), tokens, sum);                           }                                                                                                 store(sum, first, tokens, y);                                                                 }                                                                                                 static void multiply_four_##format(const uint8_t *const panels[FOUR],                                                                const struct activations *x,                                                                      float y[FOUR][MAX_TOKENS][PANEL]) {                                sums sum[FOUR];                                                                                   for (int i = 0; i < FOUR; i++) clear(1, sum[i]);                                                  for (int64_t group = 0; group < x->stride / GROUP; group++) {                                         struct group at = group_at(x, 0, group);                                                          for (int i = 0; i < FOUR; i++) add_##format(panels[i], group, at, 1, sum[i]);                 }                                                                                                 for (int i = 0; i < FOUR; i++) store(sum[i], 0, 1, y[i]);                                     }
+#define MULTIPLY(format, group_bytes)                                                            \
+    static inline void multiply_##format(const uint8_t *panel, const struct activations *x,      \
+                                         int64_t first, int tokens, float y[MAX_TOKENS][PANEL]) { \
+        sums sum;                                                                                \
+        clear(tokens, sum);                                                                      \
+        for (int64_t group = 0; group < x->stride / GROUP; group++) {                            \
+            prefetch_ahead(x, first, panel, group, group_bytes);                                 \
+            add_##format(panel, group, group_at(x, first, group), tokens, sum);                  \
+        }                                                                                        \
+        store(sum, first, tokens, y);                                                            \
+    }                                                                                            \
+    static void multiply_four_##format(const uint8_t *const panels[FOUR],                        \
+                                       const struct activations *x,                              \
+                                       float y[FOUR][MAX_TOKENS][PANEL]) {                       \
+        sums sum[FOUR];                                                                          \
+        for (int i = 0; i < FOUR; i++) clear(1, sum[i]);                                         \
+        for (int64_t group = 0; group < x->stride / GROUP; group++) {                            \
+            struct group at = group_at(x, 0, group);                                             \
+            for (int i = 0; i < FOUR; i++) add_##format(panels[i], group, at, 1, sum[i]);        \
+        }                                                                                        \
+        for (int i = 0; i < FOUR; i++) store(sum[i], 0, 1, y[i]);                                \
+    }
 MULTIPLY(int8, INT8_PAIR / 2)
 MULTIPLY(int4, INT4_GROUP)
 MULTIPLY(int4_even, INT4_PAIR / 2)
+MULTIPLY(int4_nested, INT4_EIGHT / NESTED)
 
 void multiply_four_panels(int64_t format, const uint8_t *const panels[FOUR],
                           const struct activations *x, float y[FOUR][MAX_TOKENS][PANEL]) {
     switch (format) {
         case INT8: multiply_four_int8(panels, x, y); break;
         case INT4: multiply_four_int4(panels, x, y); break;
-        default: multiply_four_int4_even(panels, x, y);
+        case INT4_EVEN: multiply_four_int4_even(panels, x, y); break;
+        default: multiply_four_int4_nested(panels, x, y);
     }
 }
 
@@ -168,38 +198,23 @@ void multiply_four_panels(int64_t format, const uint8_t *const panels[FOUR],
             default: SOME(function, TOGETHER);                                                    \
         }
 
-void multiply_int8_panel(const uint8_t *panel, const struct activations *x,
-                         float y[MAX_TOKENS][PANEL]) {
-    FOR_ALL_TOKENS(multiply_int8)
-}
-
-void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
-                         float y[MAX_TOKENS][PANEL]) {
-    FOR_ALL_TOKENS(multiply_int4)
-}
-
-void multiply_int4_even_panel(const uint8_t *panel, const struct activations *x,
-                              float y[MAX_TOKENS][PANEL]) {
-    FOR_ALL_TOKENS(multiply_int4_even)
+void multiply_one_panel(int64_t format, const uint8_t *panel, const struct activations *x,
+                        float y[MAX_TOKENS][PANEL]) {
+    switch (format) {
+        case INT8: FOR_ALL_TOKENS(multiply_int8) break;
+        case INT4: FOR_ALL_TOKENS(multiply_int4) break;
+        case INT4_EVEN: FOR_ALL_TOKENS(multiply_int4_even) break;
+        default: FOR_ALL_TOKENS(multiply_int4_nested)
+    }
 }
 
 #else
 
 int has_fast_panels(void) { return 0; }
 
-void multiply_int8_panel(const uint8_t *panel, const struct activations *x,
-                         float y[MAX_TOKENS][PANEL]) {
-    (void)panel, (void)x, (void)y;
-}
-
-void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
-                         float y[MAX_TOKENS][PANEL]) {
-    (void)panel, (void)x, (void)y;
-}
-
-void multiply_int4_even_panel(const uint8_t *panel, const struct activations *x,
-                              float y[MAX_TOKENS][PANEL]) {
-    (void)panel, (void)x, (void)y;
+void multiply_one_panel(int64_t format, const uint8_t *panel, const struct activations *x,
+                        float y[MAX_TOKENS][PANEL]) {
+    (void)format, (void)panel, (void)x, (void)y;
 }
 
 void multiply_four_panels(int64_t format, const uint8_t *const panels[FOUR],

@@ -4,13 +4,16 @@
  *   F32, BF16  rows one after another, as torch stores them;
  *   INT8       panels of 16 rows; a row's weights in groups of 32: w = scale * (q - 128);
  *   INT4       the same with w = scale * q + offset;
- *   INT4_EVEN  the same with w = scale * (q - 8).
+ *   INT4_EVEN  the same with w = scale * (q - 8);
+ *   INT4_NESTED  the same with w = scale * s * q + offset * o; eight groups share scale and offset.
  * A panel is read from its first byte to its last; columns are padded to whole groups (INT8 and
- * INT4_EVEN: pairs of groups), rows to whole panels. In it:
+ * INT4_EVEN: pairs of groups, INT4_NESTED: eights), rows to whole panels. In it:
  *   INT8  for each pair of groups fp16 scale[2][16 rows], q[2][8][16 rows][4 columns];
  *   INT4  for each group fp16 scale[16 rows], fp16 offset[16 rows], q[4][16 rows][4 columns], a
  *         byte holds columns c (low) and c + 16 (high);
- *   INT4_EVEN  for each pair of groups fp16 scale[2][16 rows], q[2][4][16 rows][4 columns].
+ *   INT4_EVEN  for each pair of groups fp16 scale[2][16 rows], q[2][4][16 rows][4 columns];
+ *   INT4_NESTED  for each eight groups fp16 scale[16 rows], fp16 offset[16 rows], of each of them
+ *         the bytes s[16 rows], o[16 rows], then q[8][4][16 rows][4 columns].
  * Scales come first because they are read first: a processor that is asked for the lines of memory
  * in their order reads them a third faster.
  * With rows in the lanes of a vector nothing is ever summed across lanes.
@@ -25,29 +28,40 @@
 enum { MAX_TOKENS = 256, PANEL = 16, GROUP = 32, MAX_SPLITS = 32 };
 enum { INT8_PAIR = 2 * PANEL * (GROUP + 2), INT4_GROUP = PANEL * (GROUP / 2 + 4) }; /* bytes */
 enum { INT4_PAIR = 2 * PANEL * (GROUP / 2 + 2) };
+enum { NESTED = 8, INT4_EIGHT = NESTED * PANEL * (GROUP / 2 + 2) + 4 * PANEL };
 enum { FOUR = 4 };       /* panels at once, at most */
 enum { FEW_TOKENS = 8 }; /* a panel's sums for so many stay in registers */
-enum format { F32, BF16, INT8, INT4, INT4_EVEN };
+enum format { F32, BF16, INT8, INT4, INT4_EVEN, INT4_NESTED };
 
-/* Where a group's 4-bit quants, scales and, but for INT4_EVEN, offsets are. */
+/* Where a group's 4-bit quants, scales and, but for INT4_EVEN, offsets are; of INT4_NESTED also s,
+ * and behind it o. */
 struct int4_group {
-    const uint8_t *quants, *scales, *offsets;
+    const uint8_t *quants, *scales, *offsets, *factors;
 };
-static inline struct int4_group int4_group_at(const uint8_t *panel, int64_t group, int is_even) {
-    if (is_even) {
+static inline struct int4_group int4_group_at(const uint8_t *panel, int64_t group, int64_t format) {
+    if (format == INT4_EVEN) {
         const uint8_t *pair = panel + group / 2 * INT4_PAIR;
         const uint8_t *quants = pair + 4 * PANEL + group % 2 * PANEL * GROUP / 2;
-        return (struct int4_group){quants, pair + group % 2 * 2 * PANEL, NULL};
+        return (struct int4_group){quants, pair + group % 2 * 2 * PANEL, NULL, NULL};
+    }
+    if (format == INT4_NESTED) {
+        const uint8_t *scales = panel + group / NESTED * INT4_EIGHT, *factors = scales + 4 * PANEL;
+        const uint8_t *quants = factors + NESTED * 2 * PANEL + group % NESTED * PANEL * GROUP / 2;
+        factors += group % NESTED * 2 * PANEL;
+        return (struct int4_group){quants, scales, scales + 2 * PANEL, factors};
     }
     const uint8_t *scales = panel + group * INT4_GROUP;
-    return (struct int4_group){scales + 4 * PANEL, scales, scales + 2 * PANEL};
+    return (struct int4_group){scales + 4 * PANEL, scales, scales + 2 * PANEL, NULL};
 }
 enum { INT4_ZERO = 8 }; /* of INT4_EVEN */
 
+/* The last rows of a matrix may be another one, in another format of panels, and then are none of
+ * its own; those before them fill whole panels. */
 struct matrix {
     const void *data;
     int64_t rows, cols;
     int64_t format;
+    const struct matrix *rest; /* NULL: none */
 };
 
 enum activation { SILU, GELU_TANH };
@@ -122,12 +136,8 @@ int64_t panels_at_once(const struct matrix *matrix, int64_t tokens);
 
 /* matrix_vectors.c */
 int has_fast_panels(void);
-void multiply_int8_panel(const uint8_t *panel, const struct activations *x,
-                         float y[MAX_TOKENS][PANEL]);
-void multiply_int4_panel(const uint8_t *panel, const struct activations *x,
-                         float y[MAX_TOKENS][PANEL]);
-void multiply_int4_even_panel(const uint8_t *panel, const struct activations *x,
-                              float y[MAX_TOKENS][PANEL]);
+void multiply_one_panel(int64_t format, const uint8_t *panel, const struct activations *x,
+                        float y[MAX_TOKENS][PANEL]);
 /* Of one token. */
 void multiply_four_panels(int64_t format, const uint8_t *const panels[FOUR],
                           const struct activations *x, float y[FOUR][MAX_TOKENS][PANEL]);

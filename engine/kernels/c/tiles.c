@@ -165,9 +165,25 @@ struct line {
     __m512 scale, offset;
 };
 
-static inline struct line line_of(const uint8_t *scales, __m512 offset, float zero) {
-    __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)scales));
+static inline __m512 halves_at(const uint8_t *halves) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)halves));
+}
+
+static inline __m512 bytes_at(const uint8_t *bytes) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)bytes)));
+}
+
+static inline struct line line_of(__m512 scale, __m512 offset, float zero) {
     return (struct line){scale, _mm512_fmadd_ps(scale, _mm512_set1_ps(-256.0f - zero), offset)};
+}
+
+static inline struct line int4_line_of(struct int4_group at) {
+    __m512 scale = halves_at(at.scales);
+    if (!at.offsets) return line_of(scale, _mm512_setzero_ps(), INT4_ZERO);
+    __m512 offset = halves_at(at.offsets);
+    if (!at.factors) return line_of(scale, offset, 0);
+    scale = _mm512_mul_ps(scale, bytes_at(at.factors));
+    return line_of(scale, _mm512_mul_ps(offset, bytes_at(at.factors + PANEL)), 0);
 }
 
 #define WEIGHT(words, shift, mask, line) \
@@ -185,7 +201,7 @@ enum { LINE = 4 * PANEL, LINES = GROUP / 4 };
 void spread_int8_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs) {
     for (int64_t group = 0; group < groups; group++, pairs += GROUP / 2 * PANEL) {
         const uint8_t *pair = panel + group / 2 * INT8_PAIR;
-        struct line line = line_of(pair + group % 2 * LINE / 2, _mm512_setzero_ps(), 128);
+        struct line line = line_of(halves_at(pair + group % 2 * LINE / 2), _mm512_setzero_ps(), 128);
         const uint8_t *quants = pair + (1 + group % 2 * LINES) * LINE;
         for (int i = 0; i < LINES; i++) {
             __m512i words = _mm512_loadu_si512(quants + i * LINE);
@@ -194,12 +210,10 @@ void spread_int8_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs) {
     }
 }
 
-void spread_int4_panel(const uint8_t *panel, int64_t groups, int is_even, uint32_t *pairs) {
+void spread_int4_panel(const uint8_t *panel, int64_t groups, int64_t format, uint32_t *pairs) {
     for (int64_t group = 0; group < groups; group++, pairs += GROUP / 2 * PANEL) {
-        struct int4_group at = int4_group_at(panel, group, is_even);
-        __m512 offset = _mm512_setzero_ps();
-        if (!is_even) offset = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)at.offsets));
-        struct line line = line_of(at.scales, offset, is_even ? INT4_ZERO : 0);
+        struct int4_group at = int4_group_at(panel, group, format);
+        struct line line = int4_line_of(at);
         for (int i = 0; i < LINES / 2; i++) {
             __m512i words = _mm512_loadu_si512(at.quants + i * LINE);
             SPREAD(words, 0, 0xf, line, pairs + 2 * i * PANEL);
@@ -220,8 +234,8 @@ void spread_int8_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs) {
     (void)panel, (void)groups, (void)pairs;
 }
 
-void spread_int4_panel(const uint8_t *panel, int64_t groups, int is_even, uint32_t *pairs) {
-    (void)panel, (void)groups, (void)is_even, (void)pairs;
+void spread_int4_panel(const uint8_t *panel, int64_t groups, int64_t format, uint32_t *pairs) {
+    (void)panel, (void)groups, (void)format, (void)pairs;
 }
 
 #endif

@@ -22,7 +22,7 @@ void close_tiles(void);
 
 /* A panel's weights in bf16 pairs, [column / 2][row]. */
 void spread_int8_panel(const uint8_t *panel, int64_t groups, uint32_t *pairs);
-void spread_int4_panel(const uint8_t *panel, int64_t groups, int is_even, uint32_t *pairs);
+void spread_int4_panel(const uint8_t *panel, int64_t groups, int64_t format, uint32_t *pairs);
 
 /* Where the left side's values are: from one row to the next, to the tile below, to the next one of
  * the same rows. */

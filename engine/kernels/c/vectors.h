@@ -33,6 +33,9 @@ static inline void store_floats(float *out, floats values) { _mm512_storeu_ps(ou
 static inline floats load_halves(const uint8_t *values) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)values));
 }
+static inline floats load_bytes(const uint8_t *values) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)values)));
+}
 static inline words no_words(void) { return _mm512_setzero_si512(); }
 static inline words repeat_word(int32_t value) { return _mm512_set1_epi32(value); }
 static inline words load_words(const uint8_t *bytes) { return _mm512_loadu_si512(bytes); }
@@ -61,6 +64,9 @@ static inline floats multiply_add(floats a, floats b, floats c) { return _mm256_
 static inline void store_floats(float *out, floats values) { _mm256_storeu_ps(out, values); }
 static inline floats load_halves(const uint8_t *values) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)values));
+}
+static inline floats load_bytes(const uint8_t *values) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)values)));
 }
 static inline words no_words(void) { return _mm256_setzero_si256(); }
 static inline words repeat_word(int32_t value) { return _mm256_set1_epi32(value); }
@@ -115,6 +121,12 @@ static inline floats multiply_add(floats a, floats b, floats c) { return vfmaq_f
 static inline void store_floats(float *out, floats values) { vst1q_f32(out, values); }
 static inline floats load_halves(const uint8_t *values) {
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(values)));
+}
+static inline floats load_bytes(const uint8_t *values) {
+    uint32_t four;
+    memcpy(&four, values, sizeof four);
+    uint16x8_t wide = vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four)));
+    return vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide)));
 }
 static inline words no_words(void) { return vdupq_n_s32(0); }
 static inline words repeat_word(int32_t value) { return vdupq_n_s32(value); }

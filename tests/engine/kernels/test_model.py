@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from functools import cache
+from math import prod
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,7 @@ from tiny_models import write_gguf
 
 from midfill.engine.kernels.bindings import MAX_TOKENS
 from midfill.engine.kernels.model import NativeModel
+from midfill.engine.kernels.weights import build_native_weights
 from midfill.engine.model.kv_cache import Slot
 from midfill.engine.model.loader import load_model
 from midfill.engine.scheduling.cancel import CancelFlag, CancelledPassError
@@ -98,6 +100,27 @@ def test_a_quantized_file_is_read_as_it_is(types: tuple[str, ...], tmp_path: Pat
     ids = some_ids(checkpoint.architecture, 40)
     ours = run(native(checkpoint, "auto"), ids, 8, 8, 1, 2, 3, 8)
     assert_close(ours, run(theirs, ids), "int4")
+
+
+@pytest.mark.parametrize("types", [("Q4_K",), ("Q4_K", "Q6_K"), ("Q4_K", "Q4_K", "Q6_K", "Q4_1")])
+def test_a_file_of_k_quants_stays_near_its_size(types: tuple[str, ...], tmp_path: Path) -> None:
+    """4 bits stay 4 bits, beside matrices that are not, also where they are computed as one."""
+    shape = replace(
+        SHAPE, hidden_size=256, intermediate_size=512, num_attention_heads=4, head_dim=64
+    )
+    write_gguf(tmp_path / "tiny.gguf", architecture=shape, types=types)
+    checkpoint = read_checkpoint(tmp_path / "tiny.gguf", "tiny")
+    theirs = load_model(checkpoint, FP32, lambda _share: None)
+    weights = build_native_weights(checkpoint, "auto")
+    ids = some_ids(shape, 340)
+    ours = run(native(checkpoint, "auto", weights=weights, long_passes=False), ids, 1, 2, 8, 329)
+    assert_close(ours, run(theirs, ids), "int4")
+    most = sum(
+        prod(tensor.shape) * (8.5 if tensor.type_name == "Q6_K" else 5) / 8
+        for tensor in checkpoint.tensors.values()
+        if len(tensor.shape) == 2
+    )
+    assert weights.nbytes < 1.1 * most  # panels are whole
 
 
 @pytest.fixture(scope="module")

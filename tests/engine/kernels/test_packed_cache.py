@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+import shutil
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 import pytest
@@ -13,17 +16,20 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_models import write_gguf
 
-from midfill.engine.kernels import packed_cache, quantization
-from midfill.engine.kernels.bindings import load
+from midfill.engine.kernels import packed_cache, packed_files, quantization
+from midfill.engine.kernels.bindings import Arena, load
 from midfill.engine.kernels.model import NativeModel
 from midfill.engine.kernels.weights import build_native_weights
 from midfill.engine.model.kv_cache import Slot
 from midfill.weights.checkpoint import open_checkpoint
+from midfill.weights.errors import CorruptModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from midfill.engine.kernels.weights import NativeWeights
+    from midfill.weights.stored import StoredArray
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +149,17 @@ def test_a_file_that_was_only_touched_is_taken(
     assert hashed == [file.name]
 
 
+@contextmanager
+def resealed(file: Path) -> Iterator[list[Any]]:
+    """The description of its parts, to be changed; then the file is sealed as if it were right."""
+    with safe_open(file, framework="pt") as found:
+        parts = json.loads(found.metadata()["parts"])
+        tensors = {name: found.get_tensor(name).clone() for name in found.keys()}  # noqa: SIM118
+    yield parts
+    save_file(tensors, file, {"parts": json.dumps(parts)})
+    packed_cache._write_seal(file, packed_cache.sha256_of(file))
+
+
 @pytest.mark.parametrize(
     ("field", "change", "complaint"),
     [
@@ -163,14 +180,57 @@ def test_what_lies_elsewhere_than_it_may_is_converted_again(
     """Though somebody sealed it: the kernels would read whatever is there."""
     whole = opened(model).arena.used.clone()
     (file,) = kept(cache)
-    with safe_open(file, framework="pt") as found:
-        parts = json.loads(found.metadata()["parts"])
-        tensors = {name: found.get_tensor(name).clone() for name in found.keys()}  # noqa: SIM118
-    next(part for part in parts if isinstance(part, dict))[field] += change
-    save_file(tensors, file, {"parts": json.dumps(parts)})
-    packed_cache._write_seal(file, packed_cache.sha256_of(file))
+    with resealed(file) as parts:
+        next(part for part in parts if isinstance(part, dict))[field] += change
     assert torch.equal(opened(model).arena.used, whole)
     assert complaint in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("own", "field", "change", "complaint"),
+    [
+        (-8, "rows", 8, "rows do not fit what stands below them"),
+        (0, "columns", -32, "rows do not fit what stands below them"),
+        (0, "offset", 1 << 40, "beyond its end"),
+    ],
+)
+def test_what_stands_below_in_another_form_has_to_fit(
+    model: Path,
+    cache: Path,
+    own: int,
+    field: str,
+    change: int,
+    complaint: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Queries, keys and values here, of which each has a type of its own."""
+    whole = opened(model).arena.used.clone()
+    (file,) = kept(cache)
+    with resealed(file) as parts:
+        part = next(part for part in parts if isinstance(part, dict) and part["rest"])
+        part["rows"] += own
+        part["rest"][field] += change
+    assert torch.equal(opened(model).arena.used, whole)
+    assert complaint in caplog.text
+
+
+def test_a_file_that_is_cut_while_it_is_taken_is_an_error(
+    model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends nothing; the next opening converts the model again."""
+    whole = opened(model).arena.used.clone()
+    (file,) = kept(cache)
+    fill = Arena.fill
+
+    def cut_and_fill(arena: Arena, content: StoredArray) -> None:
+        os.truncate(file, 64)
+        fill(arena, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Arena, "fill", cut_and_fill)
+        with pytest.raises(CorruptModelError, match="changed while it was read"):
+            opened(model)
+    assert torch.equal(opened(model).arena.used, whole)
 
 
 def test_what_others_can_write_is_not_read(
@@ -199,7 +259,7 @@ def test_a_cache_that_cannot_be_written_does_no_harm(
 
 def test_the_oldest_files_go(model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those not used for the longest time."""
-    monkeypatch.setattr(packed_cache, "KEPT", 1)
+    monkeypatch.setattr(packed_files, "KEPT", 1)
     opened(model)
     (first,) = kept(cache)
     os.utime(first.with_suffix(".json"), ns=(1, 1))
@@ -209,12 +269,35 @@ def test_the_oldest_files_go(model: Path, cache: Path, monkeypatch: pytest.Monke
     assert len(list(cache.iterdir())) == 2
 
 
-def test_small_and_huge_models_are_not_kept(
+def test_small_models_are_not_kept(
     model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Converting the one costs nothing, keeping the other much."""
-    for limits in ((1 << 30, 1 << 40), (0, 10)):
-        monkeypatch.setattr(packed_cache, "LEAST_BYTES", limits[0])
-        monkeypatch.setattr(packed_cache, "MOST_BYTES", limits[1])
-        opened(model)
-        assert not cache.exists()
+    """Converting them costs nothing."""
+    monkeypatch.setattr(packed_cache, "LEAST_BYTES", 1 << 30)
+    opened(model)
+    assert not cache.exists()
+
+
+def test_what_the_disk_has_no_room_for_is_not_kept(
+    model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More than all files may take, and more than half of what is free; the log says why."""
+    monkeypatch.setattr(packed_files, "MOST_BYTES", 10)
+    opened(model)
+    assert "are kept at most" in caplog.text
+    monkeypatch.undo()
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(cache.parent))
+    monkeypatch.setattr(packed_cache, "LEAST_BYTES", 0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    opened(model)
+    assert "the disk has only" in caplog.text
+    assert kept(cache) == []
+
+
+def test_what_was_left_unfinished_goes(model: Path, cache: Path) -> None:
+    """By a process that was ended while it wrote; not what is being written now."""
+    for name, seconds in (("old", 1), ("new", 1 << 40)):
+        (cache / name).mkdir(parents=True)
+        os.utime(cache / name, (seconds, seconds))
+    opened(model)
+    assert [each.name for each in cache.iterdir() if each.is_dir()] == ["new"]

@@ -12,7 +12,7 @@ from processors import PROCESSORS, kernels_for
 
 from midfill.engine.kernels import quantization
 from midfill.engine.kernels.bindings import Arena, CDecoder, CLayer, load
-from midfill.engine.kernels.quantization import GROUP, Form, GroupedMatrix
+from midfill.engine.kernels.quantization import GROUP, NESTED, Form, GroupedMatrix
 
 if TYPE_CHECKING:
     import ctypes
@@ -23,7 +23,12 @@ TOKENS = (*range(1, 10), 13, 16, 17, 50, 64, 256)
 """Each number that has code of its own, and more than stay in registers."""
 WORTH_TILES = 16
 """As in matrix.c."""
-FORMS = [Form(8, has_offsets=False), Form(4, has_offsets=True), Form(4, has_offsets=False)]
+FORMS = [
+    Form(8, has_offsets=False),
+    Form(4, has_offsets=True),
+    Form(4, has_offsets=False),
+    Form(4, has_offsets=True, is_nested=True),
+]
 
 
 def some_matrix(columns: int, form: Form, rows: int = ROWS) -> GroupedMatrix:
@@ -32,8 +37,10 @@ def some_matrix(columns: int, form: Form, rows: int = ROWS) -> GroupedMatrix:
     groups = -(-columns // GROUP)
     quants = random.integers(0, 256, (rows, groups, GROUP * form.bits // 8), np.uint8)
     quants[0], quants[1] = 0, 255
-    scales, offsets = random.uniform(-1, 1, (2, rows, groups)).astype(np.float16)
-    return GroupedMatrix(columns, quants, scales, offsets if form.has_offsets else None)
+    shared = -(-groups // NESTED) if form.is_nested else groups
+    scales, offsets = random.uniform(-1, 1, (2, rows, shared)).astype(np.float16)
+    factors = random.integers(0, 64, (rows, groups, 2), np.uint8) if form.is_nested else None
+    return GroupedMatrix(columns, quants, scales, offsets if form.has_offsets else None, factors)
 
 
 def some_activations(columns: int) -> torch.Tensor:

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from midfill.engine.kernels.quantization import (
     GROUP,
+    NESTED,
     PANEL,
     Form,
     GroupedMatrix,
@@ -27,6 +28,7 @@ from midfill.engine.kernels.quantization import (
 
 INT8, INT4 = Form(8, has_offsets=False), Form(4, has_offsets=True)
 INT4_EVEN = Form(4, has_offsets=False)
+INT4_NESTED = Form(4, has_offsets=True, is_nested=True)
 
 SHAPES = st.tuples(st.integers(1, 35), st.integers(1, 100))
 WEIGHTS = arrays.arrays(
@@ -43,7 +45,20 @@ def random_matrix(rows: int, columns: int, bits: int, seed: int = 0) -> GroupedM
 def random_form(rows: int, columns: int, form: Form, seed: int = 0) -> GroupedMatrix:
     """The same of any form."""
     matrix = random_matrix(rows, columns, form.bits, seed)
+    if form.is_nested:
+        factors = np.random.default_rng(seed).integers(0, 64, (*matrix.scales.shape, 2), np.uint8)
+        shared = [each[:, ::NESTED] for each in (matrix.scales, matrix.offsets)]
+        return GroupedMatrix(columns, matrix.quants, *shared, factors)
     return matrix if form.has_offsets else replace(matrix, offsets=None)
+
+
+def q4_k_blocks(rows: int, columns: int) -> np.ndarray:
+    """Random ones, as bytes of rows; nothing but scale and offset of a block may be any byte."""
+    random = np.random.default_rng(columns)
+    blocks = random.integers(0, 256, (rows, columns // 256, 144), np.uint8)
+    halves = random.uniform(-0.01, 0.01, (rows, columns // 256, 2)).astype(np.float16)
+    blocks[..., :4] = halves.view(np.uint8)
+    return blocks.reshape(rows, -1)
 
 
 def steps(matrix: GroupedMatrix) -> np.ndarray:
@@ -127,7 +142,7 @@ def test_what_fills_a_group_up_does_not_widen_its_range() -> None:
     assert np.abs(dequantize(matrix) - weight.numpy()).max() < 1.0
 
 
-@pytest.mark.parametrize("type_name", ["Q8_0", "Q4_0", "Q4_1"])
+@pytest.mark.parametrize("type_name", ["Q8_0", "Q5_0", "Q4_0", "Q4_1"])
 def test_gguf_blocks_keep_every_value(type_name: str) -> None:
     """The values of gguf's own dequantization, to the last bit of the product."""
     kind = gguf.GGMLQuantizationType[type_name]
@@ -139,13 +154,30 @@ def test_gguf_blocks_keep_every_value(type_name: str) -> None:
     np.testing.assert_allclose(dequantize(matrix), expected, rtol=1e-6, atol=1e-7)
 
 
+def test_nested_blocks_keep_every_value() -> None:
+    """Q4_K, which the gguf library reads but does not write."""
+    blocks = q4_k_blocks(5, 768)
+    matrix = from_blocks("Q4_K", blocks)
+    assert matrix is not None
+    assert matrix.form == INT4_NESTED
+    expected = gguf.dequantize(blocks, gguf.GGMLQuantizationType.Q4_K)
+    np.testing.assert_allclose(dequantize(matrix), expected, rtol=1e-6, atol=1e-7)
+
+
 def test_other_block_types_are_left_alone() -> None:
     """Nobody guesses a layout."""
     assert from_blocks("Q6_K", np.zeros((1, 210), np.uint8)) is None
 
 
 @pytest.mark.parametrize(
-    "forms", [[INT8] * 3, [INT4] * 3, [INT4_EVEN] * 3, [INT4_EVEN, INT4, INT4_EVEN]]
+    "forms",
+    [
+        [INT8] * 3,
+        [INT4] * 3,
+        [INT4_EVEN] * 3,
+        [INT4_EVEN, INT4, INT4_EVEN],
+        [INT4_NESTED] * 3,
+    ],
 )
 def test_stacked_matrices_keep_their_order(forms: list[Form]) -> None:
     """As queries, keys and values are; some may have offsets, and others not."""
@@ -180,3 +212,25 @@ def test_a_panel_is_laid_out_as_the_kernels_header_says(form: Form) -> None:
                 assert halves[1, row] == matrix.offsets[2 * PANEL + row, group]
         assert not halves[:, 3:].any(), "rows that are missing must weigh nothing"
     assert blocks.shape[1] % 64 == 0
+
+
+@pytest.mark.parametrize("columns", [256, 300])
+def test_nested_groups_have_their_factors_before_the_quants_of_all(columns: int) -> None:
+    """Eight groups in a block: scales, offsets, the factors and then the quants of each."""
+    matrix = random_form(18, columns, INT4_NESTED)
+    raw = np.full(packed_bytes(18, columns, INT4_NESTED), 255, np.uint8)
+    pack(matrix, raw)
+    panels, groups = 2, matrix.quants.shape[1]
+    blocks = raw.reshape(panels, -(-groups // NESTED), -1)
+    halves = blocks[..., : 4 * PANEL].copy().view(np.float16).reshape(*blocks.shape[:2], 2, PANEL)
+    factors = blocks[..., 4 * PANEL :][..., : 2 * NESTED * PANEL].reshape(panels, -1, 2, PANEL)
+    quants = blocks[..., (4 + 2 * NESTED) * PANEL :].reshape(panels, -1, 4, PANEL, 4)
+    for row in range(18):
+        panel, lane = divmod(row, PANEL)
+        assert (halves[panel, :, 0, lane] == matrix.scales[row]).all()
+        assert (halves[panel, :, 1, lane] == matrix.offsets[row]).all()
+        assert (factors[panel, :groups, :, lane] == matrix.factors[row]).all()
+        assert (quants[panel, :groups, :, lane].reshape(groups, -1) == matrix.quants[row]).all()
+    assert not factors[:, groups:].any(), "groups that are missing must weigh nothing"
+    assert not halves[1, :, :, 2:].any(), "rows that are missing must weigh nothing"
+    assert blocks.shape[2] % 64 == 0

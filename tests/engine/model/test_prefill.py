@@ -146,3 +146,22 @@ def test_a_few_tokens_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(50):
         prefiller.run(range(3), new_slot())
     assert prefiller.chunk == 256
+
+
+def test_a_prompt_moves_its_slot_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many chunks it has: a slot that moves is there twice meanwhile."""
+    model, slot = tiny_model(), new_slot()
+    places = list[int]()
+    forward = model.forward
+
+    def watched(ids: Sequence[int], slot: Slot, cancel: CancelFlag | None = None) -> torch.Tensor:
+        hidden = forward(ids, slot, cancel)
+        places.append(slot.keys_values.data_ptr())
+        return hidden
+
+    monkeypatch.setattr(model, "forward", watched)
+    prompt = [1] * 1500
+    Prefiller(model, chunk=100).run(prompt, slot)
+    assert len(places) == 15
+    assert len(set(places)) == 1
+    assert slot.keys_values.shape[3] == len(prompt) + prefill.COMPLETION_ROOM

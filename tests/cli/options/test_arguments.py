@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import pytest
 
-from midfill.cli.arguments import add_settings, read_settings
+from midfill.cli.options.arguments import add_settings, read_settings
 from midfill.engine.api import Order
 from midfill.recipes.benchmarks.settings import DraftBenchSettings, EngineBenchSettings
 from midfill.recipes.evaluation.settings import Cell, CodeSettings, InfillSettings, RepoSettings
