@@ -115,23 +115,6 @@ class LlamaArchitecture:
 
 ACTIVATIONS = ("silu", "gelu_tanh")
 """SiLU, and GELU in its approximation by tanh (Hendrycks and Gimpel 2016)."""
-PRE_TOKENIZERS = frozenset({"gpt-2", "smollm", "qwen2", "qwen35", "llama-bpe"})
-"""The rules that midfill implements for splitting text before merging, by llama.cpp's names."""
-QWEN2_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-"""The words of ``qwen2``, as its ``tokenizer.json`` has them."""
-SPLITS = {
-    "qwen2": QWEN2_SPLIT,
-    "qwen35": QWEN2_SPLIT.replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(
-        r"[^\s\p{L}\p{N}]+", r"[^\s\p{L}\p{M}\p{N}]+"
-    ),
-    "llama-bpe": QWEN2_SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|"),
-}
-"""The rules that are one expression for words."""
-IGNORES_MERGES = frozenset({"llama-bpe"})
-"""The rules under which a word that is a token stays whole, whatever the merges make of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +123,7 @@ class BytePairVocabulary:
 
     ``tokens`` are in the GPT-2 byte-to-unicode alphabet and indexed by id; ``merges`` in order of
     rank; ``special`` are the ids of control tokens (never produced from user text);
-    ``pre_tokenizer`` is one of PRE_TOKENIZERS.
+    ``pre_tokenizer`` is one of ``weights.formats.tokenizer.splits``.
     """
 
     tokens: tuple[str, ...]
@@ -149,6 +132,8 @@ class BytePairVocabulary:
     pre_tokenizer: str
     bos_id: int | None
     eos_ids: frozenset[int]
+    whole_characters: frozenset[int] = frozenset()
+    """Ids whose token is a character as it is, found in a text before it is split (DeepSeek)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +143,17 @@ class SentencePieceModel:
     serialized: bytes
     bos_id: int | None
     eos_ids: frozenset[int]
+    merges: tuple[tuple[str, str], ...] | None = None
+    """Pairs of pieces in order of rank, from a ``tokenizer.json``; None: by the pieces' scores."""
+    dummy_before_blank: bool = True
+    """Whether a text that begins with a space gets a dummy space, too, where others do."""
 
 
 TokenizerData = BytePairVocabulary | SentencePieceModel
 
 
 class TensorSource(Protocol):
-    """One tensor of a checkpoint, still on disk (memory-mapped) until it is read."""
+    """One tensor of a checkpoint, still on disk until it is read."""
 
     @property
     def shape(self) -> tuple[int, ...]:

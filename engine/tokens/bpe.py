@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -17,26 +16,25 @@ import tokenizers
 from tokenizers import models, pre_tokenizers
 
 from midfill.engine.tokens.vocabulary import Vocabulary, replace_surrogates
-from midfill.weights.architecture import IGNORES_MERGES, SPLITS
 from midfill.weights.errors import UnsupportedModelError
+from midfill.weights.formats.tokenizer.splits import IGNORES_MERGES, SINGLE_DIGITS, SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from midfill.weights.architecture import BytePairVocabulary
 
 # A place where a pre-token ends whatever comes before or after: behind a run of letters, and before
 # whitespace. Only unmistakable characters count, so that Unicode versions cannot matter.
 _SEAM = re.compile(r".*(?:[A-Za-z](?=[\x00-@\[-`{-\x7f])|\S(?=[ \t\n\r]))", re.DOTALL)
 
-# The same for the rules of SPLITS, by which punctuation takes the line ends behind it, and a run of
-# digits may be cut from its begin.
+# The same for Qwen's rules and their like, by which punctuation takes the line ends behind it, and
+# a run of digits may be cut from its begin.
 _WORDS_SEAM = re.compile(
     r".*(?:[A-Za-z](?=[\x00-@\[-`{-\x7f])|[0-9](?=[\x00-/:-\x7f])|[!-~](?=[ \t]))", re.DOTALL
 )
-_CONTRACTIONS = frozenset({"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"})
+
+# And for DeepSeek's, by which a line end stands alone, and a blank may be in a word of signs.
+_LINES_SEAM = re.compile(r".*(?:[A-Za-z](?=[\x00-@\[-`{-\x7f])|[\r\n])", re.DOTALL)
 _HALF_CONTRACTIONS = frozenset("rvl")  # behind an apostrophe, one more letter changes the split
-_DIGITS = frozenset("0123456789")
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -61,47 +59,46 @@ def _bytes_of(token: str) -> bytes:
     return token.translate(_TO_LATIN_1).encode("latin-1")
 
 
-def _gpt2_split() -> pre_tokenizers.PreTokenizer:
-    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-
-
-def _smollm_split() -> pre_tokenizers.PreTokenizer:
-    digits = pre_tokenizers.Digits(individual_digits=True)
-    return pre_tokenizers.Sequence([digits, _gpt2_split()])
-
-
-def _words_split(name: str) -> pre_tokenizers.PreTokenizer:
-    words = pre_tokenizers.Split(tokenizers.Regex(SPLITS[name]), "isolated")
-    return pre_tokenizers.Sequence(
-        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How text is split before merging."""
+    """Where the words end into which a text is split before merging."""
 
-    split: Callable[[], pre_tokenizers.PreTokenizer]
     final: frozenset[str]
     """Pre-tokens that never grow."""
     seam: re.Pattern[str] = _SEAM
     """A place where a pre-token ends whatever comes before or after."""
     joins_blanks: bool = False
     """A line end makes one pre-token of all blanks and line ends before it."""
+    signs_take_blanks: bool = False
+    """The next sign may make one pre-token of the blanks at the end and the signs before them."""
 
 
-def _words_rule(name: str, final: frozenset[str]) -> Rule:
-    return Rule(partial(_words_split, name), final, _WORDS_SEAM, joins_blanks=True)
-
+_DIGITS = frozenset("0123456789")
+_CONTRACTIONS = frozenset({"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"})
+_LINE_ENDS = frozenset({"\u010a", "\u010d"})  # in the byte alphabet
 
 RULES = {
-    "gpt-2": Rule(_gpt2_split, _CONTRACTIONS),
-    "smollm": Rule(_smollm_split, _CONTRACTIONS | _DIGITS),
-    "qwen2": _words_rule("qwen2", _DIGITS),
-    "qwen35": _words_rule("qwen35", _DIGITS),
-    "llama-bpe": _words_rule("llama-bpe", frozenset()),
+    "gpt-2": Rule(_CONTRACTIONS),
+    "smollm": Rule(_CONTRACTIONS | _DIGITS),
+    "qwen2": Rule(_DIGITS, _WORDS_SEAM, joins_blanks=True),
+    "qwen35": Rule(_DIGITS, _WORDS_SEAM, joins_blanks=True),
+    "llama-bpe": Rule(frozenset(), _WORDS_SEAM, joins_blanks=True),
+    "tekken": Rule(_DIGITS, _WORDS_SEAM, joins_blanks=True),
+    "deepseek-coder": Rule(_DIGITS | _LINE_ENDS, _LINES_SEAM),
+    "deepseek-llm": Rule(_LINE_ENDS, _LINES_SEAM, signs_take_blanks=True),
 }
-"""The rule of each of PRE_TOKENIZERS. Sources: the models' ``tokenizer.json``."""
+"""What is true of each of PRE_TOKENIZERS."""
+
+
+def _splitter(name: str) -> pre_tokenizers.PreTokenizer:
+    """The rule as the library has it."""
+    expressions = SPLITS.get(name, ())
+    cuts = [pre_tokenizers.Split(tokenizers.Regex(each), "isolated") for each in expressions]
+    has_digits = name in SINGLE_DIGITS
+    digits = [pre_tokenizers.Digits(individual_digits=True)] if has_digits else []
+    has_words = not expressions
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=has_words)
+    return pre_tokenizers.Sequence([*cuts, *digits, words])
 
 
 class ByteLevelBpe(Vocabulary):
@@ -118,9 +115,13 @@ class ByteLevelBpe(Vocabulary):
                 "use a model with one of these"
             )
         self._rule = RULES[data.pre_tokenizer]
+        whole = data.whole_characters
         plain = {token: i for i, token in enumerate(data.tokens) if i not in data.special}
         super().__init__(
-            [b"" if i in data.special else _bytes_of(t) for i, t in enumerate(data.tokens)],
+            [
+                b"" if i in data.special else token.encode() if i in whole else _bytes_of(token)
+                for i, token in enumerate(data.tokens)
+            ],
             {i: data.tokens[i] for i in data.special},
             data.bos_id,
             data.eos_ids,
@@ -128,7 +129,10 @@ class ByteLevelBpe(Vocabulary):
         ignores_merges = data.pre_tokenizer in IGNORES_MERGES
         merging = _merging(plain, data.merges, ignores_merges=ignores_merges)
         self._tokenizer = tokenizers.Tokenizer(merging)
-        self._tokenizer.pre_tokenizer = self._rule.split()
+        self._tokenizer.pre_tokenizer = _splitter(data.pre_tokenizer)
+        self._whole = {data.tokens[i] for i in whole}
+        added = [tokenizers.AddedToken(each, normalized=False) for each in sorted(self._whole)]
+        self._tokenizer.add_tokens(added)
 
     def encode(self, text: str, *, leading_space: bool = True) -> list[int]:  # noqa: ARG002
         """The ids of user text; see the Tokenizer protocol."""
@@ -144,7 +148,7 @@ class ByteLevelBpe(Vocabulary):
     def _finished(self, text: str) -> int:
         """Where the last pre-token starts, or the text's end if not even that one can grow."""
         seam = self._rule.seam.match(text)
-        start = seam.end() if seam else 0
+        start = max([seam.end() if seam else 0, *(text.rfind(each) + 1 for each in self._whole)])
         words = self._tokenizer.pre_tokenizer.pre_tokenize_str(text[start:])
         if not words or words[-1][0] in self._rule.final:
             return len(text)
@@ -152,6 +156,8 @@ class ByteLevelBpe(Vocabulary):
         if self._rule.joins_blanks:
             blanks = takewhile(lambda word: text[start:][slice(*word[1])].isspace(), words[::-1])
             growing = max(1, sum(1 for _ in blanks))
+        elif self._rule.signs_take_blanks and len(words) > 1:
+            growing = 2 if text[start:][slice(*words[-1][1])].isspace() else 1
         elif len(words) > 1 and words[-2][0] == "'" and words[-1][0] in _HALF_CONTRACTIONS:
             growing = 2
         first_character: int = words[-growing][1][0]

@@ -1,6 +1,8 @@
 """SentencePiece BPE with byte fallback, as in the Llama and Code Llama families.
 
-Two things differ from the plain library, both so that user text stays text, byte for byte:
+Pieces are merged by their scores, or by the merges of a ``tokenizer.json``, each in the library
+that such a file is for. Two things differ from these, both so that user text stays text, byte for
+byte:
 
 - Code Llama's infilling markers are ordinary pieces in its ``tokenizer.model``, so its own
   processor turns a typed `` <PRE>`` into the marker. Here they are control pieces, which no text is
@@ -18,18 +20,22 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from midfill.engine.tokens.sentencepiece_file import (
+import tokenizers
+from tokenizers import models, normalizers
+
+from midfill.engine.tokens.vocabulary import Vocabulary, replace_surrogates
+from midfill.weights.errors import UnsupportedModelError
+from midfill.weights.formats.tokenizer.roles import steers
+from midfill.weights.formats.tokenizer.sentencepiece_file import (
     PieceType,
     is_bpe,
     open_processor,
     read_model,
     serialize,
 )
-from midfill.engine.tokens.vocabulary import Vocabulary, replace_surrogates
-from midfill.weights.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
     from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
@@ -61,17 +67,23 @@ class SentencePieceTokenizer(Vocabulary):
         self._typed_escape = [_byte_ids(model)[byte] for byte in _SPACE.encode()]
         self._joined = _joined_pairs(model, special.keys())
         self._extended = {pair[0] for pair in self._joined}
-        self._processor = open_processor(serialize(model, special))
+        self._dummy_before_blank = data.dummy_before_blank
+        self._encode: Callable[[str], list[int]] = (
+            open_processor(serialize(model, special)).encode
+            if data.merges is None
+            else _merging(model, special.keys(), data.merges)
+        )
 
     def encode(self, text: str, *, leading_space: bool = True) -> list[int]:
         """The ids of user text; see the Tokenizer protocol."""
         if not text:
             return []
-        space = self._dummy_space if leading_space else ""
+        has_dummy = leading_space and (self._dummy_before_blank or text[0] != " ")
+        space = self._dummy_space if has_dummy else ""
         first, *others = (space + replace_surrogates(text)).split(_SPACE)
-        ids: list[int] = self._processor.encode(first)
+        ids = self._encode(first)
         for part in others:
-            ids += self._typed_escape + self._processor.encode(part)
+            ids += self._typed_escape + self._encode(part)
         return ids
 
     def stable_length(self, text: str, ids: list[int]) -> int:
@@ -92,11 +104,31 @@ class SentencePieceTokenizer(Vocabulary):
         return len(ids) - len(self.encode(text[seam:], leading_space=False))
 
 
+def _merging(
+    model: ModelProto, special: Container[int], merges: tuple[tuple[str, str], ...]
+) -> Callable[[str], list[int]]:
+    """What encodes by merges; those of special pieces are left out, so no text becomes one."""
+    known = {piece.piece for piece in model.pieces}
+    missing = [(a, b) for a, b in merges if not {a, b, a + b} <= known]
+    if missing:
+        raise UnsupportedModelError(
+            f"the merge of {missing[0]} makes or needs a piece that is missing; use another model"
+        )
+    plain = {piece.piece: i for i, piece in enumerate(model.pieces) if i not in special}
+    kept = [(a, b) for a, b in merges if {a, b, a + b} <= plain.keys()]
+    merging = tokenizers.Tokenizer(
+        models.BPE(vocab=plain, merges=kept, byte_fallback=True, fuse_unk=True)
+    )
+    merging.normalizer = normalizers.Replace(" ", _SPACE)
+    added = [p.piece for p in model.pieces if p.type == PieceType.USER_DEFINED and p.piece in plain]
+    merging.add_tokens([tokenizers.AddedToken(each, normalized=False) for each in added])
+    return lambda text: list(merging.encode(text, add_special_tokens=False).ids)
+
+
 def _require_exact(model: ModelProto) -> None:
     """Refuse what would change the user's text, or what no rule here covers."""
-    odd_types = {PieceType.USER_DEFINED, PieceType.UNUSED}
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
-    odd = [p.piece for p in model.pieces if p.type in odd_types and not _is_special(p)]
+    odd = [p.piece for p in model.pieces if p.type == PieceType.UNUSED and not _is_special(p)]
     spaces = [p for p in model.pieces if p.piece == _SPACE and p.type == PieceType.NORMAL]
     problems = {
         "is not of type BPE": not is_bpe(model),
@@ -107,7 +139,7 @@ def _require_exact(model: ModelProto) -> None:
         "has no piece for a space, which would become U+2581": not spaces,
         "does not escape whitespace": not normalizer.escape_whitespaces,
         "treats whitespace as a suffix": trainer.treat_whitespace_as_suffix,
-        f"has user-defined or unused pieces such as {odd[:3]}": bool(odd),
+        f"has unused pieces such as {odd[:3]}": bool(odd),
     }
     for problem, found in problems.items():
         if found:
@@ -120,7 +152,8 @@ def _require_exact(model: ModelProto) -> None:
 def _is_special(piece: ModelProto.SentencePiece) -> bool:
     """Whether no text may be encoded to it; Code Llama also has chains such as ▁<EOT><EOT>."""
     by_type = piece.type in (PieceType.CONTROL, PieceType.UNKNOWN)
-    return by_type or piece.piece.startswith(_MARKERS)
+    is_added = piece.type == PieceType.USER_DEFINED
+    return by_type or piece.piece.startswith(_MARKERS) or (is_added and steers(piece.piece))
 
 
 def _byte_ids(model: ModelProto) -> dict[int, int]:
@@ -141,6 +174,6 @@ def _joined_pairs(model: ModelProto, special: Container[int]) -> frozenset[str]:
     texts = (
         piece.piece.replace(_SPACE, " ")
         for i, piece in enumerate(model.pieces)
-        if piece.type == PieceType.NORMAL and i not in special
+        if piece.type in (PieceType.NORMAL, PieceType.USER_DEFINED) and i not in special
     )
     return frozenset(a + b for text in texts for a, b in pairwise(text))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from midfill.weights.architecture import SentencePieceModel
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from midfill.weights.architecture import TokenizerData
 
 
@@ -36,6 +38,11 @@ class Tokenizer(Protocol):
     @property
     def special_ids(self) -> frozenset[int]:
         """Control tokens and infilling markers: ``encode`` never returns one, no text shows one."""
+        ...
+
+    @property
+    def special_names(self) -> Collection[str]:
+        """The pieces of ``special_ids``."""
         ...
 
     def encode(self, text: str, *, leading_space: bool = True) -> list[int]:

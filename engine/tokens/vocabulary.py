@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -58,6 +58,11 @@ class Vocabulary:
     def special_ids(self) -> frozenset[int]:
         """Control tokens and infilling markers."""
         return self._special_ids
+
+    @property
+    def special_names(self) -> Collection[str]:
+        """Their pieces."""
+        return self._special_by_name.keys()
 
     def special_id(self, name: str) -> int | None:
         """The id of a special token by its exact piece, or None."""

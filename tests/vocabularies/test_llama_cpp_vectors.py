@@ -20,12 +20,18 @@ from midfill.engine.tokens.tokenizer import Tokenizer, open_tokenizer
 from midfill.weights.architecture import BytePairVocabulary, SentencePieceModel, TokenizerData
 from midfill.weights.formats.gguf import read_metadata
 from midfill.weights.formats.gguf_vocabulary import read_vocabulary
-from midfill.weights.formats.tokenizer_json import to_json
+from midfill.weights.formats.tokenizer.byte_level import to_json
 
 SUPPORTED = (
     *("llama-spm", "phi-3", "qwen2", "qwen35", "llama-bpe"),
     *("gpt-2", "starcoder", "refact"),
+    *("deepseek-coder", "deepseek-llm"),
 )
+BYTE_LEVEL = (
+    *("gpt-2", "llama-bpe", "qwen2", "qwen35", "starcoder"),
+    *("deepseek-coder", "deepseek-llm"),
+)
+"""One of each rule."""
 SEPARATOR = "\n__ggml_vocab_test__\n"
 
 
@@ -82,7 +88,7 @@ def test_ids_are_sentencepieces(llama: tuple[Tokenizer, SentencePieceProcessor],
     assert ours.encode(text) == theirs.encode(text)
 
 
-@pytest.fixture(scope="module", params=["gpt-2", "llama-bpe", "qwen2", "qwen35", "starcoder"])
+@pytest.fixture(scope="module", params=BYTE_LEVEL)
 def byte_level(request: pytest.FixtureRequest) -> tuple[Tokenizer, Reference]:
     """One of each rule, in our tokenizer and as the file that the library reads."""
     data = vocabulary(request.param)

@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from midfill.weights.architecture import (
-    PRE_TOKENIZERS,
     LlamaArchitecture,
     RopeScaling,
     yarn_attention_factor,
 )
 from midfill.weights.families import GGUF_FAMILIES, GRANITE, STARCODER2, Family
 from midfill.weights.formats.strict import MOST_LAYERS, Metadata, check_heads, check_rope
+from midfill.weights.formats.tokenizer.splits import PRE_TOKENIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

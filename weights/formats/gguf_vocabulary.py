@@ -7,12 +7,12 @@ tokens, scores and types, whose numbers are SentencePiece's own. Source: llama.c
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from midfill.weights.architecture import BytePairVocabulary, SentencePieceModel
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.formats.gguf_metadata import DUMMY_SPACE, SAME_RULES
+from midfill.weights.formats.tokenizer.roles import steers
 
 if TYPE_CHECKING:
     from midfill.weights.architecture import TokenizerData
@@ -23,8 +23,6 @@ END_OF_TEXT_NAMES = frozenset({"<|endoftext|>", "<|im_end|>"})
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """Token types (``gguf.TokenType``)."""
-_MARKER = re.compile(r"▁?<.+>|\[.+\]", re.DOTALL)
-"""How tokens look that somebody added to steer a model."""
 
 
 def read_vocabulary(metadata: Metadata, vocab_size: int) -> TokenizerData:
@@ -47,7 +45,8 @@ def read_vocabulary(metadata: Metadata, vocab_size: int) -> TokenizerData:
         )
     if metadata.text("tokenizer.ggml.model") == "llama":
         return _sentencepiece(metadata, tokens, types)
-    special = _special(metadata, tokens, types)
+    whole = _whole_characters(metadata, tokens, types)
+    special = frozenset(index for index, kind in enumerate(types) if kind != NORMAL) - whole
     named = metadata.text("tokenizer.ggml.pre")
     rule = SAME_RULES.get(named, named)
     return BytePairVocabulary(
@@ -57,12 +56,13 @@ def read_vocabulary(metadata: Metadata, vocab_size: int) -> TokenizerData:
         pre_tokenizer=rule,
         bos_id=_bos_id(metadata, len(tokens), default=rule == "llama-bpe"),
         eos_ids=_eos_ids(metadata, tokens, special),
+        whole_characters=whole,
     )
 
 
 def _sentencepiece(metadata: Metadata, tokens: list[str], types: list[int]) -> SentencePieceModel:
     """The lists as a serialized ``tokenizer.model``; what steers or means nothing is a control."""
-    from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec
+    from midfill.weights.formats.tokenizer.sentencepiece_file import add_piece, new_model
 
     scores = metadata.numbers("tokenizer.ggml.scores")
     if len(scores) != len(tokens) or not set(types) <= {*range(1, 7)}:
@@ -70,19 +70,12 @@ def _sentencepiece(metadata: Metadata, tokens: list[str], types: list[int]) -> S
             f"{metadata.origin}: {len(tokens)} tokens, {len(scores)} scores and the token types"
             f" {sorted(set(types))} do not fit together"
         )
-    model = ModelProto()
-    model.trainer_spec.model_type = TrainerSpec.BPE
+    model = new_model(dummy_space=metadata.flag(DUMMY_SPACE, default=True))
     model.trainer_spec.byte_fallback = BYTE in types
-    model.trainer_spec.treat_whitespace_as_suffix = False
-    normalizer = model.normalizer_spec
-    normalizer.add_dummy_prefix = metadata.flag(DUMMY_SPACE, default=True)
-    normalizer.remove_extra_whitespaces, normalizer.escape_whitespaces = False, True
     for index, (token, score, kind) in enumerate(zip(tokens, scores, types, strict=True)):
-        steers = kind == USER_DEFINED and _MARKER.fullmatch(token)
-        is_control = kind == UNUSED or steers or not token
-        model.pieces.add(
-            piece=token or f"<unused {index}>", score=score, type=CONTROL if is_control else kind
-        )
+        is_control = kind == UNUSED or (kind == USER_DEFINED and steers(token)) or not token
+        name = token.replace(" ", "\u2581") or f"<unused {index}>"
+        add_piece(model, name, CONTROL if is_control else kind, score)
     bos_id = _token_id(metadata, "tokenizer.ggml.bos_token_id", len(tokens), default=1)
     has_bos = metadata.flag("tokenizer.ggml.add_bos_token", default=True)
     special = frozenset(i for i, kind in enumerate(types) if kind in (CONTROL, USER_DEFINED))
@@ -93,20 +86,25 @@ def _sentencepiece(metadata: Metadata, tokens: list[str], types: list[int]) -> S
     )
 
 
-def _special(metadata: Metadata, tokens: list[str], types: list[int]) -> frozenset[int]:
-    """Ids that no text is encoded to: all but plain tokens; added ones must look like markers."""
-    plain = {
-        kind
-        for token, kind in zip(tokens, types, strict=True)
+def _whole_characters(metadata: Metadata, tokens: list[str], types: list[int]) -> frozenset[int]:
+    """Ids of single characters that were added as they are.
+
+    Raises:
+        UnsupportedModelError: there are longer tokens of that kind, or other kinds.
+    """
+    added = [
+        index
+        for index, kind in enumerate(types)
         if kind not in (NORMAL, UNKNOWN, CONTROL, UNUSED)
-        and not (kind == USER_DEFINED and _MARKER.fullmatch(token))
-    }
-    if plain:
+        and not (kind == USER_DEFINED and steers(tokens[index]))
+    ]
+    odd = [index for index in added if types[index] != USER_DEFINED or len(tokens[index]) != 1]
+    if odd:
         raise UnsupportedModelError(
-            f"{metadata.origin}: tokenizer.ggml.token_type has the types {sorted(plain)}, which "
+            f"{metadata.origin}: the token {tokens[odd[0]]!r} has the type {types[odd[0]]}, which "
             "midfill does not implement; use the model's Hugging Face folder"
         )
-    return frozenset(index for index, kind in enumerate(types) if kind != NORMAL)
+    return frozenset(added)
 
 
 def _merges(metadata: Metadata) -> tuple[tuple[str, str], ...]:

@@ -18,8 +18,8 @@ from midfill.weights.architecture import BytePairVocabulary, yarn_attention_fact
 from midfill.weights.errors import UnsupportedModelError
 from midfill.weights.families import GRANITE, STARCODER2, family_of
 from midfill.weights.formats.gguf import canonical_row_order
-from midfill.weights.formats.gguf_vocabulary import CONTROL, NORMAL, UNUSED
-from midfill.weights.formats.token_roles import gguf_roles
+from midfill.weights.formats.gguf_vocabulary import CONTROL, NORMAL, UNUSED, USER_DEFINED
+from midfill.weights.formats.tokenizer.roles import gguf_roles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,8 +159,9 @@ def _add_multipliers(writer: Any, a: LlamaArchitecture) -> None:
 def _add_vocabulary(writer: Any, vocabulary: BytePairVocabulary, rows: int) -> None:
     """A token for each row of the embedding, as llama.cpp counts them; spare ones are unused."""
     names = [*vocabulary.tokens, *[""] * (rows - len(vocabulary.tokens))]
-    control = [CONTROL if index in vocabulary.special else NORMAL for index in range(rows)]
-    types = [kind if name else UNUSED for name, kind in zip(names, control, strict=True)]
+    kinds = dict.fromkeys(vocabulary.special, CONTROL)
+    kinds |= dict.fromkeys(vocabulary.whole_characters, USER_DEFINED)
+    types = [kinds.get(i, NORMAL) if name else UNUSED for i, name in enumerate(names)]
     first_end = min(vocabulary.eos_ids)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(vocabulary.pre_tokenizer)

@@ -10,12 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from midfill.weights.architecture import (
-    Checkpoint,
-    SentencePieceModel,
-    TokenizerData,
-)
-from midfill.weights.errors import CorruptModelError
+from midfill.weights.architecture import Checkpoint
 from midfill.weights.families import FAMILIES
 from midfill.weights.formats.config.architecture import read_architecture
 from midfill.weights.formats.config.keys import unknown_keys
@@ -26,7 +21,7 @@ from midfill.weights.formats.strict import (
     check_tensors,
     read_json,
 )
-from midfill.weights.formats.tokenizer_json import read_vocabulary
+from midfill.weights.formats.tokenizer.folder import read_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,8 +51,8 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
         log.warning("%s stores a head, which is ignored: the embedding is tied to it", folder)
         tensors, ignored = {n: t for n, t in tensors.items() if n != HEAD}, (*ignored, HEAD)
     check_tensors(folder, architecture, {name: tensor.shape for name, tensor in tensors.items()})
-    files = tuple(sorted({tensor.file for tensor in tensors.values()}))
-    tokenizer = _tokenizer(folder, config)
+    files = tuple(sorted({tensor.stored.file for tensor in tensors.values()}))
+    tokenizer = read_tokenizer(folder, config, architecture.vocab_size)
     check_ids(folder, tokenizer, architecture.vocab_size)
     return Checkpoint(
         name,
@@ -100,15 +95,3 @@ class Shifted:
 
     def blocks(self) -> None:
         """None: its values are made."""
-
-
-def _tokenizer(folder: Path, config: Metadata) -> TokenizerData:
-    """SentencePiece's own file where there is one, since the json is converted from it."""
-    eos_ids = frozenset(config.integer_or_integers("eos_token_id", 2))
-    if (folder / "tokenizer.model").is_file():
-        serialized = (folder / "tokenizer.model").read_bytes()
-        return SentencePieceModel(serialized, config.integer("bos_token_id", 1, minimum=0), eos_ids)
-    file = folder / "tokenizer.json"
-    if file.is_file():
-        return read_vocabulary(file, config, eos_ids)
-    raise CorruptModelError(f"{folder} has neither tokenizer.model nor tokenizer.json")

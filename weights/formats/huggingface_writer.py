@@ -24,8 +24,8 @@ from midfill.weights.formats.config.architecture import FULL, MIXED_WINDOWS, SLI
 from midfill.weights.formats.config.keys import ACTIVATION_NAMES, FAMILY_KEYS
 from midfill.weights.formats.huggingface import shifted_norms
 from midfill.weights.formats.safetensors import SINGLE
-from midfill.weights.formats.token_roles import end_ids
-from midfill.weights.formats.tokenizer_json import added_token, to_json
+from midfill.weights.formats.tokenizer.byte_level import added_token, to_json
+from midfill.weights.formats.tokenizer.roles import end_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable

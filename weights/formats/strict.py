@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import reprlib
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
@@ -29,6 +30,16 @@ MOST_LAYERS = 1000
 """Layers that are believed without a tensor for each."""
 MOST_JSON_BYTES = 256 << 20
 """Size of a JSON file, at most; with a vocabulary of 256,000 tokens it has 35 MB."""
+_BROKEN = (
+    KeyError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
+"""What reading a file raises where something else stands than is expected."""
 
 
 class Metadata:
@@ -175,6 +186,21 @@ class Metadata:
         value = self._get(key, None)
         ok = isinstance(value, list) and all(isinstance(item, kind) for item in value)
         return cast("list[T]", self._checked(key, value, allowed, ok=ok))
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """A block in which something else than is expected in a JSON file makes it corrupt.
+
+    Raises:
+        CorruptModelError: naming the file.
+    """
+    try:
+        yield
+    except _BROKEN as error:
+        raise CorruptModelError(
+            f"{file} is not a whole {file.name} ({error!r}); get the file again"
+        ) from error
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tiny_tokenizers import code_llama_tokenizer_data, python_source, tiny_byte_
 from midfill.engine.tokens import incremental
 from midfill.engine.tokens.incremental import IncrementalEncoder
 from midfill.engine.tokens.tokenizer import Tokenizer, open_tokenizer
-from midfill.weights.architecture import PRE_TOKENIZERS
+from midfill.weights.formats.tokenizer.splits import PRE_TOKENIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -137,7 +137,6 @@ def test_tokens_before_the_last_seam_are_stable(
         ({"normalization_rule_name": "nmt_nfkc"}, "maps characters"),
         ({"remove_extra_whitespaces": True}, "removes extra whitespace"),
         ({"treat_whitespace_as_suffix": True}, "whitespace as a suffix"),
-        ({"user_defined_symbols": "<mask>"}, "user-defined or unused pieces such as .*<mask>"),
     ],
 )
 def test_a_model_that_would_change_text_is_refused(

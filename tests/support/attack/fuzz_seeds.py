@@ -83,7 +83,7 @@ def _safetensors(_: Path) -> Iterator[bytes]:
 
 
 def _tokenizer_json(_: Path) -> Iterator[bytes]:
-    from midfill.weights.formats.tokenizer_json import to_json
+    from midfill.weights.formats.tokenizer.byte_level import to_json
 
     for rule in ("smollm", "gpt-2", "qwen2"):
         for bos_id in (None, 0):

@@ -19,6 +19,7 @@ from text_reference import Client, Pieces
 
 from midfill.engine.tokens.bpe import ByteLevelBpe
 from midfill.engine.tokens.sentencepiece import SentencePieceTokenizer
+from midfill.engine.tokens.tokenizer import open_tokenizer
 from midfill.lsp_server.context.imports import references, resolve
 from midfill.lsp_server.context.look import Look
 from midfill.lsp_server.context.workspace_files import WorkspaceFiles
@@ -30,7 +31,7 @@ from midfill.weights.architecture import BytePairVocabulary, SentencePieceModel
 from midfill.weights.errors import MidfillError
 from midfill.weights.formats import gguf, safetensors
 from midfill.weights.formats.strict import Metadata
-from midfill.weights.formats.tokenizer_json import read_vocabulary
+from midfill.weights.formats.tokenizer.folder import read_json_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -132,8 +133,9 @@ def tokenizer_json(data: bytes, place: Path) -> None:
     file = place / "tokenizer.json"
     file.write_bytes(data)
     with _only_typed():
-        vocabulary = read_vocabulary(file, Metadata(Path("config.json"), {}), frozenset({0}))
-        _use(ByteLevelBpe(vocabulary))
+        _use(
+            open_tokenizer(read_json_file(file, Metadata(Path("config.json"), {}), frozenset({0})))
+        )
 
 
 def tokenizer_model(data: bytes, place: Path) -> None:

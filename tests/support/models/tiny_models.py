@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gguf
 import numpy as np
+from k_quants import quantized
 
 from midfill.weights.architecture import BytePairVocabulary, LlamaArchitecture
 from midfill.weights.families import expected_shapes
@@ -140,7 +141,7 @@ def write_gguf(
     for name, (type_name, value) in stored.items():
         if value is not None:
             quantization = gguf.GGMLQuantizationType[type_name]
-            raw = gguf.quantize(value, quantization)
+            raw = quantized(value, type_name)
             writer.add_tensor(name, raw, raw_dtype=quantization)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

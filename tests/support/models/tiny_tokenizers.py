@@ -13,12 +13,8 @@ from pathlib import Path
 import sentencepiece
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
-from midfill.weights.architecture import (
-    IGNORES_MERGES,
-    SPLITS,
-    BytePairVocabulary,
-    SentencePieceModel,
-)
+from midfill.weights.architecture import BytePairVocabulary, SentencePieceModel
+from midfill.weights.formats.tokenizer.splits import IGNORES_MERGES, SPLITS
 
 FIM_MARKERS = (
     "<|endoftext|>",
@@ -55,13 +51,13 @@ def _byte_level(name: str) -> pre_tokenizers.PreTokenizer:
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     digits = pre_tokenizers.Digits(individual_digits=True)
     only_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    if name in SPLITS:
-        words = pre_tokenizers.Split(Regex(SPLITS[name]), "isolated")
-        return pre_tokenizers.Sequence([words, only_bytes])
-    return {
-        "gpt-2": byte_level,
-        "smollm": pre_tokenizers.Sequence([digits, byte_level]),
-    }[name]
+    words = [pre_tokenizers.Split(Regex(each), "isolated") for each in SPLITS.get(name, ())]
+    steps = {
+        "gpt-2": [byte_level],
+        "smollm": [digits, byte_level],
+        "deepseek-coder": [*words, digits, only_bytes],
+    }
+    return pre_tokenizers.Sequence(steps.get(name, [*words, only_bytes]))
 
 
 @cache
@@ -95,11 +91,17 @@ def tiny_byte_level_vocabulary(pre_tokenizer: str = "smollm") -> BytePairVocabul
     )
 
 
+def vocabulary_with(*special: str, pre_tokenizer: str = "smollm") -> BytePairVocabulary:
+    """The same with these special tokens instead, as many; the first one ends a text."""
+    plain = tiny_byte_level_vocabulary(pre_tokenizer)
+    spelled = dict(zip(FIM_MARKERS, special, strict=True))
+    return replace(plain, tokens=tuple(spelled.get(token, token) for token in plain.tokens))
+
+
 def qwen_vocabulary() -> BytePairVocabulary:
     """The same by Qwen's rules, with its spelling of the markers, such as ``<|fim_prefix|>``."""
-    plain = tiny_byte_level_vocabulary("qwen2")
-    spelled = {name: f"<|{name.strip('<|>')}|>" for name in FIM_MARKERS}
-    return replace(plain, tokens=tuple(spelled.get(token, token) for token in plain.tokens))
+    spelled = [f"<|{name.strip('<|>')}|>" for name in FIM_MARKERS]
+    return vocabulary_with(*spelled, pre_tokenizer="qwen2")
 
 
 @cache

@@ -96,14 +96,14 @@ def test_added_tokens_that_steer_are_never_typed(tmp_path: Path) -> None:
     assert not {len(tokens) - 1, len(tokens) - 2} & set(tokenizer.encode("<|im_start|>[PAD1]"))
 
 
-def test_added_tokens_of_plain_text_are_refused(tmp_path: Path) -> None:
-    """They would be found before anything is merged, which no rule here covers."""
+def test_added_tokens_of_plain_text_are_found_first(tmp_path: Path) -> None:
+    """Before anything is merged, as in SentencePiece itself."""
     types, tokens = list(KEYS["tokenizer.ggml.token_type"]), list(KEYS["tokenizer.ggml.tokens"])
     types[-1], tokens[-1] = 4, "return None"
     lists = {"tokenizer__ggml__tokens": tokens, "tokenizer__ggml__token_type": types}
-    checkpoint = written(tmp_path / "a.gguf", **lists)
-    with pytest.raises(UnsupportedModelError, match="user-defined"):
-        open_tokenizer(checkpoint.tokenizer)
+    tokenizer = open_tokenizer(written(tmp_path / "a.gguf", **lists).tokenizer)
+    assert len(tokens) - 1 in tokenizer.encode("if x:\n    return None\n")
+    assert tokenizer.token_bytes(len(tokens) - 1) == b"return None"
 
 
 def test_a_model_without_a_begin_token_has_none(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from midfill.weights.architecture import LlamaArchitecture, RopeScaling
 from midfill.weights.errors import UnsupportedModelError
 from midfill.weights.formats.gguf import read_checkpoint
 from midfill.weights.formats.gguf_writer import write_checkpoint
-from midfill.weights.formats.token_roles import GGUF_ROLES
+from midfill.weights.formats.tokenizer.roles import GGUF_ROLES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from midfill.weights.errors import CorruptModelError, MidfillError
 from midfill.weights.formats.config.architecture import read_architecture
 from midfill.weights.formats.huggingface_writer import write_checkpoint
 from midfill.weights.formats.strict import Metadata, read_json
-from midfill.weights.formats.tokenizer_json import read_vocabulary
+from midfill.weights.formats.tokenizer.folder import read_json_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ def test_any_value_anywhere_in_a_tokenizer_is_read_or_refused(
     file = tmp_path_factory.getbasetemp() / "tokenizer.json"
     file.write_text(json.dumps(replaced(TOKENIZER, path, value)), "utf-8")
     with suppress(MidfillError):
-        read_vocabulary(file, Metadata(Path("config.json"), {}), frozenset({0}))
+        read_json_file(file, Metadata(Path("config.json"), {}), frozenset({0}))
 
 
 @given(path=st.sampled_from(list(places(CONFIG))[1:]), value=st.sampled_from(HOSTILE))

@@ -9,15 +9,14 @@ import pytest
 from tiny_tokenizers import tiny_byte_level_vocabulary, tiny_tokenizer_json
 from tokenizers import Tokenizer, processors
 
-from midfill.weights.architecture import PRE_TOKENIZERS
+from midfill.weights.architecture import BytePairVocabulary
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.formats.strict import Metadata
-from midfill.weights.formats.tokenizer_json import read_vocabulary
+from midfill.weights.formats.tokenizer.folder import read_json_file
+from midfill.weights.formats.tokenizer.splits import PRE_TOKENIZERS
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from midfill.weights.architecture import BytePairVocabulary
 
 BOS_IN_FRONT = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
 BOTH_ENDS = processors.TemplateProcessing(
@@ -50,7 +49,9 @@ def read(folder: Path, document: Any, **config: object) -> BytePairVocabulary:
     """This document as a file, read under a config with these keys, ended by id 0."""
     file = folder / "tokenizer.json"
     file.write_text(document if isinstance(document, str) else json.dumps(document), "utf-8")
-    return read_vocabulary(file, Metadata(folder / "config.json", config), frozenset({0}))
+    data = read_json_file(file, Metadata(folder / "config.json", config), frozenset({0}))
+    assert isinstance(data, BytePairVocabulary)
+    return data
 
 
 @pytest.mark.parametrize("pre_tokenizer", sorted(PRE_TOKENIZERS))
@@ -76,6 +77,19 @@ def test_ids_that_no_token_has_are_special(tmp_path: Path) -> None:
     vocabulary = read(tmp_path, changed(added_tokens=added))
     assert vocabulary.tokens[1200:] == ("", "", "", "", "", "<late>")
     assert vocabulary.special == {*range(7), *range(1200, 1206)}
+
+
+def test_an_added_character_is_text_as_it_is(tmp_path: Path) -> None:
+    """DeepSeek has some; what is longer is refused."""
+    added = [*changed()["added_tokens"], {"id": 1200, "content": "ö", "special": False}]
+    vocabulary = read(tmp_path, changed(added_tokens=added))
+    assert (vocabulary.tokens[1200], vocabulary.whole_characters) == ("ö", {1200})
+    assert 1200 not in vocabulary.special
+
+
+def test_a_sequence_of_no_normalizers_is_none(tmp_path: Path) -> None:
+    """DeepSeek's file has one."""
+    read(tmp_path, changed(normalizer={"type": "Sequence", "normalizers": []}))
 
 
 def test_no_post_processor_adds_nothing(tmp_path: Path) -> None:
@@ -140,7 +154,6 @@ def test_llama_3_without_its_way_of_merging_is_refused(tmp_path: Path) -> None:
         ({"dropout": 0.1}, "dropout is 0.1"),
         ({"continuing_subword_prefix": "##"}, "continuing_subword_prefix is '##'"),
         ({"end_of_word_suffix": "</w>"}, "end_of_word_suffix is '</w>'"),
-        ({"byte_fallback": True}, "byte_fallback is True"),
         ({"ignore_merges": True}, "ignore_merges is True"),
         ({"normalizer": {"type": "NFC"}}, "normalizer is .*NFC"),
         ({"pre_tokenizer": None}, "pre-tokenizer is None"),

@@ -1,4 +1,4 @@
-"""SentencePiece's ``tokenizer.model``: read, and written again with more control pieces.
+"""SentencePiece's ``tokenizer.model``: read, made, and written again with more control pieces.
 
 The messages are those of the sentencepiece package (src/sentencepiece_model.proto).
 """
@@ -39,6 +39,23 @@ def read_model(serialized: bytes) -> ModelProto:
     if not all(_BYTE.fullmatch(p.piece) for p in model.pieces if p.type == PieceType.BYTE):
         raise _corrupt(serialized, "a piece for a byte that names none")
     return model
+
+
+def new_model(*, dummy_space: bool) -> ModelProto:
+    """A model without pieces, with the settings that leave a text as it is: BPE, bytes kept."""
+    model = ModelProto()
+    model.trainer_spec.model_type = TrainerSpec.BPE
+    model.trainer_spec.byte_fallback = True
+    model.trainer_spec.treat_whitespace_as_suffix = False
+    model.normalizer_spec.add_dummy_prefix = dummy_space
+    model.normalizer_spec.remove_extra_whitespaces = False
+    model.normalizer_spec.escape_whitespaces = True
+    return model
+
+
+def add_piece(model: ModelProto, piece: str, kind: int, score: float = 0.0) -> None:
+    """One more, with the next id."""
+    model.pieces.add(piece=piece, score=score, type=kind)
 
 
 def open_processor(serialized: bytes) -> SentencePieceProcessor:

@@ -8,8 +8,12 @@ import pytest
 import sentencepiece
 from tiny_tokenizers import code_llama_sentencepiece, piece_field, train_sentencepiece
 
-from midfill.engine.tokens.sentencepiece_file import open_processor, read_model, serialize
 from midfill.weights.errors import CorruptModelError
+from midfill.weights.formats.tokenizer.sentencepiece_file import (
+    open_processor,
+    read_model,
+    serialize,
+)
 
 
 def test_the_file_written_again_differs_in_what_was_asked_only() -> None:

@@ -1,11 +1,18 @@
-"""Tokens whose role other programs must be told, since no vocabulary says what a token is for."""
+"""What tokens are for, which no vocabulary says: those that steer a model, and their roles."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from midfill.weights.architecture import BytePairVocabulary
+
+_MARKER = re.compile(r"▁?<.+>|\[.+\]", re.DOTALL)
+_HTML = re.compile(
+    r"</?(?:table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i|u|sub|sup|code)>"
+)
+"""Tags that Gemma has tokens for, as text; a struck text's looks like the begin of a document."""
 
 END_OF_MIDDLE = "<fim_end>"
 
@@ -21,6 +28,11 @@ GGUF_ROLES = {
 
 llama-server's ``/infill`` asks for these, and llama.cpp ends a generation at ``eot``.
 """
+
+
+def steers(token: str) -> bool:
+    """Whether a token that was added to a vocabulary looks like one that steers the model."""
+    return bool(_MARKER.fullmatch(token)) and not _HTML.fullmatch(token)
 
 
 def gguf_roles(vocabulary: BytePairVocabulary) -> dict[str, int]:
