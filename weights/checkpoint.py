@@ -13,6 +13,7 @@ from midfill.weights.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
+from midfill.weights.formats.gguf_parts import parts_of
 from midfill.weights.formats.strict import require_plain_file
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _read_format(path: Path, name: str) -> Checkpoint:
 
 
 def _only_gguf(folder: Path) -> Path | None:
-    """The GGUF file of a folder without a config.json; None if it has one.
+    """The GGUF file of a folder without a config.json, or one part of it; None if there is none.
 
     Raises:
         UnsupportedModelError: there are several.
@@ -116,7 +117,7 @@ def _only_gguf(folder: Path) -> Path | None:
     if (folder / "config.json").exists():
         return None
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".gguf")
-    if len(found) > 1:
+    if len({parts_of(path) for path in found}) > 1:
         names = ", ".join(path.name for path in found[:5])
         raise UnsupportedModelError(f"{folder} has several GGUF files, name one: {names}")
     return found[0] if found else None

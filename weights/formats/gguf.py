@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gguf
 import numpy as np
@@ -23,16 +23,19 @@ from midfill.weights.architecture import Checkpoint, RopeScaling
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
 from midfill.weights.families import family_of
 from midfill.weights.formats.gguf_metadata import check_kind, read_architecture
+from midfill.weights.formats.gguf_parts import check_parts, parts_of
 from midfill.weights.formats.gguf_vocabulary import read_vocabulary
 from midfill.weights.formats.strict import (
     Metadata,
     check_ids,
     check_tensors,
     refuse_left_over,
+    require_plain_file,
 )
 from midfill.weights.stored import StoredArray, state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import torch
@@ -43,7 +46,10 @@ if TYPE_CHECKING:
 
 PLAIN_TYPES = frozenset({"F32", "F16", "BF16"})
 QUANTIZED_TYPES = frozenset(
-    {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"}
+    {
+        *("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"),
+        *("IQ4_NL", "IQ4_XS"),
+    }
 )
 
 ROPE_DIVISORS = "rope_freqs.weight"
@@ -152,18 +158,18 @@ def read_checkpoint(path: Path, name: str) -> Checkpoint:
         CorruptModelError: the file is broken, or its keys and tensors do not fit together.
         UnsupportedModelError: it needs something that midfill does not implement.
     """
-    state = state_of(path.stat())
-    metadata, stored = _open(path)
-    check_kind(metadata)
+    parts = parts_of(path)
+    metadata, stored = _open_all(parts)
+    check_kind(metadata, len(parts))
     divisors = stored.pop(ROPE_DIVISORS, None)
     architecture = read_architecture(metadata, stored.keys())
     if divisors is not None:
         architecture = _with_divisors(path, architecture, divisors)
-    tensors = _tensors(path, state, stored, architecture)
+    tensors = _tensors(path, stored, architecture)
     check_tensors(path, architecture, {name: tensor.shape for name, tensor in tensors.items()})
     vocabulary = read_vocabulary(metadata, architecture.vocab_size)
     check_ids(path, vocabulary, architecture.vocab_size)
-    return Checkpoint(name, path, architecture, vocabulary, tensors, files=(path,))
+    return Checkpoint(name, path, architecture, vocabulary, tensors, files=parts)
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -172,10 +178,30 @@ def read_metadata(path: Path) -> Metadata:
     Raises:
         CorruptModelError: the file is broken.
     """
-    return _open(path)[0]
+    return _open(parts_of(path)[0])[0]
 
 
-def _open(path: Path) -> tuple[Metadata, dict[str, Any]]:
+class _Stored(NamedTuple):
+    """A tensor and the file that it stands in."""
+
+    file: Path
+    state: State
+    tensor: Any
+    """The library's ``ReaderTensor``."""
+
+
+def _open_all(parts: Sequence[Path]) -> tuple[Metadata, dict[str, _Stored]]:
+    """The keys of the first part, and all tensors."""
+    opened = [_open(part) for part in parts]
+    stored = {name: tensor for _, tensors in opened for name, tensor in tensors.items()}
+    if len(parts) > 1:
+        check_parts([metadata for metadata, _ in opened], len(stored))
+    return opened[0][0], stored
+
+
+def _open(path: Path) -> tuple[Metadata, dict[str, _Stored]]:
+    require_plain_file(path)
+    state = state_of(path.stat())
     try:
         reader = _Reader(path)
         values = {key: field.contents() for key, field in reader.fields.items()}
@@ -185,25 +211,28 @@ def _open(path: Path) -> tuple[Metadata, dict[str, Any]]:
         raise UnsupportedModelError(
             f"{path} is written in the other byte order than this machine's"
         )
-    return Metadata(path, values), {tensor.name: tensor for tensor in reader.tensors}
+    tensors = {tensor.name: _Stored(path, state, tensor) for tensor in reader.tensors}
+    return Metadata(path, values), tensors
 
 
 def _tensors(
-    path: Path, state: State, stored: dict[str, Any], architecture: LlamaArchitecture
+    path: Path, stored: dict[str, _Stored], architecture: LlamaArchitecture
 ) -> dict[str, GgufTensor]:
     family = family_of(architecture)
     names = {name: family.from_gguf(name) for name in stored}
     refuse_left_over(path, {name for name, canonical in names.items() if canonical is None})
     return {
-        canonical: _tensor(path, state, stored[name], architecture)
+        canonical: _tensor(stored[name], architecture)
         for name, canonical in names.items()
         if canonical is not None
     }
 
 
-def _with_divisors(path: Path, architecture: LlamaArchitecture, tensor: Any) -> LlamaArchitecture:
+def _with_divisors(
+    path: Path, architecture: LlamaArchitecture, divisors: _Stored
+) -> LlamaArchitecture:
     """The architecture with Llama 3's rotary angles, which stand among the tensors."""
-    values = tuple(np.asarray(tensor.data, np.float32).ravel().tolist())
+    values = tuple(np.asarray(divisors.tensor.data, np.float32).ravel().tolist())
     if architecture.rope_scaling is not None:
         raise UnsupportedModelError(
             f"{path}: {ROPE_DIVISORS} beside rope.scaling is not implemented"
@@ -215,15 +244,16 @@ def _with_divisors(path: Path, architecture: LlamaArchitecture, tensor: Any) -> 
     return replace(architecture, rope_scaling=RopeScaling("divided", 1.0, divisors=values))
 
 
-def _tensor(path: Path, state: State, tensor: Any, architecture: LlamaArchitecture) -> GgufTensor:
+def _tensor(stored: _Stored, architecture: LlamaArchitecture) -> GgufTensor:
+    file, state, tensor = stored
     type_name = tensor.tensor_type.name
     if type_name not in PLAIN_TYPES | QUANTIZED_TYPES:
         known = ", ".join(sorted(PLAIN_TYPES | QUANTIZED_TYPES))
         raise UnsupportedModelError(
-            f"{path}: {tensor.name} is of type {type_name}; midfill implements {known}"
+            f"{file}: {tensor.name} is of type {type_name}; midfill implements {known}"
         )
     shape = tuple(int(axis) for axis in reversed(tensor.shape))
-    data = StoredArray(path, state, tensor.data_offset, tensor.data.shape, tensor.data.dtype.name)
+    data = StoredArray(file, state, tensor.data_offset, tensor.data.shape, tensor.data.dtype.name)
     return GgufTensor(type_name, shape, data, _row_order(tensor.name, shape, architecture))
 
 

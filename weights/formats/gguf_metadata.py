@@ -110,8 +110,12 @@ FIXED_KEYS: dict[str, object] = {
 """Keys that are understood at one value only: the one that changes nothing."""
 
 
-def check_kind(metadata: Metadata) -> None:
+def check_kind(metadata: Metadata, parts: int = 1) -> None:
     """Refuse what is not one whole model of a known family with a tokenizer of a known kind.
+
+    Args:
+        metadata: Of the file, or of the first part.
+        parts: How many files there are.
 
     Raises:
         UnsupportedModelError: naming the key, its value and what is implemented.
@@ -119,7 +123,9 @@ def check_kind(metadata: Metadata) -> None:
     architecture = metadata.text("general.architecture")
     metadata.check_choice("general.architecture", architecture, GGUF_FAMILIES.keys())
     metadata.check_choice("general.type", metadata.text("general.type", "model"), {"model"})
-    metadata.check_choice("split.count", metadata.integer("split.count", 1, minimum=0), {0, 1})
+    metadata.check_choice(
+        "split.count", metadata.integer("split.count", 1, minimum=0), {0, 1, parts}
+    )
     version = metadata.integer("general.quantization_version", 2)
     metadata.check_choice("general.quantization_version", version, {2})
     model = metadata.text("tokenizer.ggml.model")

@@ -119,6 +119,7 @@ def write_gguf(
     tensors: Mapping[str, NDArray[Any] | None] = {},
     types: tuple[str, ...] = TYPES,
     kind: str = "llama",
+    tensors_a_part: int = 0,
 ) -> dict[str, NDArray[Any]]:
     """Write a random model and return its values: unquantized, in transformers' names and order.
 
@@ -130,8 +131,9 @@ def write_gguf(
         tensors: The same for tensors, by the GGUF name, F32.
         types: Those of the matrices, in turn.
         kind: ``general.architecture``.
+        tensors_a_part: If not 0, the file is cut into parts, named as ``gguf-split`` does it.
     """
-    writer = gguf.GGUFWriter(path, kind)
+    writer = gguf.GGUFWriter(path, kind, split_max_tensors=tensors_a_part)
     values = gguf_keys(architecture, vocabulary or tiny_vocabulary())
     for key, value in (values | dict(keys)).items():
         _add_key(writer, key, value)
