@@ -1,6 +1,6 @@
 """The tensors of a Hugging Face folder: one safetensors file or several with an index.
 
-pytorch's own ``.bin`` files are pickles, which can run code when they are read: they are refused.
+PyTorch's own ``.bin`` files are read where there are no others, see ``pickled``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from midfill.weights.errors import CorruptModelError, UnsupportedModelError
+from midfill.weights.formats.pickled import read_places
 from midfill.weights.formats.strict import Metadata, read_json
 from midfill.weights.stored import StoredArray, state_of
 
@@ -29,6 +30,7 @@ HARMLESS = re.compile(r"model\.layers\.[0-9]+\.self_attn\.rotary_emb\.inv_freq")
 """Names of buffers that old versions of transformers saved; they follow from ``rope_theta``."""
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 DTYPES = frozenset({"F32", "F16", "BF16"})
 _STORED = {"F32": "float32", "F16": "float16", "BF16": "uint16", "U8": "uint8"}
 """NumPy's dtypes for the bytes; it has no bf16."""
@@ -36,10 +38,10 @@ _STORED = {"F32": "float32", "F16": "float16", "BF16": "uint16", "U8": "uint8"}
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsTensor:
-    """One tensor of a safetensors file; see ``TensorSource``."""
+    """One tensor of a file; see ``TensorSource``."""
 
     dtype: str
-    """The file's name for it."""
+    """Safetensors' name for it."""
     stored: StoredArray
 
     @property
@@ -68,26 +70,24 @@ def open_tensors(folder: Path) -> dict[str, SafetensorsTensor]:
 
     Raises:
         CorruptModelError: a file is missing or broken, or the index does not fit the files.
-        UnsupportedModelError: the weights are pickles, or of a dtype that is not implemented.
+        UnsupportedModelError: a dtype that is not implemented, or a pickle with more than tensors.
     """
-    if (folder / SINGLE).is_file():
-        return open_file(folder / SINGLE)
-    if (folder / INDEX).is_file():
-        return _open_shards(folder)
-    if any(folder.glob("*.bin")):
-        raise UnsupportedModelError(
-            f"{folder} has its weights in .bin files, which can run code when they are read; load "
-            "them with transformers where you trust them, and save_pretrained() writes safetensors"
-        )
-    raise CorruptModelError(f"{folder} has neither {SINGLE} nor {INDEX}")
+    for single, index in ((SINGLE, INDEX), (PICKLED, PICKLED_INDEX)):
+        if (folder / single).is_file():
+            return open_file(folder / single)
+        if (folder / index).is_file():
+            return _open_shards(folder / index)
+    raise CorruptModelError(
+        f"{folder} has neither {SINGLE} nor {INDEX}, and no {PICKLED}; get the whole folder again"
+    )
 
 
-def _open_shards(folder: Path) -> dict[str, SafetensorsTensor]:
-    index = Metadata(folder / INDEX, read_json(folder / INDEX))
+def _open_shards(file_index: Path) -> dict[str, SafetensorsTensor]:
+    folder, index = file_index.parent, Metadata(file_index, read_json(file_index))
     promised = {name: str(file) for name, file in index.mapping("weight_map").items()}
     for file in set(promised.values()):
         if Path(file).name != file:
-            raise CorruptModelError(f"{folder / INDEX} names {file!r}, which is not a plain file")
+            raise CorruptModelError(f"{file_index} names {file!r}, which is not a plain file")
     tensors: dict[str, SafetensorsTensor] = {}
     for file in sorted(set(promised.values())):
         tensors |= open_file(folder / file)
@@ -95,7 +95,7 @@ def _open_shards(folder: Path) -> dict[str, SafetensorsTensor]:
         found = tensors[name].stored.file.name if name in tensors else None
         if found != promised.get(name) and not HARMLESS.fullmatch(name):
             raise CorruptModelError(
-                f"{folder / INDEX} has {name} in {promised.get(name)}; it is in {found}"
+                f"{file_index} has {name} in {promised.get(name)}; it is in {found}"
             )
     return tensors
 
@@ -107,7 +107,10 @@ def open_file(file: Path) -> dict[str, SafetensorsTensor]:
         CorruptModelError: the file is missing or broken.
         UnsupportedModelError: a tensor is of a dtype that is not implemented.
     """
-    found, _ = open_stored(file)
+    if file.suffix == ".bin":
+        found = {name: SafetensorsTensor(*place) for name, place in read_places(file).items()}
+    else:
+        found, _ = open_stored(file)
     for name, tensor in found.items():
         if tensor.dtype not in DTYPES:
             known = ", ".join(sorted(DTYPES))

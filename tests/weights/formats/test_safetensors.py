@@ -87,13 +87,6 @@ def test_a_dtype_that_is_not_implemented_is_refused(tmp_path: Path) -> None:
         open_tensors(tmp_path)
 
 
-def test_pickles_are_refused_with_advice(tmp_path: Path) -> None:
-    """The message has the way out."""
-    (tmp_path / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(UnsupportedModelError, match=r"can run code .* writes safetensors"):
-        open_tensors(tmp_path)
-
-
 def test_a_folder_without_weights_is_corrupt(tmp_path: Path) -> None:
     """A config alone is no model."""
     with pytest.raises(CorruptModelError, match=r"has neither model.safetensors nor"):
